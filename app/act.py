@@ -1,0 +1,268 @@
+"""Carry decisions out: create contacts and link them, each intent stored before its request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger, participants
+from app.autotask.client import Autotask
+from app.autotask.errors import Refusal, Refused, TooLate, Unanswered
+from app.autotask.models import NewContact
+from app.db import db_now, persist
+from app.decide import Decision, Reason, Verdict
+from app.desk import Desk
+from app.facts import Reading
+from app.models import LinkRecord, Outcome, Participant
+from app.names import person_name
+from app.work import Lease, fenced
+
+log = structlog.get_logger()
+
+FRESH_SECONDS = 30.0
+"""A link leaves within this time of the reading of the ticket that it was decided on."""
+
+_WORTH_STARTING = 20.0  # a reading older than that is renewed before a write, not after a refusal
+
+
+class ReadAgain(Exception):
+    """The ticket must be read and decided anew: what is known of it is old, or proved wrong."""
+
+
+class Wait(Exception):
+    """One person has to wait until a time; the others need not."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until.isoformat())
+        self.until = until
+
+
+class Halt(Wait):
+    """Autotask did not answer a write: the whole ticket waits, and that write is looked up."""
+
+
+@dataclass(slots=True)
+class Acting:
+    """One ticket's decisions being carried out, on one reading of it.
+
+    refused: keys whose refusal has made this look read again; the next one counts against them.
+    waits: when those who could not be finished now should be looked at again.
+    linked: contacts that are on the ticket by now.
+    """
+
+    desk: Desk
+    autotask: Autotask
+    lease: Lease
+    reading: Reading
+    refused: set[str]
+    waits: list[datetime] = field(default_factory=list)
+    linked: set[int] = field(default_factory=set)
+
+    async def carry_out(self, decisions: Sequence[Decision]) -> None:
+        """Act on every decision; what came of each is stored as soon as it is known.
+
+        Raises ReadAgain, and whatever concerns more than one person.
+        """
+        self.linked |= self.reading.linked
+        rows = await self._record(decisions)
+        for one in decisions:
+            row = rows[one.key]
+            if row.outcome is not None:
+                continue
+            if row.retry_at and row.retry_at > self.reading.read_at:
+                self.waits.append(row.retry_at)
+                continue
+            try:
+                await self._bring(one)
+            except Halt:
+                raise
+            except Wait as wait:
+                self.waits.append(wait.until)
+
+    async def _record(self, decisions: Sequence[Decision]) -> dict[str, Participant]:
+        """Store the decisions, and at once the outcome of those that need no request."""
+        ticket = self.reading.ticket
+        async with fenced(self.desk.sessions, self.lease) as session:
+            before = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
+            links = await participants.links_of(session, ticket.id)
+            created = await ledger.contacts_created_for(session, ticket.id)
+            lasting = [_as_first_decided(one, before.get(one.key), links) for one in decisions]
+            await participants.record_decisions(session, ticket.id, ticket.company_id, lasting)
+            rows = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
+            for one in decisions:
+                row = rows[one.key]
+                if row.outcome in _ON_TICKET and row.contact_id not in self.linked:
+                    row.outcome = None
+                if row.outcome is None and (outcome := _without_request(one, links, created)):
+                    row.outcome, row.contact_id = outcome, one.contact_id
+                    row.acted_at = await db_now(session)
+            met = {
+                one.key: one.contact_id
+                for one in decisions
+                if one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED) and one.contact_id
+            }
+            await participants.remember(session, ticket.company_id, met)
+        return rows
+
+    async def _bring(self, one: Decision) -> None:
+        """Put one person on the ticket: find or create the contact, then link it."""
+        ticket, contact_id = self.reading.ticket, one.contact_id
+        try:
+            if contact_id is None:
+                contact_id = await self._create(one)
+            await self._link(contact_id)
+        except Refused as refusal:
+            await self._refused(one, contact_id, refusal)
+            return
+        async with fenced(self.desk.sessions, self.lease) as session:
+            created = await ledger.contacts_created_for(session, ticket.id)
+            outcome = Outcome.CREATED_AND_LINKED if contact_id in created else Outcome.LINKED
+            await participants.record_outcome(session, ticket.id, one.key, outcome, contact_id)
+
+    async def _refused(self, one: Decision, contact_id: int | None, refusal: Refused) -> None:
+        """Read again after a refusal that the ticket's state may explain; else count it."""
+        if refusal.kind is not Refusal.OTHER and one.key not in self.refused:
+            self.refused.add(one.key)
+            raise ReadAgain from refusal
+        ticket = self.reading.ticket
+        async with fenced(self.desk.sessions, self.lease) as session:
+            created = await ledger.contacts_created_for(session, ticket.id)
+            made = contact_id if contact_id in created else None
+            retry_at = await participants.record_failure(
+                session, ticket.id, one.key, str(refusal), made
+            )
+        log.warning("refused", kind=refusal.kind, again_at=retry_at and retry_at.isoformat())
+        if retry_at:
+            raise Wait(retry_at)
+
+    async def _create(self, one: Decision) -> int:
+        """Create a contact, or take the one that another look has created meanwhile."""
+        ticket = self.reading.ticket
+        self._require_fresh()
+        async with fenced(self.desk.sessions, self.lease) as session:
+            claim = await ledger.claim(
+                session,
+                ticket.company_id,
+                one.key,
+                ticket.id,
+                settle=self.desk.create_settle,
+                read_at=self.reading.read_at,
+            )
+        if isinstance(claim, ledger.Created):
+            return claim.contact_id
+        if isinstance(claim, ledger.Pending):
+            raise Wait(claim.until)
+        contact = self._new_contact(one, claim)
+        try:
+            contact_id = await self.autotask.create_contact(ticket.company_id, contact)
+        except Unanswered as error:
+            await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
+            raise Halt(await self._soon()) from error
+        except Exception as error:
+            # By the client's word the request took no effect, or it never left.
+            await self._persist(partial(ledger.refused, claim=claim, error=str(error)))
+            raise
+
+        async def created(session: AsyncSession) -> None:
+            await ledger.created(session, claim, contact_id)
+            await participants.remember(session, ticket.company_id, {one.key: contact_id})
+
+        await self._persist(created)
+        log.info("contact_created", account=ticket.company_id, contact=contact_id)
+        return contact_id
+
+    def _new_contact(self, one: Decision, claim: ledger.Claim) -> NewContact:
+        first, last = person_name(one.name, one.key)
+        return NewContact(
+            first_name=first,
+            last_name=last,
+            email=one.key,
+            note=claim.mark(self.reading.ticket.number),
+            extra=self.desk.settings.contact_defaults,
+        )
+
+    async def _link(self, contact_id: int) -> None:
+        """Link a contact, unless it is on the ticket by now."""
+        if contact_id in self.linked:
+            return
+        ticket = self.reading.ticket
+        self._require_fresh()
+        async with fenced(self.desk.sessions, self.lease) as session:
+            intent = await participants.intend_link(
+                session,
+                ticket.id,
+                ticket.company_id,
+                contact_id,
+                settle=self.desk.create_settle,
+                read_at=self.reading.read_at,
+            )
+        if isinstance(intent, ledger.Pending):
+            raise Wait(intent.until)
+        try:
+            not_after = self.reading.asked_at + FRESH_SECONDS
+            await self.autotask.link_contact(ticket.id, contact_id, not_after)
+        except Unanswered as error:
+            raise Halt(await self._soon()) from error
+        except Exception as error:
+            await self._persist(lambda s: participants.link_refused(s, intent))
+            if isinstance(error, TooLate):
+                raise ReadAgain from error
+            raise
+        self.linked.add(contact_id)
+        await self._persist(
+            lambda s: participants.saw_linked(s, ticket.id, ticket.company_id, [contact_id])
+        )
+
+    async def _persist(self, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Record what a request did, lease or not: it is true whoever works on the ticket now."""
+
+        async def transaction() -> None:
+            async with self.desk.sessions() as session, session.begin():
+                await write(session)
+
+        await persist(transaction)
+
+    async def _soon(self) -> datetime:
+        async with self.desk.sessions() as session:
+            return await db_now(session) + timedelta(seconds=2)
+
+    def _require_fresh(self) -> None:
+        if time.monotonic() - self.reading.asked_at > _WORTH_STARTING:
+            raise ReadAgain
+
+
+_ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+
+
+def _as_first_decided(
+    one: Decision, row: Participant | None, links: Mapping[int, LinkRecord]
+) -> Decision:
+    """Keep the reason why we linked somebody, now that our link makes them already linked."""
+    if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None or row is None:
+        return one
+    link = links.get(one.contact_id)
+    if link is None or not link.ours or row.decision not in (Verdict.LINK, Verdict.CREATE):
+        return one
+    return replace(one, verdict=Verdict(row.decision), reason=Reason(row.reason))
+
+
+def _without_request(
+    one: Decision, links: Mapping[int, LinkRecord], created: Collection[int]
+) -> Outcome | None:
+    """Tell what comes of a decision that there is nothing to be done about."""
+    if one.verdict is Verdict.IGNORE:
+        return Outcome.IGNORED
+    if one.verdict is Verdict.HOLD:
+        return Outcome.HELD
+    if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None:
+        return None
+    link = links.get(one.contact_id)
+    if link is None or not link.ours:
+        return Outcome.ALREADY_LINKED
+    return Outcome.CREATED_AND_LINKED if one.contact_id in created else Outcome.LINKED

@@ -1,0 +1,124 @@
+"""The command line: `autotask-cc …`, also `python -m app …`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app import db, log
+from app.desk import open_desk
+from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
+from app.main import create_app
+from app.settings import Settings, SettingsError, load_settings
+from app.tenant import WrongTenant
+from app.worker import Worker
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Puts the people in a mail's Cc on its Autotask ticket.",
+)
+
+
+@cli.command()
+def serve() -> None:
+    """Receive callouts, serve the admin API, and work (RUN_WORKER=false: leave that to workers)."""
+    settings = _settings()
+    with _database(settings) as url:
+        asyncio.run(_serve(settings, url))
+
+
+@cli.command()
+def worker() -> None:
+    """Work on due tickets, in a process of its own; several may run at once."""
+    settings = _settings()
+    with _database(settings) as url:
+        asyncio.run(_work(settings, url))
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database's schema to this version; safe to run again, and by several at once."""
+    settings = _settings()
+    with _database(settings) as url:
+        db.migrate(url)
+    typer.echo("The database's schema is up to date.")
+
+
+@cli.command()
+def demo(
+    keep: Annotated[bool, typer.Option(help="Stay up afterwards, to look around.")] = False,
+) -> None:
+    """Show the product at work on one ticket, against a sandbox; needs no configuration."""
+    from app.demo import run_demo
+
+    raise typer.Exit(run_demo(keep=keep))
+
+
+@cli.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 9100,
+) -> None:
+    """Run the Autotask double alone, for trying things out; Ctrl-C ends it."""
+    from app.demo import run_sandbox
+
+    run_sandbox(port)
+
+
+def main() -> None:
+    """Run a command; what is wrong is said in a sentence, with exit code 1."""
+    try:
+        cli()
+    except (SettingsError, EmbeddedPostgresError, WrongTenant, db.SchemaError) as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    log.configure(settings.log_format)
+    return settings
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """Give the database's address; without DATABASE_URL an embedded one's, for trials."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with EmbeddedPostgres(settings.data_dir or default_data_dir()) as postgres:
+        db.migrate(postgres.url)
+        yield postgres.url
+
+
+async def _serve(settings: Settings, url: str) -> None:
+    async with open_desk(settings, url) as desk:
+        await db.require_schema(desk.sessions)
+        config = uvicorn.Config(
+            create_app(desk),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        await uvicorn.Server(config).serve()
+
+
+async def _work(settings: Settings, url: str) -> None:
+    async with open_desk(settings, url) as desk:
+        await db.require_schema(desk.sessions)
+        one = Worker(desk)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, one.stop)
+        await one.run()

@@ -1,0 +1,135 @@
+"""The database: engine, sessions, schema state. A transaction is a visible block at an edge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, func, select, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase
+
+log = structlog.get_logger()
+T = TypeVar("T")
+Sessions = async_sessionmaker[AsyncSession]
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that a migration can drop it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def make_engine(url: str) -> AsyncEngine:
+    """Make the engine of a process. Parameters are hidden in errors: they contain addresses."""
+    return create_async_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=10,
+        pool_timeout=5,
+        connect_args={"connect_timeout": 5, "application_name": "autotask-cc"},
+    )
+
+
+def make_sessions(engine: AsyncEngine) -> Sessions:
+    """Make the session factory that edges open their transactions with."""
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def db_now(session: AsyncSession) -> datetime:
+    """Read the database's clock, the one that all processes share."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether an error says that the database is away rather than that we are wrong."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | InterfaceError | OSError | TimeoutError)
+
+
+async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
+    """Run a transaction that records what has happened, again while the database is away.
+
+    After `seconds` the last error is raised; whoever reads the records must then find out anew.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            return await write()
+        except Exception as error:
+            if not is_outage(error) or asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("database_away", error=type(error).__name__)
+            await asyncio.sleep(0.5)
+
+
+# --- schema --------------------------------------------------------------------------------------
+
+
+def alembic_config(url: str) -> Config:
+    """Point Alembic at our migrations and a database."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring a database's schema to this build's; safe to run twice or by several at once."""
+    command.upgrade(alembic_config(url), "head")
+
+
+class SchemaError(Exception):
+    """The database's schema is not one that this build can work with."""
+
+
+async def require_schema(sessions: Sessions) -> None:
+    """Raise SchemaError, or what the driver raises, unless the database is ready for this build."""
+    problem = await schema_problem(sessions)
+    if problem:
+        raise SchemaError(f"Cannot start: {problem}.")
+
+
+async def schema_problem(sessions: Sessions) -> str | None:
+    """Say what is wrong with the schema; None when it is at this build's revision or ahead."""
+    async with sessions() as session:
+        table = await session.execute(select(func.to_regclass("alembic_version")))
+        if table.scalar_one() is None:
+            return "the database is empty: run `autotask-cc migrate`"
+        found = set(
+            (await session.execute(text("SELECT version_num FROM alembic_version"))).scalars()
+        )
+    script = ScriptDirectory(str(_MIGRATIONS))
+    head, known = (
+        set(script.get_heads()),
+        {revision.revision for revision in script.walk_revisions()},
+    )
+    if found == head or (found and not found & known):
+        return None
+    return "the database's schema is older than this build: run `autotask-cc migrate`"

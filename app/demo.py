@@ -1,0 +1,236 @@
+"""`demo` and `sandbox`: the product against a double of Autotask, nothing to configure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from app import db, log
+from app.desk import open_desk
+from app.embedded import EmbeddedPostgres
+from app.main import create_app
+from app.settings import Settings, load_settings
+from sandbox.seed import VENDOR, Seed, seed
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+
+PATIENCE_SECONDS = 60.0
+
+TRICKY_CCS = (
+    "Bruno Keller <BKeller@Alpine-Dental.example>",
+    '"Lind, Dora" <dora.lind@alpine-dental.example>',
+    "Omar <omar.haddad@mail.test>",
+    "Help Desk <help@northwind-msp.example>",
+    "ana.ruiz@alpine-dental.example",
+    "=?utf-8?Q?M=C3=BCller=2C_J=C3=BCrgen?= <j.mueller@alpine-dental.example>",
+    f"Sam Okafor <{VENDOR}>",
+    "no-reply@parcels.example",
+    "alice@good.example)bob@evil.example",
+    "X-ray Team: nina.osei+xray@radiology.example;",
+)
+
+console = Console(width=None if Console().is_terminal else 130)
+
+
+def run_demo(*, keep: bool) -> int:
+    """Show one ticket with ten tricky CCs; 0 when the sandbox agrees with what we say."""
+    log.configure("console", quiet=True)
+    console.print("Starting an embedded PostgreSQL and a double of Autotask …")
+    tenant = Tenant()
+    people = seed(tenant)
+    with EmbeddedPostgres() as postgres, SandboxServer(tenant) as server:
+        db.migrate(postgres.url)
+        settings = _settings(tenant, server.api_url)
+        try:
+            return asyncio.run(_demo(settings, postgres.url, server, people, keep=keep))
+        except KeyboardInterrupt:
+            return 0
+
+
+def run_sandbox(port: int) -> None:
+    """Run the double alone until Ctrl-C."""
+    tenant = Tenant()
+    seed(tenant)
+    with SandboxServer(tenant, port) as server, contextlib.suppress(KeyboardInterrupt):
+        console.print(
+            f"A double of Autotask, as a small MSP would have it, is up. In .env:\n\n"
+            f"AUTOTASK_API_URL={server.api_url}\n"
+            f"AUTOTASK_USERNAME={tenant.username}\n"
+            f"AUTOTASK_SECRET={tenant.secret}\n"
+            f"AUTOTASK_INTEGRATION_CODE={tenant.integration_code}\n\n"
+            f"Tell it where to post callouts, then make a ticket:\n\n"
+            f"curl -H 'Content-Type: application/json' {server.url}/sandbox/webhooks -d "
+            f"""'{{"url": "http://127.0.0.1:8000/webhooks/autotask", "deactivation_url": """
+            f""""http://127.0.0.1:8000/webhooks/autotask/deactivated", """
+            f""""secret": "<one of WEBHOOK_SECRETS>"}}'\n"""
+            f"curl -H 'Content-Type: application/json' {server.url}/sandbox/tickets -d "
+            f"""'{{"company_id": 174, "cc": "Nina <nina@radiology.example>"}}'\n\n"""
+            "Ctrl-C ends it.",
+            soft_wrap=True,
+            highlight=False,
+        )
+        threading.Event().wait()
+
+
+def _settings(tenant: Tenant, api_url: str) -> Settings:
+    """Configure the product for the double; the environment has no say."""
+    return load_settings(
+        {
+            "AUTOTASK_API_URL": api_url,
+            "AUTOTASK_USERNAME": tenant.username,
+            "AUTOTASK_SECRET": tenant.secret,
+            "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
+            "WEBHOOK_SECRETS": secrets.token_urlsafe(24),
+            "API_KEYS": f"demo:write:{secrets.token_urlsafe(32)}",
+            "OWN_ADDRESSES": "help@northwind-msp.example",
+            "SETTLE_SECONDS": "0.2",
+        }
+    )
+
+
+async def _demo(
+    settings: Settings, url: str, server: SandboxServer, people: Seed, *, keep: bool
+) -> int:
+    async with _serving(settings, url) as own_url:
+        tenant = server.tenant
+        tenant.subscribe(
+            f"{own_url}/webhooks/autotask",
+            f"{own_url}/webhooks/autotask/deactivated",
+            settings.webhook_secrets[0],
+        )
+        ticket_id = tenant.new_ticket(
+            people.alpine, contact_id=people.ana, cc="; ".join(TRICKY_CCS), callout=False
+        )
+        tenant.link(ticket_id, people.bruno)
+        before = tenant.linked_contacts(ticket_id)
+        tenant.emit("Create", ticket_id, None)
+        number = tenant.tickets[ticket_id]["ticketNumber"]
+        console.print(f"Ana mails the help desk and copies ten: ticket {number}, callout sent.\n")
+        ticket = await _await_result(settings, own_url, ticket_id)
+        _print_people(ticket)
+        _print_links(tenant, before, tenant.linked_contacts(ticket_id))
+        wrong = disagreements(ticket, tenant, before)
+        if wrong:
+            console.print("\nThe sandbox does not agree:", *wrong, sep="\n  ", style="red")
+        else:
+            console.print("\nThe sandbox agrees: right people, one contact each, own company only.")
+        _print_next(settings, own_url, ticket_id, keep=keep)
+        if keep:
+            await asyncio.Event().wait()
+        return 1 if wrong else 0
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, database_url: str) -> AsyncIterator[str]:
+    """Serve the product on a free port of this machine, worker included."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with open_desk(settings, database_url) as desk:
+        config = uvicorn.Config(create_app(desk), log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        # Ctrl-C shall end the whole demo, not only this server.
+        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def _await_result(settings: Settings, own_url: str, ticket_id: int) -> dict[str, Any]:
+    """Ask the admin API until the ticket has a result; a TimeoutError if it takes too long."""
+    headers = {"Authorization": f"Bearer {settings.api_keys[0].key}"}
+    async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient(headers=headers) as http:
+        while True:
+            answer = await http.get(f"{own_url}/admin/tickets/{ticket_id}")
+            if answer.status_code == 200 and answer.json()["result"]:
+                ticket: dict[str, Any] = answer.json()
+                return ticket
+            await asyncio.sleep(0.1)
+
+
+def _print_people(ticket: dict[str, Any]) -> None:
+    table = Table(title=f"What became of them (result: {ticket['result']})", title_justify="left")
+    for column in ("address", "decision", "reason", "contact", "outcome"):
+        table.add_column(column, overflow="fold")
+    for one in ticket["participants"]:
+        contact = str(one["contact_id"] or "")
+        table.add_row(one["address"], one["decision"], one["reason"], contact, one["outcome"])
+    console.print(table)
+
+
+def _print_links(tenant: Tenant, before: Collection[int], after: Collection[int]) -> None:
+    table = Table(title="Additional contacts, as the sandbox has them", title_justify="left")
+    for column in ("contact", "name", "address", "company", "before", "after"):
+        table.add_column(column, overflow="fold")
+    for contact_id in sorted({*before, *after}):
+        contact = tenant.contacts[contact_id]
+        company = tenant.companies[contact["companyID"]]["companyName"]
+        table.add_row(
+            str(contact_id),
+            f"{contact['firstName']} {contact['lastName']}",
+            contact["emailAddress"],
+            company,
+            "yes" if contact_id in before else "",
+            "yes" if contact_id in after else "",
+        )
+    console.print(table)
+
+
+def disagreements(ticket: dict[str, Any], tenant: Tenant, before: Collection[int]) -> list[str]:
+    """Compare what we say of a ticket's people with what the sandbox has."""
+    after = tenant.linked_contacts(ticket["id"])
+    company = tenant.tickets[ticket["id"]]["companyID"]
+    said = {one["contact_id"] for one in ticket["participants"] if _is_on(one)}
+    wrong = []
+    if ticket["result"] != "done" or len(ticket["participants"]) != len(TRICKY_CCS):
+        wrong.append("the ticket is not done, or somebody is missing from the table")
+    if sorted(after) != sorted(said | set(before)):
+        wrong.append(f"we say {sorted(said | set(before))}, it has {sorted(after)}")
+    for one in ticket["participants"]:
+        twins = tenant.contacts_with(one["address"], company)
+        if len(twins) > 1:
+            wrong.append(f"{one['address']} has {len(twins)} contacts in one company")
+        if _is_on(one) and [c["id"] for c in twins if c["isActive"]] != [one["contact_id"]]:
+            wrong.append(f"{one['address']} is not contact {one['contact_id']} of the company")
+        if not _is_on(one) and set(after) & {contact["id"] for contact in twins}:
+            wrong.append(f"{one['address']} is on the ticket, against our decision")
+    return wrong
+
+
+def _is_on(participant: dict[str, Any]) -> bool:
+    return str(participant["outcome"]).endswith("linked") and not str(
+        participant["outcome"]
+    ).endswith("not_linked")
+
+
+def _print_next(settings: Settings, own_url: str, ticket_id: int, *, keep: bool) -> None:
+    if keep:
+        key = settings.api_keys[0].key
+        console.print(
+            f"\nIt stays up until Ctrl-C. Look around:\n"
+            f"  {own_url}/docs  (Authorize with {key})\n"
+            f"  curl -H 'Authorization: Bearer {key}' {own_url}/admin/tickets/{ticket_id}\n"
+            f"  curl {own_url}/health/work",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return
+    console.print(
+        "\nWhere to look next:\n"
+        "  make demo ARGS=--keep     the same, and it stays up: API, health, documentation page\n"
+        "  docs/decision-table.md    why each address was treated as it was\n"
+        "  README.md                 how to run it against your own Autotask",
+        highlight=False,
+    )

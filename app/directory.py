@@ -1,0 +1,82 @@
+"""What changes slowly at Autotask, kept for a while: technicians and companies' domains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from app.addresses import address_key
+from app.autotask.client import Autotask
+from app.autotask.protocol import OWN_ORGANISATION
+
+T = TypeVar("T")
+
+_TECHNICIANS_SECONDS = 600.0  # with a look's own duration less than the 15 minutes promised
+_COMPANY_SECONDS = 86_400.0
+_COMPANIES_KEPT = 10_000
+
+
+class Directory:
+    """A process's own copy of slow facts. Each method raises what the client raises."""
+
+    def __init__(self) -> None:
+        self._technicians: _Kept[frozenset[str]] = _Kept(_TECHNICIANS_SECONDS)
+        self._domains: dict[int, _Kept[frozenset[str]]] = {}
+
+    async def technicians(self, autotask: Autotask) -> frozenset[str]:
+        """Give the addresses of all active resources, as keys; never older than ten minutes."""
+
+        async def read() -> frozenset[str]:
+            emails = [e for r in await autotask.active_resources() for e in r.emails]
+            return frozenset(key for email in emails if (key := address_key(email)))
+
+        return await self._technicians.get(read)
+
+    async def own_domains(self, autotask: Autotask) -> frozenset[str]:
+        """Give the MSP's own domain, from the web address of its organisation (company 0)."""
+        return await self.company_domains(autotask, OWN_ORGANISATION)
+
+    async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
+        """Give the domains that a company's web address names: one, or none."""
+
+        async def read() -> frozenset[str]:
+            company = await autotask.company(company_id)
+            domain = web_domain(company.web_address if company else None)
+            return frozenset([domain] if domain else [])
+
+        if len(self._domains) > _COMPANIES_KEPT:
+            self._domains.clear()
+        kept = self._domains.setdefault(company_id, _Kept(_COMPANY_SECONDS))
+        return await kept.get(read)
+
+
+class _Kept(Generic[T]):
+    """One value that is read again when it is too old; readers wait for one another."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = asyncio.Lock()
+        self._value: T | None = None
+        self._read_at = 0.0
+
+    async def get(self, read: Callable[[], Awaitable[T]]) -> T:
+        async with self._lock:
+            asked_at = time.monotonic()
+            if self._value is None or asked_at - self._read_at > self._seconds:
+                self._value = await read()
+                self._read_at = asked_at
+            return self._value
+
+
+def web_domain(web_address: str | None) -> str | None:
+    """Read the mail domain that a web address suggests: `http://www.client.com/x` is client.com."""
+    text = (web_address or "").strip()
+    try:
+        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
+    except ValueError:
+        return None
+    key = address_key(f"x@{host.removeprefix('www.')}") if "." in host else None
+    return key.removeprefix("x@") if key else None

@@ -1,0 +1,174 @@
+"""Health: does the process live, can it serve, and does the work flow."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import budget, work
+from app.db import db_now, is_outage, schema_problem
+from app.desk import Desk
+from app.models import CalloutCount, Delivery, Outcome, Participant, Result, TicketRecord, Worker
+from app.problems import response
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+LATE = timedelta(minutes=5)
+"""Work that should have been taken up so long ago is a problem."""
+
+_WORKER_SILENT = timedelta(seconds=60)
+_RECENT = timedelta(hours=24)
+
+
+class WorkProblem(BaseModel):
+    """Something that a person should see to. since: UTC."""
+
+    code: str
+    since: datetime | None
+    detail: str
+    cure: str
+
+
+class WorkHealth(BaseModel):
+    """Whether the work flows. callouts: by kind, those that nothing was to be done about."""
+
+    status: str
+    problems: list[WorkProblem]
+    oldest_due: datetime | None
+    last_delivery: datetime | None
+    callouts: dict[str, int]
+
+
+@router.get("/live")
+async def live() -> dict[str, str]:
+    """Tell that the process answers; nothing else is asked."""
+    return {"status": "live"}
+
+
+@router.get("/ready", response_model=None)
+async def ready(request: Request) -> dict[str, str] | JSONResponse:
+    """Tell whether callouts can be stored: the database is there, its schema is ours or newer."""
+    desk: Desk = request.app.state.desk
+    try:
+        problem = await schema_problem(desk.sessions)
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        problem = "the database does not answer"
+    return response(503, f"Not ready: {problem}.") if problem else {"status": "ready"}
+
+
+@router.get("/work", responses={503: {"model": WorkHealth}}, response_model=WorkHealth)
+async def work_health(request: Request) -> JSONResponse:
+    """Tell whether the work flows, and otherwise what is wrong, since when, and the cure."""
+    desk: Desk = request.app.state.desk
+    try:
+        async with desk.sessions() as session:
+            health = await _work_health(session)
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        away = WorkProblem(
+            code="database",
+            since=None,
+            detail="The database does not answer.",
+            cure="See to the database; callouts are refused meanwhile and Autotask tries again.",
+        )
+        health = WorkHealth(
+            status="problem", problems=[away], oldest_due=None, last_delivery=None, callouts={}
+        )
+    return JSONResponse(health.model_dump(mode="json"), 503 if health.problems else 200)
+
+
+async def _work_health(session: AsyncSession) -> WorkHealth:
+    now = await db_now(session)
+    oldest = await work.oldest_due(session)
+    found = [
+        await _silent_workers(session, now),
+        await _paused(session),
+        _late(oldest, now),
+        await _failed_tickets(session),
+        await _failed_people(session, now),
+    ]
+    problems = [problem for problem in found if problem]
+    counts = await session.execute(select(CalloutCount))
+    return WorkHealth(
+        status="problem" if problems else "ok",
+        problems=problems,
+        oldest_due=oldest,
+        last_delivery=(await session.execute(select(func.max(Delivery.received_at)))).scalar_one(),
+        callouts={row.kind: row.count for row in counts.scalars()},
+    )
+
+
+async def _silent_workers(session: AsyncSession, now: datetime) -> WorkProblem | None:
+    seen = (await session.execute(select(func.max(Worker.seen_at)))).scalar_one()
+    if seen and seen > now - _WORKER_SILENT:
+        return None
+    return WorkProblem(
+        code="worker",
+        since=seen,
+        detail="No worker is alive: callouts are stored, and nobody looks at the tickets.",
+        cure="Start one with `autotask-cc worker`, or `serve` with RUN_WORKER=true.",
+    )
+
+
+async def _paused(session: AsyncSession) -> WorkProblem | None:
+    shut = await budget.is_shut(session)
+    if shut is None:
+        return None
+    return WorkProblem(
+        code="autotask_refuses_us",
+        since=shut.since,
+        detail=f"Calls to Autotask are paused until {shut.until:%H:%M:%S} UTC: {shut.reason}",
+        cure="Check AUTOTASK_USERNAME, AUTOTASK_SECRET, AUTOTASK_INTEGRATION_CODE and the API "
+        "user's security level; nothing is lost, and work resumes by itself.",
+    )
+
+
+def _late(oldest: datetime | None, now: datetime) -> WorkProblem | None:
+    if oldest is None or oldest > now - LATE:
+        return None
+    return WorkProblem(
+        code="late",
+        since=oldest,
+        detail="Tickets wait longer than they should.",
+        cure="See the workers' log; more workers help only while calls to Autotask are left.",
+    )
+
+
+async def _failed_tickets(session: AsyncSession) -> WorkProblem | None:
+    failed = select(func.count(), func.min(TicketRecord.looked_at)).where(
+        TicketRecord.result == Result.FAILED
+    )
+    count, since = (await session.execute(failed)).one()
+    if not count:
+        return None
+    return WorkProblem(
+        code="failed_tickets",
+        since=since,
+        detail=f"{count} tickets were given up.",
+        cure="See GET /admin/tickets?result=failed, then POST /admin/tickets/{id}/process.",
+    )
+
+
+async def _failed_people(session: AsyncSession, now: datetime) -> WorkProblem | None:
+    failed = select(func.count(), func.min(Participant.acted_at)).where(
+        Participant.outcome.in_((Outcome.FAILED, Outcome.CREATED_NOT_LINKED)),
+        Participant.acted_at > now - _RECENT,
+    )
+    count, since = (await session.execute(failed)).one()
+    if not count:
+        return None
+    return WorkProblem(
+        code="failed_people",
+        since=since,
+        detail=f"Autotask refused {count} people within a day.",
+        cure="GET /admin/tickets/{id} shows Autotask's reason; a field that the tenant requires "
+        "belongs into CONTACT_DEFAULTS. Then POST /admin/tickets/{id}/process.",
+    )

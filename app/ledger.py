@@ -1,0 +1,189 @@
+"""Creating once: a row per contact that we created or are creating.
+
+The row commits as `sending` before the request leaves. Without a definite answer nobody creates
+that address in that account before Autotask can no longer carry the request out; then one looks,
+inactive contacts included, and only then creates. See docs/decisions/0002-creating-once.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.autotask.models import Contact
+from app.db import db_now
+from app.models import Ledger, LedgerState
+
+log = structlog.get_logger()
+
+_OPEN = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)
+_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+_FIRST_WAIT = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to send one create request. id marks the contact; sends counts the requests."""
+
+    id: int
+    sends: int
+
+    def mark(self, ticket_number: str | None) -> str:
+        """Write the note that tells people, and us, whose contact it is; at most 50 characters."""
+        return f"{_mark(self.id)} Cc of {ticket_number or 'a ticket'}"[:50]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Somebody has created it since the contacts were read."""
+
+    contact_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request is on its way, or its fate is unknown: look again at `until`."""
+
+    until: datetime
+
+    @classmethod
+    def since(cls, sent_at: datetime, now: datetime, settle: timedelta) -> Pending:
+        """Wait as long again as it has been: as a rule a request takes effect at once or soon."""
+        waited = max(now - sent_at, _FIRST_WAIT)
+        settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
+        return cls(min(now + waited, settled_at))
+
+
+async def claim(
+    session: AsyncSession,
+    account_id: int,
+    email: str,
+    ticket_id: int,
+    *,
+    settle: timedelta,
+    read_at: datetime,
+) -> Claim | Created | Pending:
+    """Claim an address whose contacts, read at `read_at`, showed none that carries it.
+
+    settle: how long a request without an answer may still take effect.
+    """
+    while True:
+        now = await db_now(session)
+        row = insert(Ledger).values(
+            account_id=account_id,
+            email=email,
+            ticket_id=ticket_id,
+            state=LedgerState.SENDING,
+            sent_at=now,
+        )
+        new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
+        claimed = new.scalar_one_or_none()
+        if claimed is not None:
+            return Claim(claimed, 1)
+        found = await session.execute(
+            select(Ledger)
+            .where(Ledger.account_id == account_id, Ledger.email == email, Ledger.state.in_(_OPEN))
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        other = found.scalar_one_or_none()
+        if other is not None:
+            answer = _over(other, ticket_id, now, settle, read_at)
+            await session.flush()
+            if answer is not None:
+                return answer
+
+
+def _over(
+    row: Ledger, ticket_id: int, now: datetime, settle: timedelta, read_at: datetime
+) -> Claim | Created | Pending | None:
+    """Take over a row that stands, or wait for it; None: it stands no longer, claim anew."""
+    if row.state == LedgerState.CREATED:
+        assert row.contact_id is not None
+        if row.settled_at is None or row.settled_at >= read_at:
+            return Created(row.contact_id)
+        row.state, row.settled_at = LedgerState.GONE, now
+        return None
+    if read_at <= row.sent_at + settle:
+        return Pending.since(row.sent_at, now, settle)
+    row.state, row.sent_at, row.ticket_id = LedgerState.SENDING, now, ticket_id
+    row.sends += 1
+    return Claim(row.id, row.sends)
+
+
+async def created(session: AsyncSession, claim: Claim, contact_id: int) -> None:
+    """Record that the request created a contact."""
+    if not await _settle(session, claim, LedgerState.CREATED, contact_id=contact_id):
+        known = await session.get(Ledger, claim.id)
+        if known is None or known.contact_id != contact_id:
+            log.error("created_after_it_was_given_up", ledger=claim.id, contact=contact_id)
+
+
+async def refused(session: AsyncSession, claim: Claim, error: str) -> None:
+    """Record that the request definitely created nothing: the address is free."""
+    await _settle(session, claim, LedgerState.REFUSED, error=error[:500])
+
+
+async def unsure(session: AsyncSession, claim: Claim, error: str) -> None:
+    """Record that the request got no definite answer."""
+    await _settle(session, claim, LedgerState.UNSURE, error=error[:500])
+
+
+async def _settle(
+    session: AsyncSession, claim: Claim, state: LedgerState, **values: object
+) -> bool:
+    now = None if state is LedgerState.UNSURE else func.clock_timestamp()
+    changed = await session.execute(
+        update(Ledger)
+        .where(Ledger.id == claim.id, Ledger.sends == claim.sends, Ledger.state.in_(_UNSETTLED))
+        .values(state=state, settled_at=now, **values)
+        .returning(Ledger.id)
+    )
+    return changed.scalar_one_or_none() is not None
+
+
+async def recognise(
+    session: AsyncSession,
+    account_id: int,
+    found: dict[str, list[Contact]],
+    *,
+    settle: timedelta,
+    read_at: datetime,
+) -> None:
+    """Settle requests whose fate was unknown, by the contacts that now carry their addresses."""
+    rows = await session.execute(
+        select(Ledger)
+        .where(
+            Ledger.account_id == account_id,
+            Ledger.email.in_(list(found)),
+            Ledger.state.in_(_UNSETTLED),
+        )
+        .order_by(Ledger.id)
+        .with_for_update()
+    )
+    for row in rows.scalars():
+        ours = [c.id for c in found[row.email] if (c.note or "").startswith(_mark(row.id))]
+        if ours:
+            row.state, row.contact_id, row.settled_at = LedgerState.CREATED, min(ours), read_at
+        elif found[row.email] and row.sent_at + settle < read_at:
+            row.state, row.settled_at = LedgerState.REFUSED, read_at
+            row.error = "the contact that carries the address is not of this request"
+
+
+async def contacts_created_for(session: AsyncSession, ticket_id: int) -> set[int]:
+    """Name the contacts that a ticket's looks created."""
+    rows = await session.execute(
+        select(Ledger.contact_id).where(
+            Ledger.ticket_id == ticket_id, Ledger.state == LedgerState.CREATED
+        )
+    )
+    return {contact_id for contact_id in rows.scalars() if contact_id is not None}
+
+
+def _mark(ledger_id: int) -> str:
+    return f"autotask-cc {ledger_id}:"

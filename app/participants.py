@@ -1,0 +1,283 @@
+"""What we know of people on tickets: their participants, links and mappings. SQL only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import db_now
+from app.decide import Decision
+from app.ledger import Pending
+from app.models import LinkRecord, Mapping, Origin, Outcome, Participant, TicketContact
+
+VERIFIED_FOR = timedelta(hours=1)
+"""A mapping that was seen to hold is relied on for so long without asking Autotask."""
+
+TRIES = 3
+"""How often an address is tried whose contact or link Autotask refuses."""
+
+_RETRY = (timedelta(minutes=5), timedelta(minutes=30))
+
+
+# --- participants --------------------------------------------------------------------------------
+
+
+async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Participant]:
+    """List a ticket's participants, as they stood in the list."""
+    found = await session.execute(
+        select(Participant)
+        .where(Participant.ticket_id == ticket_id)
+        .order_by(Participant.position, Participant.id)
+    )
+    return list(found.scalars())
+
+
+async def record_decisions(
+    session: AsyncSession, ticket_id: int, account_id: int, decisions: Sequence[Decision]
+) -> None:
+    """Store decisions that are not the same as before; what came of those is still to be seen."""
+    known = {row.key: row for row in await of_ticket(session, ticket_id)}
+    for position, one in enumerate(decisions):
+        row = known.get(one.key)
+        if row is None:
+            row = Participant(ticket_id=ticket_id, key=one.key, name=one.name, position=position)
+            session.add(row)
+        elif (row.decision, row.reason, row.account_id) == (one.verdict, one.reason, account_id):
+            continue
+        row.account_id = account_id
+        row.decision, row.reason, row.contact_id = one.verdict, one.reason, one.contact_id
+        row.outcome = row.error = row.retry_at = None
+        row.failures = 0
+        row.decided_at = func.clock_timestamp()
+
+
+async def record_outcome(
+    session: AsyncSession,
+    ticket_id: int,
+    key: str,
+    outcome: Outcome | None,
+    contact_id: int | None,
+    error: str | None = None,
+) -> None:
+    """Store what came of a decision."""
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == ticket_id, Participant.key == key)
+        .values(
+            outcome=outcome,
+            contact_id=contact_id,
+            error=error,
+            retry_at=None,
+            acted_at=func.clock_timestamp(),
+        )
+    )
+
+
+async def record_failure(
+    session: AsyncSession, ticket_id: int, key: str, error: str, contact_id: int | None
+) -> datetime | None:
+    """Count a refusal and give when to try again; None when that was the last try.
+
+    contact_id: the contact, where one was created for this and only the link is refused.
+    """
+    row = (
+        await session.execute(
+            select(Participant)
+            .where(Participant.ticket_id == ticket_id, Participant.key == key)
+            .with_for_update()
+        )
+    ).scalar_one()
+    now = await db_now(session)
+    row.failures += 1
+    row.error, row.acted_at, row.contact_id = error[:500], now, contact_id
+    if row.failures < TRIES:
+        row.retry_at = now + _RETRY[row.failures - 1]
+        return row.retry_at
+    row.retry_at = None
+    row.outcome = Outcome.CREATED_NOT_LINKED if contact_id else Outcome.FAILED
+    return None
+
+
+async def forgive(session: AsyncSession, ticket_id: int) -> None:
+    """Let what failed on a ticket be tried again: a person asked for it."""
+    failed = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == ticket_id, Participant.failures > 0)
+        .where(Participant.outcome.is_(None) | Participant.outcome.in_(failed))
+        .values(outcome=None, failures=0, retry_at=None)
+    )
+
+
+# --- links ---------------------------------------------------------------------------------------
+
+
+async def links_of(session: AsyncSession, ticket_id: int) -> dict[int, LinkRecord]:
+    """Give a ticket's links, present and past, by contact."""
+    found = await session.execute(select(LinkRecord).where(LinkRecord.ticket_id == ticket_id))
+    return {row.contact_id: row for row in found.scalars()}
+
+
+async def saw_linked(
+    session: AsyncSession, ticket_id: int, account_id: int, contact_ids: Collection[int]
+) -> None:
+    """Record who is on a ticket. One whom we were about to link is ours: it took effect."""
+    if not contact_ids:
+        return
+    now = func.clock_timestamp()
+    seen = insert(LinkRecord).values(
+        [
+            {
+                "ticket_id": ticket_id,
+                "contact_id": contact_id,
+                "account_id": account_id,
+                "first_seen_linked_at": now,
+            }
+            for contact_id in sorted(contact_ids)
+        ]
+    )
+    await session.execute(
+        seen.on_conflict_do_update(
+            index_elements=[LinkRecord.ticket_id, LinkRecord.contact_id],
+            set_={
+                "account_id": account_id,
+                "first_seen_linked_at": func.coalesce(LinkRecord.first_seen_linked_at, now),
+                "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
+            },
+        )
+    )
+
+
+async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collection[int]) -> None:
+    """Record that a person took contacts off a ticket."""
+    await session.execute(
+        update(LinkRecord)
+        .where(LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id.in_(list(contact_ids)))
+        .where(LinkRecord.removed_seen_at.is_(None))
+        .values(removed_seen_at=func.clock_timestamp())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A stored intent to request a link."""
+
+    ticket_id: int
+    contact_id: int
+    sent_at: datetime
+
+
+async def intend_link(
+    session: AsyncSession,
+    ticket_id: int,
+    account_id: int,
+    contact_id: int,
+    *,
+    settle: timedelta,
+    read_at: datetime,
+) -> Intent | Pending:
+    """Store that a link is about to be requested; or tell to wait for an earlier request.
+
+    read_at: before the ticket was read that did not show the link. settle: how long a request
+    without an answer may still take effect.
+    """
+    now = await db_now(session)
+    row = await session.get(LinkRecord, (ticket_id, contact_id), with_for_update=True)
+    if row is None:
+        row = LinkRecord(ticket_id=ticket_id, contact_id=contact_id, account_id=account_id)
+        session.add(row)
+    elif row.sent_at and not row.first_seen_linked_at and read_at <= row.sent_at + settle:
+        return Pending.since(row.sent_at, now, settle)
+    row.sent_at, row.account_id = now, account_id
+    return Intent(ticket_id, contact_id, now)
+
+
+async def link_refused(session: AsyncSession, intent: Intent) -> None:
+    """Take an intent back: the request definitely did not take effect."""
+    await session.execute(
+        update(LinkRecord)
+        .where(
+            LinkRecord.ticket_id == intent.ticket_id,
+            LinkRecord.contact_id == intent.contact_id,
+            LinkRecord.sent_at == intent.sent_at,
+            LinkRecord.first_seen_linked_at.is_(None),
+        )
+        .values(sent_at=None)
+    )
+
+
+# --- mappings ------------------------------------------------------------------------------------
+
+
+async def mappings_of(
+    session: AsyncSession, account_id: int, emails: Collection[str]
+) -> dict[str, Mapping]:
+    """Give an account's mappings for some addresses."""
+    found = await session.execute(
+        select(Mapping).where(Mapping.account_id == account_id, Mapping.email.in_(list(emails)))
+    )
+    return {row.email: row for row in found.scalars()}
+
+
+async def remember(
+    session: AsyncSession, account_id: int, contacts: dict[str, int], origin: Origin = Origin.FOUND
+) -> None:
+    """Store which contacts addresses were just seen to mean; a manual mapping stays manual."""
+    for email, contact_id in sorted(contacts.items()):
+        now = func.clock_timestamp()
+        row = insert(Mapping).values(
+            account_id=account_id,
+            email=email,
+            contact_id=contact_id,
+            origin=origin,
+            verified_at=now,
+        )
+        still_manual = and_(Mapping.origin == Origin.MANUAL, Mapping.contact_id == contact_id)
+        await session.execute(
+            row.on_conflict_do_update(
+                index_elements=[Mapping.account_id, Mapping.email],
+                set_={
+                    "contact_id": contact_id,
+                    "verified_at": now,
+                    "origin": case((still_manual, Origin.MANUAL), else_=origin),
+                },
+            )
+        )
+
+
+async def forget(session: AsyncSession, account_id: int, emails: Collection[str]) -> int:
+    """Drop mappings, because their contacts are gone or an admin said so; how many there were."""
+    dropped = await session.execute(
+        delete(Mapping)
+        .where(Mapping.account_id == account_id, Mapping.email.in_(list(emails)))
+        .returning(Mapping.email)
+    )
+    return len(list(dropped))
+
+
+# --- the ticket's own contact --------------------------------------------------------------------
+
+
+async def contact_addresses(session: AsyncSession, contact_id: int) -> frozenset[str] | None:
+    """Give the addresses of a ticket's contact, if they were read within the hour."""
+    row = await session.get(TicketContact, contact_id)
+    now = await db_now(session)
+    if row is None or row.read_at < now - VERIFIED_FOR:
+        return None
+    return frozenset(row.addresses)
+
+
+async def remember_contact(
+    session: AsyncSession, contact_id: int, addresses: Collection[str]
+) -> None:
+    """Store the addresses of a ticket's contact, as they were just read."""
+    values = {"addresses": sorted(addresses), "read_at": func.clock_timestamp()}
+    row = insert(TicketContact).values(contact_id=contact_id, **values)
+    await session.execute(
+        row.on_conflict_do_update(index_elements=[TicketContact.contact_id], set_=values)
+    )

@@ -1,0 +1,67 @@
+"""Errors as problem details (RFC 9457): what is wrong, and what to do next."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+
+class Problem(Exception):
+    """An answer other than success. detail says what to do; it is shown to the caller."""
+
+    def __init__(self, status: int, detail: str, **headers: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457. errors: for bad input, one line for each thing that is wrong."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[str] | None = None
+
+
+def response(
+    status: int, detail: str, headers: dict[str, str] | None = None, errors: Any = None
+) -> JSONResponse:
+    """Write a problem."""
+    body = ProblemDetails(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of an app be written as a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_: Request, error: Problem) -> JSONResponse:
+        return response(error.status, error.detail, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        return response(error.status_code, error.detail, dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def _input(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The input itself is not repeated: it may be somebody's address.
+        errors = [
+            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+        ]
+        return response(422, "The request is not understood; see errors.", errors=errors)

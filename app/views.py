@@ -1,0 +1,159 @@
+"""What the admin API shows of our records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.models import Delivery, Due, LinkRecord, Look, Mapping, Participant, TicketRecord
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class MappingView(_View):
+    """Which contact an address means in an account. verified_at: last seen to hold at Autotask."""
+
+    account_id: int
+    email: str
+    contact_id: int
+    origin: Literal["found", "manual", "created"]
+    created_at: datetime
+    verified_at: datetime
+
+    @classmethod
+    def of(cls, row: Mapping, created: bool) -> Self:
+        """Show a mapping; created: its contact stands in the ledger."""
+        shown = cls.model_validate(row)
+        return shown.model_copy(update={"origin": "created"}) if created else shown
+
+
+class MappingBody(BaseModel):
+    """The contact that an address shall mean."""
+
+    model_config = ConfigDict(extra="forbid")
+    contact_id: int = Field(ge=1, lt=2**31)
+
+
+class DeliveryView(_View):
+    """A ticket-created callout that was stored."""
+
+    id: int
+    received_at: datetime
+    ticket_id: int = Field(validation_alias="entity_id")
+    guid: str | None
+    sequence_number: int | None
+    event_time: str | None
+    body_sha256: str
+
+
+class LookView(_View):
+    """One pass of a worker over a ticket. result null: it was to be looked at again."""
+
+    attempt: int
+    started_at: datetime
+    ended_at: datetime
+    result: str | None
+    note: str | None
+    again_at: datetime | None
+
+
+class ParticipantView(_View):
+    """One address on a ticket: what was decided and why, and what came of it.
+
+    outcome null: not finished. error: Autotask's own words. The last two are facts about the
+    contact on this ticket: when it was first seen linked, and seen to have been taken off.
+    """
+
+    address: str = Field(validation_alias="key")
+    name: str
+    decision: str
+    reason: str
+    outcome: str | None
+    contact_id: int | None
+    error: str | None
+    retry_at: datetime | None
+    decided_at: datetime
+    acted_at: datetime | None
+    first_seen_linked_at: datetime | None = None
+    removed_seen_at: datetime | None = None
+
+
+class TicketView(_View):
+    """What we know of a ticket. result null: it is due, or being looked at."""
+
+    id: int
+    number: str | None
+    account_id: int | None
+    contact_id: int | None
+    result: str | None
+    note: str | None
+    first_seen_at: datetime
+    looked_at: datetime | None
+
+
+class DueView(_View):
+    """Whether a ticket is to be looked at: when, how often tried, and whether a worker has it."""
+
+    due_at: datetime | None
+    since: datetime
+    tries: int
+    wanted: int
+    done: int
+    working: bool
+
+
+class TicketDetails(TicketView):
+    """A ticket with all that happened to it."""
+
+    due: DueView | None
+    participants: list[ParticipantView]
+    looks: list[LookView]
+    deliveries: list[DeliveryView]
+
+
+def ticket_details(
+    ticket: TicketRecord,
+    due: Due | None,
+    participants: list[Participant],
+    links: MappingOf[int, LinkRecord],
+    looks: list[Look],
+    deliveries: list[Delivery],
+) -> TicketDetails:
+    """Put together what is known of a ticket."""
+    return TicketDetails(
+        **TicketView.model_validate(ticket).model_dump(),
+        due=due and due_view(due),
+        participants=[_participant(row, links) for row in participants],
+        looks=[LookView.model_validate(row) for row in looks],
+        deliveries=[DeliveryView.model_validate(row) for row in deliveries],
+    )
+
+
+def due_view(row: Due) -> DueView:
+    """Show whether a ticket is to be looked at."""
+    return DueView(
+        due_at=row.due_at,
+        since=row.since,
+        tries=row.tries,
+        wanted=row.wanted,
+        done=row.done,
+        working=row.holder is not None,
+    )
+
+
+def _participant(row: Participant, links: MappingOf[int, LinkRecord]) -> ParticipantView:
+    shown = ParticipantView.model_validate(row)
+    link = links.get(row.contact_id) if row.contact_id else None
+    if link is None:
+        return shown
+    return shown.model_copy(
+        update={
+            "first_seen_linked_at": link.first_seen_linked_at,
+            "removed_seen_at": link.removed_seen_at,
+        }
+    )

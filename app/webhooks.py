@@ -1,0 +1,77 @@
+"""Autotask's callouts in. Stored before they are answered; worked on later."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from app import inbox
+from app.autotask.protocol import BadCallout, Callout, parse_callout, signature_is_valid
+from app.desk import Desk
+from app.problems import Problem
+
+log = structlog.get_logger()
+router = APIRouter(tags=["webhooks"])
+
+MAX_BODY = 256 * 1024
+STORE_SECONDS = 8.0
+"""Autotask waits ten seconds for an answer:
+https://www.autotask.net/help/developerhelp/Content/APIs/Webhooks/Webhooks_Error_Handling.htm"""
+
+
+@router.post("/webhooks/autotask", status_code=202, include_in_schema=False)
+async def receive(request: Request) -> dict[str, str]:
+    """Take a callout: verified on its raw bytes, then parsed, then stored, then answered."""
+    desk: Desk = request.app.state.desk
+    secrets = desk.settings.webhook_secrets
+    if not secrets:
+        raise Problem(404, "The webhook is off: set WEBHOOK_SECRETS to switch it on.")
+    body = await _read_body(request)
+    if not signature_is_valid(secrets, request.headers.get("x-hook-signature"), body):
+        raise Problem(401, "The X-Hook-Signature header is missing or not of our secret.")
+    try:
+        callout = parse_callout(body)
+    except BadCallout as error:
+        raise Problem(400, f"The callout cannot be understood: {error}.") from None
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            return {"status": await _store(desk, callout, body)}
+    except TimeoutError:
+        raise Problem(
+            503, "The database does not answer; send it again.", Retry_After="30"
+        ) from None
+
+
+@router.post("/webhooks/autotask/deactivated", include_in_schema=False)
+async def deactivated(request: Request) -> Response:
+    """Take note that Autotask says it has disabled the webhook. Anybody can say so: no more."""
+    desk: Desk = request.app.state.desk
+    async with asyncio.timeout(STORE_SECONDS), desk.sessions() as session, session.begin():
+        await inbox.count(session, Callout(action="deactivated"))
+    log.warning("webhook_said_to_be_deactivated")
+    return Response(status_code=200)
+
+
+async def _store(desk: Desk, callout: Callout, body: bytes) -> str:
+    """Store a callout and make its ticket due; committed when this returns."""
+    settle = timedelta(seconds=desk.settings.settle_seconds)
+    async with desk.sessions() as session, session.begin():
+        if not callout.is_new_ticket:
+            await inbox.count(session, callout)
+            return "ignored"
+        new = await inbox.receive(session, callout, body, settle)
+    log.info("callout", ticket=callout.entity_id, new=new)
+    return "accepted" if new else "known"
+
+
+async def _read_body(request: Request) -> bytes:
+    """Read a body that may lie about its length, up to the limit."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise Problem(413, f"A callout has at most {MAX_BODY} bytes.")
+    return bytes(body)

@@ -1,0 +1,181 @@
+"""The worker: claims due tickets and looks at them, and says that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import delete, func
+from sqlalchemy.dialects.postgresql import insert
+
+from app import budget, work
+from app.autotask.errors import AutotaskError
+from app.db import db_now, is_outage
+from app.desk import Desk
+from app.errors import LeaseLost
+from app.look import look
+from app.models import Worker as WorkerRow
+from app.tenant import WrongTenant
+from app.work import BEAT, LEASE, Lease
+
+log = structlog.get_logger()
+
+CONCURRENCY = 4
+"""Tickets that one process looks at at once; Autotask allows three requests per entity anyway."""
+
+POLL_SECONDS = 0.5
+STOP_SECONDS = 15.0
+"""How long a look may go on after the worker was told to stop, before it is handed back."""
+
+
+class Worker:
+    """Works until it is told to stop. One per process."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._looks: dict[Lease, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+        self.id = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+    def stop(self) -> None:
+        """Ask the worker to stop: it finishes its looks, or hands them back."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until stopped. Outlives PostgreSQL and Autotask; raises WrongTenant."""
+        log.info("worker_started", worker=self.id)
+        beating = asyncio.create_task(self._beat_for_ever())
+        try:
+            while not self._stopping.is_set():
+                claimed = await self._survive(self._claim)
+                if not claimed:
+                    await self._pause()
+        finally:
+            await self._wind_up()
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            log.info("worker_stopped", worker=self.id)
+
+    async def _survive(self, step: Callable[[], Awaitable[int]]) -> int:
+        """Take a step; what is out of order outside must not end the worker."""
+        try:
+            return await step()
+        except WrongTenant:
+            raise
+        except AutotaskError as error:
+            log.warning("autotask_away", error=str(error))
+        except Exception as error:
+            if is_outage(error):
+                log.warning("database_away", error=type(error).__name__)
+            else:
+                log.exception("worker_step_failed")
+        await self._pause(5.0)
+        return 0
+
+    async def _pause(self, seconds: float = POLL_SECONDS) -> None:
+        """Wait a little, or until a look ends and makes room, or until told to stop."""
+        waiting = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait(
+            [waiting, *self._looks.values()],
+            timeout=seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        waiting.cancel()
+
+    async def _claim(self) -> int:
+        """Claim as many due tickets as there is room for, and start their looks."""
+        room = CONCURRENCY - len(self._looks)
+        if room <= 0:
+            return 0
+        await self._desk.tenancy.api_url()
+        async with self._desk.sessions() as session, session.begin():
+            shut = await budget.is_shut(session)
+            if shut and shut.until > await db_now(session):
+                return 0
+            leases = await work.claim(session, work.TICKET, self.id, room)
+        for lease in leases:
+            self._looks[lease] = asyncio.create_task(self._look(lease))
+        return len(leases)
+
+    async def _look(self, lease: Lease) -> None:
+        with structlog.contextvars.bound_contextvars(ticket=lease.ref, attempt=lease.attempt):
+            try:
+                await look(self._desk, lease)
+            except LeaseLost:
+                log.warning("lease_lost")
+            except asyncio.CancelledError:
+                if self._stopping.is_set():
+                    await asyncio.shield(self._hand_back(lease))
+                raise
+            except Exception as error:
+                if is_outage(error):
+                    # Nothing can be recorded now: the lease runs out, and it is claimed anew.
+                    log.warning("database_away", error=type(error).__name__)
+                else:
+                    log.exception("look_failed")
+                    await self._defer(lease)
+            finally:
+                del self._looks[lease]
+
+    async def _hand_back(self, lease: Lease) -> None:
+        """Free a ticket whose look was cut short, for another worker to take up at once."""
+        try:
+            async with work.fenced(self._desk.sessions, lease) as session:
+                await work.finish(session, lease, await db_now(session), spent=False)
+        except LeaseLost:
+            return
+        except Exception as error:
+            log.warning("not_handed_back", error=type(error).__name__)
+
+    async def _defer(self, lease: Lease) -> None:
+        """Put off a ticket whose look failed by a defect of ours, longer each time."""
+        try:
+            async with work.fenced(self._desk.sessions, lease) as session:
+                pause = timedelta(seconds=min(30 * 2 ** min(lease.tries - 1, 10), 3600))
+                again_at = await db_now(session) + pause
+                await work.finish(session, lease, again_at)
+        except Exception as error:
+            log.warning("not_deferred", error=type(error).__name__)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            try:
+                await self._beat()
+            except Exception as error:
+                # The leases run out meanwhile, and every write is fenced by them.
+                log.warning("heartbeat_failed", error=type(error).__name__)
+            await asyncio.sleep(BEAT.total_seconds())
+
+    async def _beat(self) -> None:
+        """Prolong this process's leases and cancel the looks that have lost theirs."""
+        # What is claimed while the query runs must not be taken for lost: the list is made first.
+        held = list(self._looks)
+        async with self._desk.sessions() as session, session.begin():
+            row = insert(WorkerRow).values(id=self.id)
+            await session.execute(
+                row.on_conflict_do_update(
+                    index_elements=[WorkerRow.id], set_={"seen_at": func.now()}
+                )
+            )
+            await session.execute(
+                delete(WorkerRow).where(WorkerRow.seen_at < func.now() - 100 * LEASE)
+            )
+            lost = await work.beat(session, held) if held else set()
+        for lease in lost:
+            task = self._looks.get(lease)
+            if task:
+                log.warning("look_cancelled", ticket=lease.ref)
+                task.cancel()
+
+    async def _wind_up(self) -> None:
+        if self._looks:
+            await asyncio.wait(list(self._looks.values()), timeout=STOP_SECONDS)
+        left = list(self._looks.values())
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,93 @@
+"""Answer the entityInformation routes: what an entity can do, its fields, its UDFs."""
+
+from typing import Any
+
+from sandbox.model import LINKS, TICKETS, Entity, Field
+
+_DATA_TYPES = {
+    "int": "integer",
+    "long": "long",
+    "str": "string",
+    "float": "double",
+    "bool": "boolean",
+    "datetime": "datetime",
+}
+_REFERENCES = {"contactID": "Contact", "companyID": "Account", "ticketID": "Ticket"}
+
+
+def entity_info(entity: Entity) -> dict[str, Any]:
+    """Return `info`; access levels are by name, one of the two spellings seen."""
+    return {
+        "name": entity.singular,
+        "canCreate": True,
+        "canDelete": entity is LINKS,
+        "canQuery": True,
+        "canUpdate": entity is not LINKS,
+        "userAccessForCreate": "All",
+        "userAccessForDelete": "All" if entity is LINKS else "None",
+        "userAccessForQuery": "All",
+        "userAccessForUpdate": "All" if entity is not LINKS else "None",
+        "hasUserDefinedFields": "userdefinedfields" in entity.fields,
+        "supportsWebhookCallouts": entity is not LINKS,
+    }
+
+
+def field_info(entity: Entity) -> list[dict[str, Any]]:
+    """Return one description a field, picklist values as text."""
+    return [
+        {
+            "name": field.name,
+            "dataType": _DATA_TYPES[field.kind],
+            "length": field.length or 0,
+            "isRequired": field.required,
+            "isReadOnly": field.read_only,
+            "isQueryable": field.queryable,
+            "isReference": field.name in _REFERENCES,
+            "referenceEntityType": _REFERENCES.get(field.name, ""),
+            "isPickList": bool(field.picklist),
+            "picklistValues": _picklist(field) if field.picklist else None,
+            "picklistParentValueField": "",
+            "isSupportedWebhookField": entity is TICKETS and field.queryable,
+        }
+        for field in entity.fields.values()
+        if field.kind != "udfs"
+    ]
+
+
+def udf_info(names: list[str]) -> list[dict[str, Any]]:
+    """Return one description a user-defined field; all of them are long text."""
+    return [
+        {
+            "name": name,
+            "label": name,
+            "type": "string",
+            "length": 8000,
+            "description": "",
+            "isRequired": False,
+            "isReadOnly": False,
+            "isQueryable": True,
+            "isReference": False,
+            "referenceEntityType": "",
+            "isPickList": False,
+            "picklistValues": None,
+            "picklistParentValueField": "",
+            "defaultValue": None,
+            "isSupportedWebhookField": True,
+        }
+        for name in names
+    ]
+
+
+def _picklist(field: Field) -> list[dict[str, Any]]:
+    return [
+        {
+            "value": str(value),
+            "label": label,
+            "isDefaultValue": order == 0,
+            "sortOrder": order + 1,
+            "parentValue": "",
+            "isActive": True,
+            "isSystem": value in (1, 5) and field.name == "status",
+        }
+        for order, (value, label) in enumerate(field.picklist)
+    ]

@@ -1,0 +1,92 @@
+"""Let a person drive the sandbox by hand: /sandbox/… without credentials, for loopback only."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from sandbox.store import EMAIL_FIELDS
+from sandbox.tenant import Tenant
+
+RECENT_CALLS = 20
+
+
+def create_manual(tenant: Tenant) -> Starlette:
+    """Return the application behind /sandbox.
+
+    POST /sandbox/tickets        {company_id, contact_id?, title?, cc?}: a ticket and its callout
+    GET /sandbox/tickets/{id}    the ticket, its additional contacts, the latest API calls
+    POST /sandbox/webhooks       {url, deactivation_url, secret}: a ticket webhook
+    """
+
+    async def new_ticket(request: Request) -> Response:
+        return await _create(request, lambda given: _new_ticket(tenant, given))
+
+    async def new_webhook(request: Request) -> Response:
+        return await _create(request, lambda given: _new_webhook(tenant, given))
+
+    async def show_ticket(request: Request) -> Response:
+        with tenant.lock:
+            ticket = tenant.tickets.get(request.path_params["id"])
+            if ticket is None:
+                return JSONResponse({"error": "no such ticket"}, 404)
+            return JSONResponse(
+                {
+                    "ticket": ticket,
+                    "additional_contacts": _people(tenant, ticket["id"]),
+                    "recent_calls": [
+                        {**asdict(call), "at": call.at.isoformat()}
+                        for call in tenant.calls[-RECENT_CALLS:]
+                    ],
+                }
+            )
+
+    return Starlette(
+        routes=[
+            Route("/sandbox/tickets", new_ticket, methods=["POST"]),
+            Route("/sandbox/tickets/{id:int}", show_ticket, methods=["GET"]),
+            Route("/sandbox/webhooks", new_webhook, methods=["POST"]),
+        ]
+    )
+
+
+async def _create(request: Request, create: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+    # A web page can post text to loopback, but not JSON without asking first.
+    if "application/json" not in request.headers.get("content-type", ""):
+        return JSONResponse({"error": "send application/json"}, 415)
+    try:
+        given = json.loads(await request.body())
+        return JSONResponse(create(given), 201)
+    except (KeyError, TypeError, ValueError) as error:
+        return JSONResponse({"error": f"missing or wrong: {error}"}, 400)
+
+
+def _new_ticket(tenant: Tenant, given: dict[str, Any]) -> dict[str, Any]:
+    optional = {name: given[name] for name in ("contact_id", "title", "cc") if name in given}
+    ticket_id = tenant.new_ticket(given["company_id"], **optional)
+    return {"id": ticket_id, "ticketNumber": tenant.tickets[ticket_id]["ticketNumber"]}
+
+
+def _new_webhook(tenant: Tenant, given: dict[str, Any]) -> dict[str, Any]:
+    number = tenant.subscribe(given["url"], given["deactivation_url"], given["secret"])
+    return {"id": number, "guid": tenant.outbox.subscriptions[number].guid}
+
+
+def _people(tenant: Tenant, ticket_id: int) -> list[dict[str, Any]]:
+    people = []
+    for row in tenant.link_rows(ticket_id):
+        contact = tenant.contacts[row["contactID"]]
+        people.append(
+            {
+                "id": row["id"],
+                "contactID": contact["id"],
+                "name": f"{contact['firstName']} {contact['lastName']}",
+                "addresses": [contact[name] for name in EMAIL_FIELDS if contact[name]],
+            }
+        )
+    return people

@@ -1,0 +1,158 @@
+"""Keep a tenant's records: one table for each entity, each record with every property."""
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sandbox.calls import CallLog
+from sandbox.model import (
+    COMPANIES,
+    CONTACTS,
+    ENTITIES,
+    LINKS,
+    RESOURCES,
+    TICKETS,
+    Entity,
+    Record,
+    utc_text,
+)
+
+EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
+CC_UDF = "CC"
+
+Table = dict[int, Record]
+
+_FIRST_IDS = {
+    COMPANIES.name: 174,
+    CONTACTS.name: 30683001,
+    TICKETS.name: 351181,
+    RESOURCES.name: 29682885,
+    LINKS.name: 501,
+}
+
+
+class Store(CallLog):
+    """The tables, and how companies, contacts and staff get into them.
+
+    `udfs` names the user-defined fields of each entity that new records get.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(clock)
+        self.udfs: dict[str, list[str]] = {TICKETS.name: [CC_UDF]}
+        self._tables: dict[str, Table] = {name: {} for name in ENTITIES}
+        self._ids = {name: itertools.count(first) for name, first in _FIRST_IDS.items()}
+        self.companies = self._tables[COMPANIES.name]
+        self.contacts = self._tables[CONTACTS.name]
+        self.tickets = self._tables[TICKETS.name]
+        self.resources = self._tables[RESOURCES.name]
+        self.links = self._tables[LINKS.name]
+
+    def table(self, entity: Entity) -> Table:
+        """Return the records of an entity by id."""
+        return self._tables[entity.name]
+
+    def now(self) -> str:
+        """Return the tenant's time in the form that records keep."""
+        return utc_text(self.clock())
+
+    def insert(self, entity: Entity, values: Record, record_id: int | None = None) -> int:
+        """Store a record with every property of its entity and return its id.
+
+        Raise KeyError for a name in `values` that the entity lacks.
+        """
+        with self.lock:
+            record = entity.blank(self.udfs.get(entity.name, []))
+            for name, value in values.items():
+                if name not in record:
+                    raise KeyError(f"{entity.name} has no field {name}")
+                record[name] = value
+            number = next(self._ids[entity.name]) if record_id is None else record_id
+            record["id"] = number
+            self.table(entity)[number] = record
+            return number
+
+    def add_company(
+        self,
+        name: str,
+        web_address: str | None = None,
+        parent: int | None = None,
+        id: int | None = None,
+        **fields: Any,
+    ) -> int:
+        """Add an account. Id 0 is the MSP itself, which Autotask treats as a company too."""
+        values = {
+            "companyName": name,
+            "webAddress": web_address,
+            "parentCompanyID": parent,
+            "isActive": True,
+            "companyType": 1,
+            "ownerResourceID": _FIRST_IDS[RESOURCES.name],
+            "phone": "555-0100",
+            "createDate": self.now(),
+            **fields,
+        }
+        return self.insert(COMPANIES, values, id)
+
+    def add_contact(
+        self,
+        company_id: int,
+        email: str | None,
+        *,
+        first: str = "Ana",
+        last: str = "Ruiz",
+        active: int = 1,
+        **fields: Any,
+    ) -> int:
+        """Add a contact as a person would: it receives notifications unless `fields` differs."""
+        if company_id not in self.companies:
+            raise KeyError(f"no company {company_id}")
+        now = self.now()
+        values = {
+            "companyID": company_id,
+            "emailAddress": email,
+            "firstName": first,
+            "lastName": last,
+            "isActive": active,
+            "receivesEmailNotifications": True,
+            "primaryContact": False,
+            "createDate": now,
+            "lastActivityDate": now,
+            "lastModifiedDate": now,
+            **fields,
+        }
+        return self.insert(CONTACTS, values)
+
+    def add_resource(
+        self,
+        email: str,
+        *,
+        email2: str | None = None,
+        email3: str | None = None,
+        active: bool = True,
+        **fields: Any,
+    ) -> int:
+        """Add one of the MSP's own staff."""
+        addresses = {"email": email, "email2": email2, "email3": email3}
+        values = {**addresses, "isActive": active, "userName": email.split("@")[0], **fields}
+        return self.insert(RESOURCES, values)
+
+    def contacts_with(self, email: str, company_id: int | None = None) -> list[Record]:
+        """Return the contacts that have an address in any e-mail field, compared without case."""
+        with self.lock:
+            return [
+                contact
+                for contact in self.contacts.values()
+                if company_id in (None, contact["companyID"])
+                and email.lower() in [(contact[name] or "").lower() for name in EMAIL_FIELDS]
+            ]
+
+
+def set_udf(record: Record, name: str, value: str | None) -> None:
+    """Set a user-defined field of a record; raise KeyError when the entity has none so named."""
+    for udf in record["userDefinedFields"]:
+        if udf["name"] == name:
+            udf["value"] = value
+            return
+    raise KeyError(f"no user-defined field {name}")

@@ -1,0 +1,187 @@
+"""Say what a real tenant might do and nobody has published, and what may go wrong on the way.
+
+"fact sheet" below means this project's notes on Autotask; the number is its section.
+"""
+
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import Literal
+
+FaultKind = Literal[
+    "error_500",
+    "error_500_errors",
+    "status_429",
+    "unauthorized",
+    "forbidden",
+    "garbage",
+    "reset_before",
+    "reset_after",
+    "hang_before",
+    "hang_after",
+    "late_commit",
+]
+
+# Wordings that no source gives; a client must decide by the state it reads again, never by these.
+_TEXTS = {
+    "company": "The Contact must belong to the same Company as the Ticket.",
+    "cap": "A Ticket may not have more than 30 additional contacts.",
+    "duplicate": "The Contact is already an additional contact of this Ticket.",
+    "own_contact": "The Contact is the contact of this Ticket.",
+    "bad_user": "Invalid username or password.",
+    "request_limit": "The external request threshold of the database has been exceeded.",
+}
+
+
+@dataclass
+class Switches:
+    """Choose an answer for each fact that is unknown or contradictory; change it at any time.
+
+    Defaults are the unkind ones. Every field names the section of the fact sheet it stands for.
+    """
+
+    # 3.2: posting a contact that is on the ticket already: 500, 200 with the old id, or a twin row.
+    duplicate_link: Literal["refused", "no_op", "second_row"] = "second_row"
+    # 3.2: posting the ticket's own contact: 500, or the ticket silently loses its contactID.
+    own_contact: Literal["refused", "clears"] = "clears"
+    # 3.2, 8.13: whether a contact of the parent company passes the company rule.
+    parent_company_contact: Literal["refused", "accepted"] = "refused"
+    # 3.2: whether a link or unlink moves lastActivityDate and causes an Update callout.
+    link_touches_ticket: bool = True
+    # 2.5: wording of the refusal for a missing or inactive contact.
+    reference_text: Literal["new", "old"] = "new"
+    # 2.6: status beyond three requests at once on one entity ("not always HTTP 429").
+    thread_limit: Literal[429, 500] = 500
+    # 2.6: status at 100 % of the hourly requests.
+    request_limit: Literal[429, 500] = 500
+    # 2.6: from half of the hourly requests on, each answer takes 0.5 s rising to 1 s.
+    threshold_latency: bool = False
+    # 2.2, 8.7: wrong user name and wrong integration code: documented 401, reported 500.
+    bad_user: Literal[401, 500] = 500
+    bad_integration_code: Literal[401, 500] = 500
+    # 2.3: string comparison is the database's collation; some fields may be case-sensitive.
+    case_sensitive: bool = False
+    # 3.3, 8.9: what a filter on the integer Contacts.isActive accepts.
+    contact_active_filter: Literal["int_only", "bool_only", "either"] = "int_only"
+    # 8.15: pageDetails.count counts this page's rows or all that match.
+    page_count: Literal["page", "total"] = "page"
+    # 2.4: a missing id answers 200 {"item": null}; the contract also allows 404.
+    missing_item: Literal["null", "404"] = "null"
+    # 3.3: GET of one inactive contact gave companyID 0 (n8n issue 154).
+    inactive_company_zero: bool = True
+    # 3.3: receivesEmailNotifications of a contact created without it.
+    notifications_default: bool = False
+    # contract, x-source this-file: a property the entity lacks in a create or update body.
+    unknown_property: Literal["ignored", "refused"] = "ignored"
+    # 2.5: members of `errors`; objects break the contract, as some clients expect them anyway.
+    error_style: Literal["strings", "objects"] = "strings"
+    # 2.1: where ZoneInformation sends the client; None is this server (a tenant can be moved).
+    zone_url: str | None = None
+    # 1.3: shape of `Fields`, and of a Delete callout's.
+    fields_shape: Literal["object", "array", "absent"] = "object"
+    delete_fields: Literal["empty", "absent"] = "absent"
+    # 1.3, 8.1: casing of the key, and its value for a ticket that came by mail.
+    person_id_key: Literal["PersonID", "PersonId"] = "PersonID"
+    mail_person_id: int | None = None
+    # 1.3: what SequenceNumber counts.
+    sequence: Literal["webhook", "global", "ticket"] = "webhook"
+    # 1.3: whether a retried callout keeps its SequenceNumber and EventTime.
+    retry_ids: Literal["same", "new"] = "new"
+    # 1.3, 8.6: the Deactivated message: signed or not, and where it goes.
+    deactivated_signed: bool = False
+    deactivated_to: Literal["deactivation_url", "webhook_url", "both"] = "both"
+    # 5: a request that Autotask is still busy with, though its client is gone, holds a thread.
+    late_commit_holds_thread: bool = True
+    texts: dict[str, str] = field(default_factory=lambda: dict(_TEXTS))
+
+
+@dataclass(eq=False)
+class Fault:
+    """Let matching requests go wrong. `seconds` belongs to the hangs and to `late_commit`.
+
+    hang_*       no answer for `seconds`, then a reset; the write never or already took effect
+    reset_*      a reset before or after the write took effect
+    late_commit  a reset at once (`silent`: no answer at all until then), and the write takes
+                 effect `seconds` later, whether or not the client is still there
+    The first `after` matching requests pass, then `times` of them are hit (None: all), each with
+    probability `chance` (drawn from `Faults.seed`).
+    """
+
+    kind: FaultKind
+    method: str | None = None
+    entity: str | None = None
+    path_contains: str | None = None
+    times: int | None = 1
+    after: int = 0
+    seconds: float = 30.0
+    text: str = "Object reference not set to an instance of an object."
+    retry_after: str | None = None
+    silent: bool = False
+    chance: float = 1.0
+
+    def matches(self, method: str, entity: str, path: str) -> bool:
+        """Tell whether a request is one of those this fault is for."""
+        return (
+            self.method in (None, method)
+            and self.entity in (None, entity)
+            and (self.path_contains is None or self.path_contains.lower() in path.lower())
+        )
+
+
+class Faults:
+    """Hold the faults to come, and the latency of every request (uniform, seconds)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Fault] = []
+        self.latency: tuple[float, float] = (0.0, 0.0)
+        self.seed = 1
+
+    @property
+    def seed(self) -> int:
+        """Seed of latency and chance; setting it starts their random numbers over."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._seed = value
+        self._random = random.Random(value)
+
+    def add(self, *faults: Fault) -> None:
+        """Append faults; of several that match a request, the first that is due hits."""
+        with self._lock:
+            self._waiting.extend(faults)
+
+    def clear(self) -> None:
+        """Forget every fault that has not happened yet, and the latency."""
+        with self._lock:
+            self._waiting.clear()
+            self.latency = (0.0, 0.0)
+
+    def pending(self) -> list[Fault]:
+        """Return the faults that can still happen."""
+        with self._lock:
+            return list(self._waiting)
+
+    def take(self, method: str, entity: str, path: str) -> Fault | None:
+        """Return the fault that hits this request, and use it up by one."""
+        with self._lock:
+            for fault in self._waiting:
+                if not fault.matches(method, entity, path):
+                    continue
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
+                if fault.chance < 1.0 and self._random.random() >= fault.chance:
+                    continue
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._waiting.remove(fault)
+                return fault
+        return None
+
+    def delay(self) -> float:
+        """Draw this request's latency in seconds."""
+        with self._lock:
+            return self._random.uniform(*self.latency)
