@@ -92,7 +92,8 @@ class Acting:
             before = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
             links = await participants.links_of(session, ticket.id)
             created = await ledger.contacts_created_for(session, ticket.id)
-            lasting = [_as_first_decided(one, before.get(one.key), links) for one in decisions]
+            ours = {i for i, link in links.items() if link.ours} | created
+            lasting = [_as_first_decided(one, before.get(one.key), ours) for one in decisions]
             await participants.record_decisions(session, ticket.id, ticket.company_id, lasting)
             rows = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
             for one in decisions:
@@ -240,14 +241,11 @@ class Acting:
 _ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
 
 
-def _as_first_decided(
-    one: Decision, row: Participant | None, links: Mapping[int, LinkRecord]
-) -> Decision:
-    """Keep the reason why we linked somebody, now that our link makes them already linked."""
-    if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None or row is None:
+def _as_first_decided(one: Decision, row: Participant | None, ours: Collection[int]) -> Decision:
+    """Keep the reason why we brought somebody, now that our contact or link makes them known."""
+    if row is None or one.reason not in (Reason.KNOWN, Reason.ALREADY_LINKED):
         return one
-    link = links.get(one.contact_id)
-    if link is None or not link.ours or row.decision not in (Verdict.LINK, Verdict.CREATE):
+    if one.contact_id not in ours or row.decision not in (Verdict.LINK, Verdict.CREATE):
         return one
     return replace(one, verdict=Verdict(row.decision), reason=Reason(row.reason))
 

@@ -148,7 +148,7 @@ def _page(ask: Ask, query: Query, search: str | None) -> dict[str, Any]:
     rows = [row for row in ask.tenant.table(ask.entity).values() if query.matches(row)]
     if query.include and "id" not in query.include and len(rows) > MAX_ROWS:
         raise RefusedError("The id field must be included when more than 500 rows are requested.")
-    rest = sorted((row for row in rows if row["id"] >= after), key=lambda row: int(row["id"]))
+    rest = sorted((row for row in rows if row["id"] > after), key=lambda row: int(row["id"]))
     page = rest[: query.page_size]
     more = len(rest) > len(page)
 

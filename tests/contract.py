@@ -219,9 +219,7 @@ def _operations(
             _Operation(
                 name=described["operationId"],
                 headers=tuple(
-                    parameter["name"]
-                    for parameter in parameters
-                    if parameter["in"] == "header" and parameter["required"]
+                    p["name"] for p in parameters if p["in"] == "header" and p["required"]
                 ),
                 query={
                     parameter["name"]: content(parameter) or compiled(parameter["schema"])

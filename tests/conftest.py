@@ -1,0 +1,158 @@
+"""Real parts for every test: a PostgreSQL per run, a database per test, the sandbox over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from app import db, log
+from app.desk import Desk, open_desk
+from app.embedded import EmbeddedPostgres
+from app.main import create_app
+from app.settings import Settings, load_settings
+from app.worker import Worker
+from sandbox.seed import Seed, seed
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+from tests.contract import ContractChecker
+
+SECRET = "a-webhook-secret-of-tests"
+READ_KEY = "r" * 32
+WRITE_KEY = "w" * 32
+INTAKE_KEY = "i" * 32
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """The server of this run, with a migrated database to copy."""
+    log.configure("console", quiet=True)
+    with EmbeddedPostgres() as server:
+        with psycopg.connect(plain(server.url), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_of_tests")
+        db.migrate(server.url_for("template_of_tests"))
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database of the test's own, at this build's schema."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")  # type: ignore[arg-type]
+        yield postgres.url_for(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    """An Autotask with nothing in it but what `people` adds."""
+    return Tenant()
+
+
+@pytest.fixture
+def people(tenant: Tenant) -> Seed:
+    """A small MSP with four customers, by name."""
+    return seed(tenant)
+
+
+@pytest.fixture
+def server(tenant: Tenant) -> Iterator[SandboxServer]:
+    """The tenant over HTTP; whatever is sent or answered has to keep to the contract."""
+    checker = ContractChecker()
+    with SandboxServer(tenant, wrap=checker) as running:
+        yield running
+    assert checker.violations == []
+
+
+@pytest.fixture
+def environ(tenant: Tenant, server: SandboxServer, database_url: str) -> dict[str, str]:
+    """The settings of a deployment against the sandbox, as an environment has them."""
+    return {
+        "DATABASE_URL": database_url,
+        "AUTOTASK_API_URL": server.api_url,
+        "AUTOTASK_USERNAME": tenant.username,
+        "AUTOTASK_SECRET": tenant.secret,
+        "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
+        "WEBHOOK_SECRETS": SECRET,
+        "API_KEYS": f"reader:read:{READ_KEY},writer:write:{WRITE_KEY},gateway:intake:{INTAKE_KEY}",
+        "OWN_ADDRESSES": "help@northwind-msp.example",
+        "SETTLE_SECONDS": "0",
+        "CREATE_SETTLE": "3",
+        "RUN_WORKER": "false",
+    }
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    """The same, as the product reads them."""
+    return load_settings(environ)
+
+
+@pytest.fixture
+async def desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The parts of one process."""
+    assert settings.database_url
+    async with open_desk(settings, settings.database_url) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def make_desk(settings: Settings) -> AsyncIterator[Callable[..., Any]]:
+    """Make parts with other settings than usual: `await make_desk(create_settle=1)`."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**changes: Any) -> Desk:
+            assert settings.database_url
+            other = settings.model_copy(update=changes)
+            return await stack.enter_async_context(open_desk(other, settings.database_url))
+
+        yield make
+
+
+@pytest.fixture
+async def api(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """The HTTP application without a socket; errors come as answers, as they do from a server."""
+    transport = httpx.ASGITransport(create_app(desk), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+@pytest.fixture
+def reader() -> dict[str, str]:
+    """Headers of a caller who may read."""
+    return {"Authorization": f"Bearer {READ_KEY}"}
+
+
+@pytest.fixture
+def writer() -> dict[str, str]:
+    """Headers of a caller who may change things."""
+    return {"Authorization": f"Bearer {WRITE_KEY}"}
+
+
+def plain(url: str) -> str:
+    """Give a database's address as psycopg itself takes it."""
+    return url.replace("postgresql+psycopg://", "postgresql://")
+
+
+async def work_until(desk: Desk, done: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Run a worker until a condition holds, which may be a coroutine function; bounded."""
+    worker = Worker(desk)
+    working = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(seconds):
+            while not (await outcome if asyncio.iscoroutine(outcome := done()) else outcome):
+                assert not working.done(), working.exception()
+                await asyncio.sleep(0.02)
+    finally:
+        worker.stop()
+        await working

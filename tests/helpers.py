@@ -1,0 +1,62 @@
+"""What several test modules need to say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from app import inbox, work
+from app.desk import Desk
+from app.look import look
+from app.models import Due, Participant, Priority, Result, TicketRecord
+
+
+async def want(desk: Desk, *ticket_ids: int) -> None:
+    """Make tickets due now, as a callout does."""
+    async with desk.sessions() as session, session.begin():
+        for ticket_id in ticket_ids:
+            await inbox.want_ticket(session, ticket_id, timedelta(0), Priority.LIVE)
+
+
+async def look_at(desk: Desk, ticket_id: int, holder: str = "test") -> Result | None:
+    """Make a ticket due, claim it and look at it once; only that ticket may be due."""
+    await want(desk, ticket_id)
+    async with desk.sessions() as session, session.begin():
+        [lease] = await work.claim(session, work.TICKET, holder, 1)
+    assert lease.ref == ticket_id
+    return await look(desk, lease)
+
+
+async def people_of(desk: Desk, ticket_id: int) -> dict[str, Participant]:
+    """Give a ticket's participants by address."""
+    async with desk.sessions() as session:
+        rows = await session.execute(select(Participant).where(Participant.ticket_id == ticket_id))
+        return {row.key: row for row in rows.scalars()}
+
+
+async def outcomes(desk: Desk, ticket_id: int) -> dict[str, tuple[str, str | None]]:
+    """Give reason and outcome of a ticket's participants by address."""
+    people = await people_of(desk, ticket_id)
+    return {key: (row.reason, row.outcome) for key, row in people.items()}
+
+
+async def result_of(desk: Desk, ticket_id: int) -> str | None:
+    """Give a ticket's result."""
+    async with desk.sessions() as session:
+        ticket = await session.get(TicketRecord, ticket_id)
+        return ticket.result if ticket else None
+
+
+async def due_of(desk: Desk, ticket_id: int) -> Due:
+    """Give a ticket's row of due work."""
+    async with desk.sessions() as session:
+        return await session.get_one(Due, (work.TICKET, ticket_id))
+
+
+async def rows(desk: Desk, model: Any) -> list[Any]:
+    """Give all rows of a table, by its key."""
+    async with desk.sessions() as session:
+        found = await session.execute(select(model).order_by(*model.__table__.primary_key.columns))
+        return list(found.scalars())
