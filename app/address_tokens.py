@@ -109,7 +109,7 @@ def tokens(text: str) -> Iterator[Token]:
             token.ends_in_comma = kind == "comma"
             yield from _finished(token, text[token.start : start])
             token = Token(at, token.is_foreign and kind != "newline")
-        elif kind == "colon" and token.is_label and not text.startswith("//", at):
+        elif kind == "colon" and token.is_label:
             name = clean("".join(part for _, part in token.parts)).lower()
             is_foreign = name in _OTHER_HEADERS or (token.is_foreign and name != "cc")
             token = Token(at, is_foreign)

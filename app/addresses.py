@@ -89,7 +89,7 @@ def read_mailbox(address: str, name: str = "") -> Address | Rejected:
     verdict = _judge(address)
     if isinstance(verdict, str):
         return _rejected(address, verdict)
-    return replace(verdict, name=_display_name([("quoted", name)]))
+    return replace(verdict, name=_display_name([("quoted", name)], verdict.key))
 
 
 def address_key(text: str) -> str | None:
@@ -118,6 +118,7 @@ def _entries(text: str) -> Iterator[Address | Rejected]:
     waiting: list[Token] = []  # words before a comma: perhaps the first half of a name
     for count, token in enumerate(tokens(text)):
         if count == MAX_ENTRIES:
+            yield from _reject(waiting, "no_address")
             yield _rejected(f"{token.text} …", "too_many")
             return
         if token.ends_in_comma and token.is_words and not _TEMPLATE.search(trim(token.text)):
@@ -175,7 +176,7 @@ def _read_angle(parts: list[Part]) -> Address | str:
         phrase = decode_words("".join(text for _, text in before))
         if address_key(_unwrap(phrase)) != verdict.key:
             return "ambiguous"
-    return replace(verdict, name=_display_name(before + after))
+    return replace(verdict, name=_display_name(before + after, verdict.key))
 
 
 def _read_bare(parts: list[Part]) -> list[Address | str]:
@@ -188,8 +189,8 @@ def _read_bare(parts: list[Part]) -> list[Address | str]:
     # Folded lines are separate entries only if each is an address: `a@x.com\n .evil.com` is not.
     verdicts = [_judge(_unwrap(line)) for line in spec.split("\n") if trim(line)] or ["no_address"]
     if len(verdicts) == 1 and isinstance(verdicts[0], Address):
-        name = _display_name([part for part in parts if part[0] == "comment"])
-        return [replace(verdicts[0], name=name)]
+        comments = [part for part in parts if part[0] == "comment"]
+        return [replace(verdicts[0], name=_display_name(comments, verdicts[0].key))]
     if len(verdicts) > 1 and any(isinstance(verdict, str) for verdict in verdicts):
         return ["ambiguous"] if "@" in spec else ["no_address"]
     return verdicts
@@ -254,8 +255,8 @@ def _objection(spec: str) -> str | None:
     return next((reason for applies, reason in rules if applies), None)
 
 
-def _display_name(parts: list[Part]) -> str:
-    """Return the name that a phrase and its comments spell, "" if it contains an address."""
+def _display_name(parts: list[Part], key: str) -> str:
+    """Return the name that a phrase and its comments spell, "" if it holds another address."""
     phrase = "".join(
         f" {text} " if kind == "quoted" else text for kind, text in parts if kind != "comment"
     )
@@ -263,6 +264,8 @@ def _display_name(parts: list[Part]) -> str:
     if trim(phrase):
         comments = [f"({text})" for text in comments]
     name = clean(decode_words(" ".join([phrase, *comments])))
+    # `John Doe (john@x.com)`, as Google Groups writes it.
+    name = re.sub(rf"(?<!\S)[('<\[]?{re.escape(key)}[)'>\]]?(?!\S)", "", name, flags=re.I).strip()
     while len(name) > 1 and name[0] in "'\"‘“" and name[-1] in "'\"’”":
         name = name[1:-1].strip()
     is_address = re.search(r"\S@\S|@ ?\S+\.\w", unicodedata.normalize("NFKC", name))

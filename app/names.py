@@ -224,5 +224,5 @@ def _capital(word: str) -> str:
 def _fit(name: str) -> str:
     name = clean(re.sub("[<>@＠﹫]", "", name))
     if len(name) > MAX_NAME:
-        name = name[:MAX_NAME].rpartition(" ")[0] or name[:MAX_NAME]
-    return name.strip(" ,-")
+        return name[:MAX_NAME].rpartition(" ")[0] or name[:MAX_NAME]
+    return name

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     run_worker: bool = Field(True, description="let the API process work, too")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
-    log_format: Literal["json", "console"] = Field("console", description="json or console")
+    log_format: Literal["json", "console"] = Field("json", description="json or console")
 
     @property
     def credentials(self) -> Credentials:
