@@ -41,16 +41,20 @@ class Address:
 
     `key` is the one form that is compared, stored and sent: NFKC, ASCII-lower-cased local part
     @ A-label domain. `name` is the display name as the sender wrote it, decoded and cleaned, ""
-    when there is none. `is_ascii` is False when the local part as written had other characters.
+    when there is none.
     """
 
     key: str
     name: str = ""
-    is_ascii: bool = True
 
     @property
     def domain(self) -> str:
         return self.key.rpartition("@")[2]
+
+    @property
+    def is_ascii(self) -> bool:
+        """Tell whether the local part, as written, is ASCII: a key never hides that it was not."""
+        return self.key.isascii()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +81,8 @@ def read_addresses(text: str) -> list[Address | Rejected]:
             found.setdefault(entry, entry)
             continue
         first = found.setdefault(entry.key, entry)
-        if isinstance(first, Address):
-            found[entry.key] = Address(
-                first.key, first.name or entry.name, first.is_ascii or entry.is_ascii
-            )
+        if isinstance(first, Address) and not first.name:
+            found[entry.key] = entry
     return list(found.values())
 
 
@@ -214,6 +216,8 @@ def _judge(written: str) -> Address | str:
     # Lower-casing can make a letter and a mark composable, hence NFKC again.
     folded = unicodedata.normalize("NFKC", local).translate(_ASCII_LOWER)
     folded = unicodedata.normalize("NFKC", folded)
+    if folded.isascii() and not local.isascii():
+        return "ambiguous"  # wide letters: NFKC readers and others disagree whose mailbox it is
     domain = domain.removesuffix(".")  # the root; `a@x.com.` is the same mailbox
     reason = _objection(f"{folded}@{domain}")
     if reason:
@@ -221,7 +225,7 @@ def _judge(written: str) -> Address | str:
     a_label = _a_label(folded, domain)
     if a_label is None:
         return "bad_domain" if _a_label("a", domain) is None else "bad_local_part"
-    return Address(f"{folded}@{a_label}", is_ascii=local.isascii())
+    return Address(f"{folded}@{a_label}")
 
 
 def _a_label(local: str, domain: str) -> str | None:

@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -51,7 +52,17 @@ def make_engine(url: str) -> AsyncEngine:
         pool_size=10,
         max_overflow=10,
         pool_timeout=5,
-        connect_args={"connect_timeout": 5, "application_name": "autotask-cc"},
+        connect_args={
+            "application_name": "autotask-cc",
+            "connect_timeout": 5,
+            # A server that vanished without a word is noticed within seconds, not hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+            # Nothing that a transaction pooler in between would lose.
+            "prepare_threshold": None,
+        },
     )
 
 
@@ -70,7 +81,9 @@ def is_outage(error: BaseException) -> bool:
     """Tell whether an error says that the database is away rather than that we are wrong."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError | InterfaceError | OSError | TimeoutError)
+    return isinstance(
+        error, OperationalError | InterfaceError | PoolTimeoutError | OSError | TimeoutError
+    )
 
 
 async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:

@@ -46,9 +46,11 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
 async def want_ticket(
     session: AsyncSession, ticket_id: int, delay: timedelta, priority: Priority
 ) -> None:
-    """Make a ticket due, be it known or not."""
-    known = insert(TicketRecord).values(id=ticket_id).on_conflict_do_nothing()
-    await session.execute(known)
+    """Make a ticket due, be it known or not; it has no result until it has been looked at."""
+    known = insert(TicketRecord).values(id=ticket_id)
+    await session.execute(
+        known.on_conflict_do_update(index_elements=[TicketRecord.id], set_={"result": None})
+    )
     await work.want(session, work.TICKET, ticket_id, delay, priority)
 
 

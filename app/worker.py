@@ -29,7 +29,7 @@ CONCURRENCY = 4
 """Tickets that one process looks at at once; Autotask allows three requests per entity anyway."""
 
 POLL_SECONDS = 0.5
-STOP_SECONDS = 15.0
+STOP_SECONDS = 10.0
 """How long a look may go on after the worker was told to stop, before it is handed back."""
 
 
