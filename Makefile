@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test lint lock clean FORCE
+.PHONY: help demo serve sandbox test lint lock clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,6 +33,9 @@ demo: $(VENV)/embedded ## Show the service at work against a double of Autotask
 
 serve: $(VENV)/embedded ## Run the service; see .env.example for what it needs
 	@$(BIN)/python -m app serve $(ARGS)
+
+sandbox: $(VENV)/embedded ## Run a double of Autotask to try the service against
+	@$(BIN)/python -m app sandbox $(ARGS)
 
 test: $(VENV)/dev ## Run the tests; ARGS="-k name" runs some
 	@$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger, participants
+from app import facts, ledger, participants
 from app.autotask.client import Autotask
-from app.autotask.errors import Refusal, Refused, TooLate, Unanswered
+from app.autotask.errors import Barred, Busy, NotSent, Refusal, Refused, TooLate, Unanswered
 from app.autotask.models import NewContact
 from app.db import db_now, persist
 from app.decide import Decision, Reason, Verdict
 from app.desk import Desk
-from app.facts import Reading
-from app.models import LinkRecord, Outcome, Participant
+from app.errors import LeaseLost, NotNow
+from app.facts import Reading, Seen
+from app.models import Outcome, Participant
 from app.names import person_name
 from app.work import Lease, fenced
 
@@ -53,23 +54,23 @@ class Acting:
 
     refused: keys whose refusal has made this look read again; the next one counts against them.
     waits: when those who could not be finished now should be looked at again.
-    linked: contacts that are on the ticket by now.
+    linked: contacts that are on the ticket by now. created: those that its looks created.
     """
 
     desk: Desk
     autotask: Autotask
     lease: Lease
-    reading: Reading
+    seen: Seen
     refused: set[str]
     waits: list[datetime] = field(default_factory=list)
     linked: set[int] = field(default_factory=set)
+    created: set[int] = field(default_factory=set)
 
     async def carry_out(self, decisions: Sequence[Decision]) -> None:
         """Act on every decision; what came of each is stored as soon as it is known.
 
         Raises ReadAgain, and whatever concerns more than one person.
         """
-        self.linked |= self.reading.linked
         rows = await self._record(decisions)
         for one in decisions:
             row = rows[one.key]
@@ -85,24 +86,30 @@ class Acting:
             except Wait as wait:
                 self.waits.append(wait.until)
 
+    @property
+    def reading(self) -> Reading:
+        """The ticket as it was read."""
+        return self.seen.reading
+
     async def _record(self, decisions: Sequence[Decision]) -> dict[str, Participant]:
-        """Store the decisions, and at once the outcome of those that need no request."""
+        """Store what was seen and decided, and what comes of it without a request."""
         ticket = self.reading.ticket
         async with fenced(self.desk.sessions, self.lease) as session:
-            before = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
+            await facts.record(session, self.seen, self.desk.create_settle)
             links = await participants.links_of(session, ticket.id)
-            created = await ledger.contacts_created_for(session, ticket.id)
-            ours = {i for i, link in links.items() if link.ours} | created
-            lasting = [_as_first_decided(one, before.get(one.key), ours) for one in decisions]
-            await participants.record_decisions(session, ticket.id, ticket.company_id, lasting)
-            rows = {row.key: row for row in await participants.of_ticket(session, ticket.id)}
+            self.linked |= self.reading.linked
+            self.created |= await ledger.contacts_created_for(session, ticket.id)
+            our_links = {contact_id for contact_id, link in links.items() if link.ours}
+            rows = await participants.record_decisions(
+                session, ticket.id, ticket.company_id, decisions, our_links | self.created
+            )
+            now = await db_now(session)
             for one in decisions:
                 row = rows[one.key]
                 if row.outcome in _ON_TICKET and row.contact_id not in self.linked:
                     row.outcome = None
-                if row.outcome is None and (outcome := _without_request(one, links, created)):
-                    row.outcome, row.contact_id = outcome, one.contact_id
-                    row.acted_at = await db_now(session)
+                if row.outcome is None and (outcome := self._at_once(one, our_links)):
+                    row.outcome, row.contact_id, row.acted_at = outcome, one.contact_id, now
             met = {
                 one.key: one.contact_id
                 for one in decisions
@@ -110,6 +117,20 @@ class Acting:
             }
             await participants.remember(session, ticket.company_id, met)
         return rows
+
+    def _at_once(self, one: Decision, our_links: Collection[int]) -> Outcome | None:
+        """Tell what comes of a decision that there is nothing to be done about."""
+        if one.verdict is Verdict.IGNORE:
+            return Outcome.IGNORED
+        if one.verdict is Verdict.HOLD:
+            return Outcome.HELD
+        if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None:
+            return None
+        return self._brought(one.contact_id) if one.contact_id in our_links else _THERE
+
+    def _brought(self, contact_id: int) -> Outcome:
+        created = contact_id in self.created
+        return Outcome.CREATED_AND_LINKED if created else Outcome.LINKED
 
     async def _bring(self, one: Decision) -> None:
         """Put one person on the ticket: find or create the contact, then link it."""
@@ -122,8 +143,7 @@ class Acting:
             await self._refused(one, contact_id, refusal)
             return
         async with fenced(self.desk.sessions, self.lease) as session:
-            created = await ledger.contacts_created_for(session, ticket.id)
-            outcome = Outcome.CREATED_AND_LINKED if contact_id in created else Outcome.LINKED
+            outcome = self._brought(contact_id)
             await participants.record_outcome(session, ticket.id, one.key, outcome, contact_id)
 
     async def _refused(self, one: Decision, contact_id: int | None, refusal: Refused) -> None:
@@ -132,9 +152,8 @@ class Acting:
             self.refused.add(one.key)
             raise ReadAgain from refusal
         ticket = self.reading.ticket
+        made = contact_id if contact_id in self.created else None
         async with fenced(self.desk.sessions, self.lease) as session:
-            created = await ledger.contacts_created_for(session, ticket.id)
-            made = contact_id if contact_id in created else None
             retry_at = await participants.record_failure(
                 session, ticket.id, one.key, str(refusal), made
             )
@@ -155,19 +174,22 @@ class Acting:
                 settle=self.desk.create_settle,
                 read_at=self.reading.read_at,
             )
+            if isinstance(claim, ledger.Claim):
+                contact = self._new_contact(one, claim)
+                await ledger.record_sent(session, claim, contact.body(ticket.company_id))
         if isinstance(claim, ledger.Created):
             return claim.contact_id
         if isinstance(claim, ledger.Pending):
             raise Wait(claim.until)
-        contact = self._new_contact(one, claim)
         try:
             contact_id = await self.autotask.create_contact(ticket.company_id, contact)
-        except Unanswered as error:
-            await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
-            raise Halt(await self._soon()) from error
-        except Exception as error:
-            # By the client's word the request took no effect, or it never left.
+        except _NOT_DONE as error:
             await self._persist(partial(ledger.refused, claim=claim, error=str(error)))
+            raise
+        except Exception as error:
+            await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
+            if isinstance(error, Unanswered):
+                raise Halt(await self._soon()) from error
             raise
 
         async def created(session: AsyncSession) -> None:
@@ -175,6 +197,7 @@ class Acting:
             await participants.remember(session, ticket.company_id, {one.key: contact_id})
 
         await self._persist(created)
+        self.created.add(contact_id)
         log.info("contact_created", account=ticket.company_id, contact=contact_id)
         return contact_id
 
@@ -208,13 +231,13 @@ class Acting:
         try:
             not_after = self.reading.asked_at + FRESH_SECONDS
             await self.autotask.link_contact(ticket.id, contact_id, not_after)
-        except Unanswered as error:
-            raise Halt(await self._soon()) from error
-        except Exception as error:
-            await self._persist(lambda s: participants.link_refused(s, intent))
+        except _NOT_DONE as error:
+            await self._persist(partial(participants.link_refused, intent=intent))
             if isinstance(error, TooLate):
                 raise ReadAgain from error
             raise
+        except Unanswered as error:
+            raise Halt(await self._soon()) from error
         self.linked.add(contact_id)
         await self._persist(
             lambda s: participants.saw_linked(s, ticket.id, ticket.company_id, [contact_id])
@@ -238,29 +261,9 @@ class Acting:
             raise ReadAgain
 
 
-_ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+_THERE = Outcome.ALREADY_LINKED
+_ON_TICKET = (Outcome.LINKED, _THERE, Outcome.CREATED_AND_LINKED)
 
-
-def _as_first_decided(one: Decision, row: Participant | None, ours: Collection[int]) -> Decision:
-    """Keep the reason why we brought somebody, now that our contact or link makes them known."""
-    if row is None or one.reason not in (Reason.KNOWN, Reason.ALREADY_LINKED):
-        return one
-    if one.contact_id not in ours or row.decision not in (Verdict.LINK, Verdict.CREATE):
-        return one
-    return replace(one, verdict=Verdict(row.decision), reason=Reason(row.reason))
-
-
-def _without_request(
-    one: Decision, links: Mapping[int, LinkRecord], created: Collection[int]
-) -> Outcome | None:
-    """Tell what comes of a decision that there is nothing to be done about."""
-    if one.verdict is Verdict.IGNORE:
-        return Outcome.IGNORED
-    if one.verdict is Verdict.HOLD:
-        return Outcome.HELD
-    if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None:
-        return None
-    link = links.get(one.contact_id)
-    if link is None or not link.ours:
-        return Outcome.ALREADY_LINKED
-    return Outcome.CREATED_AND_LINKED if one.contact_id in created else Outcome.LINKED
+# By the client's word, or because it was not permitted to leave, the request took no effect. After
+# anything else it may have.
+_NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import email_validator
+import idna
 
 from app.address_tokens import Part, Token, tokens
 from app.header_text import clean, decode_words, is_hidden, trim
@@ -98,6 +99,16 @@ def address_key(text: str) -> str | None:
     """Return the key of one bare address, or None if the text is not exactly one."""
     verdict = _judge(text)
     return verdict.key if isinstance(verdict, Address) else None
+
+
+def spellings(key: str) -> tuple[str, ...]:
+    """Return how a key's address may stand in Autotask: its domain in U-labels, too."""
+    local, _, domain = key.rpartition("@")
+    try:
+        written = idna.decode(domain)
+    except idna.IDNAError:
+        return (key,)
+    return (key,) if written == domain else (key, f"{local}@{written}")
 
 
 def mask(text: str) -> str:

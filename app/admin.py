@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import inbox, participants, views
+from app import participants, tickets, views
 from app.addresses import address_key
 from app.auth import AdminRoute
 from app.autotask.errors import AutotaskError
@@ -25,6 +25,8 @@ from app.models import (
     Look,
     Mapping,
     Origin,
+    Outcome,
+    Participant,
     Priority,
     Result,
     TicketRecord,
@@ -120,7 +122,7 @@ async def put_mapping(
 async def delete_mapping(request: Request, account_id: AccountId, email: Email) -> None:
     """Forget a mapping: the next ticket asks Autotask again whom the address means."""
     async with _desk(request).sessions() as session, session.begin():
-        if not await participants.forget(session, account_id, [_key(email)]):
+        if not await participants.delete_mapping(session, account_id, _key(email)):
             raise Problem(404, "There is no such mapping.")
     log.info("mapping_deleted", account=account_id)
 
@@ -176,6 +178,9 @@ async def list_tickets(
     result: Annotated[
         Result | Literal["open"] | None, Query(description="how it ended; open: it has not")
     ] = None,
+    outcome: Annotated[
+        Outcome | None, Query(description="with a participant of this outcome")
+    ] = None,
     account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     since: Annotated[datetime | None, Query(description="first seen at or after this")] = None,
     limit: Limit = 50,
@@ -187,6 +192,9 @@ async def list_tickets(
         query = query.where(
             TicketRecord.result.is_(None) if result == "open" else TicketRecord.result == result
         )
+    if outcome is not None:
+        having = select(Participant.ticket_id).where(Participant.outcome == outcome)
+        query = query.where(TicketRecord.id.in_(having))
     if account is not None:
         query = query.where(TicketRecord.account_id == account)
     if since is not None:
@@ -226,8 +234,8 @@ async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetai
 async def process_ticket(request: Request, ticket_id: TicketId) -> views.DueView:
     """Look at a ticket again, first of all; what had failed on it is tried again."""
     async with _desk(request).sessions() as session, session.begin():
+        await tickets.want(session, ticket_id, timedelta(0), Priority.URGENT)
         await participants.forgive(session, ticket_id)
-        await inbox.want_ticket(session, ticket_id, timedelta(0), Priority.URGENT)
         due = await session.get_one(Due, (TICKET, ticket_id), populate_existing=True)
         shown = views.due_view(due)
     log.info("process_wanted", ticket=ticket_id)

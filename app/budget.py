@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import work
 from app.autotask.client import REQUEST_SECONDS, Throttle
-from app.autotask.errors import Barred
+from app.autotask.errors import Barred, Busy, Forbidden, Refused
 from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
 from app.db import Sessions, db_now
 from app.errors import LeaseLost, NotNow
@@ -31,7 +31,7 @@ from app.work import Lease
 
 log = structlog.get_logger()
 
-_BUCKETS = 60  # parts of the window, a minute each as a rule
+_PARTS = 60  # of the window that are counted apart, a minute each as a rule
 _SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request is given up before that
 _SLOT_WAIT = 30.0  # seconds that a call waits for a slot before its look gives way
 _SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each time
@@ -39,11 +39,11 @@ _SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """Why and since when no call leaves."""
+    """What Autotask refuses us, since when, and until when no call leaves on that account."""
 
     reason: str
     since: datetime
-    until: datetime
+    until: datetime | None
 
 
 class Budget:
@@ -54,7 +54,8 @@ class Budget:
     ) -> None:
         self._sessions = sessions
         self._limit = int(limit * share)
-        self._bucket = window / _BUCKETS
+        self._window = timedelta(seconds=window)
+        self._part = self._window / _PARTS
 
     def throttle(self, lease: Lease | None = None) -> Throttle:
         """Give what a client asks before each call; with a lease only while that is held.
@@ -62,24 +63,29 @@ class Budget:
         It raises LeaseLost, or NotNow when the gate is shut, the budget spent or no slot free.
         """
 
-        def permit(entity: str) -> AbstractAsyncContextManager[None]:
-            return self._permit(entity, lease)
+        def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
+            return self._permit(entity, lease, "write" if write else "read")
 
         return permit
 
     @asynccontextmanager
-    async def _permit(self, entity: str, lease: Lease | None) -> AsyncIterator[None]:
+    async def _permit(self, entity: str, lease: Lease | None, doing: str) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
         probing = await self._wait_for_slot(entity, holder, lease)
-        barred: Barred | None = None
+        accepted, barred = False, None
         try:
             yield
+            accepted = True
+        except (Refused, Busy):
+            accepted = True  # the request is not, but we are
+            raise
         except Barred as error:
             barred = error
             raise
         finally:
+            verdict = _gate_change(f"{doing} {entity}", accepted and probing, barred)
             # Shielded: a cancelled look must still give its slot back.
-            await asyncio.shield(self._release(entity, holder, probing, barred))
+            await asyncio.shield(self._release(entity, holder, verdict))
 
     async def _wait_for_slot(self, entity: str, holder: str, lease: Lease | None) -> bool:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
@@ -103,24 +109,21 @@ class Budget:
         if lease and not await work.is_held(session, lease):
             raise LeaseLost
         if gate.shut_until and gate.shut_until > now:
-            raise NotNow(gate.shut_until, f"paused: {gate.shut_reason}")
+            raise NotNow(gate.shut_until, f"paused: {gate.reason}")
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
         await self._count(session, now)
+        probing = gate.reason is not None
         if gate.shut_until:
             # One call finds out whether the gate may open; the others wait for its result.
             gate.shut_until = now + _SLOT_LIFE
-        slot = insert(Slot).values(
-            entity=entity, n=free, holder=holder, expires_at=now + _SLOT_LIFE
-        )
+        held = {"holder": holder, "expires_at": now + _SLOT_LIFE}
+        slot = insert(Slot).values(entity=entity, n=free, **held)
         await session.execute(
-            slot.on_conflict_do_update(
-                index_elements=[Slot.entity, Slot.n],
-                set_={"holder": holder, "expires_at": slot.excluded.expires_at},
-            )
+            slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
         )
-        return gate.shut_until is not None
+        return probing
 
     async def _free_slot(self, session: AsyncSession, entity: str, now: datetime) -> int | None:
         used = await session.execute(
@@ -131,35 +134,30 @@ class Budget:
     async def _count(self, session: AsyncSession, now: datetime) -> None:
         """Count a call, or raise NotNow. Any window that Autotask may look at is covered.
 
-        The oldest bucket counts whole, and one more covers the way of a request to Autotask.
+        The oldest part counts whole, and one more covers the way of a request to Autotask.
         """
-        bucket = int(now.timestamp() / self._bucket)
-        first = bucket - _BUCKETS - 1
-        counts = (
-            await session.execute(select(Calls).where(Calls.bucket >= first).order_by(Calls.bucket))
-        ).scalars()
-        recent = {row.bucket: row.count for row in counts}
-        if sum(recent.values()) >= self._limit:
-            until = datetime.fromtimestamp((min(recent) + _BUCKETS + 2) * self._bucket, UTC)
+        first = now - self._window - 2 * self._part
+        counts = await session.execute(
+            select(Calls).where(Calls.since >= first).order_by(Calls.since)
+        )
+        recent = list(counts.scalars())
+        if sum(part.count for part in recent) >= self._limit:
+            until = recent[0].since + self._window + 2 * self._part
             raise NotNow(until, "our share of the API's calls an hour is spent")
-        if bucket not in recent:
-            await session.execute(delete(Calls).where(Calls.bucket < first))
-        row = insert(Calls).values(bucket=bucket, count=1)
+        seconds = self._part.total_seconds()
+        since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
+        if not recent or recent[-1].since < since:
+            await session.execute(delete(Calls).where(Calls.since < first))
+        row = insert(Calls).values(since=since, count=1)
         await session.execute(
-            row.on_conflict_do_update(
-                index_elements=[Calls.bucket], set_={"count": Calls.count + 1}
-            )
+            row.on_conflict_do_update(index_elements=[Calls.since], set_={"count": Calls.count + 1})
         )
 
-    async def _release(
-        self, entity: str, holder: str, probing: bool, barred: Barred | None
-    ) -> None:
+    async def _release(self, entity: str, holder: str, change: _GateChange | None) -> None:
         try:
             async with self._sessions() as session, session.begin():
-                if barred:
-                    await _shut(session, str(barred))
-                elif probing:
-                    await _open(session)
+                if change:
+                    await _change_gate(session, change)
                 await session.execute(
                     delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
                 )
@@ -168,28 +166,45 @@ class Budget:
             log.warning("slot_not_released", entity=entity, error=type(error).__name__)
 
 
-async def is_shut(session: AsyncSession) -> Shut | None:
-    """Say why no call leaves at present; None when calls do."""
+@dataclass(frozen=True, slots=True)
+class _GateChange:
+    """What a call tells about the gate. reason: why it must shut; None: it was accepted."""
+
+    call: str
+    reason: str | None
+
+
+def _gate_change(call: str, accepted: bool, barred: Barred | None) -> _GateChange | None:
+    if isinstance(barred, Forbidden):
+        return _GateChange(call, f"Autotask does not allow the API user this call: {call}")
+    if barred:
+        return _GateChange(call, "Autotask does not accept the API user's credentials")
+    return _GateChange(call, None) if accepted else None
+
+
+async def gate_state(session: AsyncSession) -> Shut | None:
+    """Say what Autotask refuses us; None when nothing, as far as we know."""
     gate = (await session.execute(select(Gate))).scalar_one()
-    if gate.shut_until is None or gate.shut_since is None:
+    if gate.reason is None or gate.since is None:
         return None
-    return Shut(gate.shut_reason or "", gate.shut_since, gate.shut_until)
+    return Shut(gate.reason, gate.since, gate.shut_until)
 
 
-async def _shut(session: AsyncSession, reason: str) -> None:
-    """Shut the gate: with these credentials every call would fail, and could lock the user."""
+async def _change_gate(session: AsyncSession, change: _GateChange) -> None:
     gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
-    now = await db_now(session)
-    seconds = _SHUT[min(gate.shut_times, len(_SHUT) - 1)]
-    gate.shut_until = now + timedelta(seconds=seconds)
-    gate.shut_since = gate.shut_since or now
-    gate.shut_reason = reason[:300]
-    gate.shut_times += 1
-    log.error("autotask_refuses_us", reason=reason, again_in_seconds=seconds)
-
-
-async def _open(session: AsyncSession) -> None:
-    await session.execute(
-        update(Gate).values(shut_until=None, shut_since=None, shut_reason=None, shut_times=0)
-    )
-    log.info("autotask_accepts_us_again")
+    if change.reason:
+        # With these credentials every call would fail, and repeated logins could lock the user.
+        now = await db_now(session)
+        seconds = _SHUT[min(gate.times, len(_SHUT) - 1)]
+        gate.shut_until = now + timedelta(seconds=seconds)
+        gate.since = gate.since or now
+        gate.reason, gate.call = change.reason, change.call
+        gate.times += 1
+        log.error("autotask_refuses_us", reason=change.reason, again_in_seconds=seconds)
+        return
+    gate.shut_until = None
+    if change.call == gate.call:
+        # What was refused is accepted; a success of something else opens, but forgets nothing.
+        gate.since = gate.reason = gate.call = None
+        gate.times = 0
+        log.info("autotask_accepts_us_again")

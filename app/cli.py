@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+import structlog
 import typer
 import uvicorn
+from sqlalchemy.exc import OperationalError
 
 from app import db, log
-from app.desk import open_desk
+from app.autotask.errors import AutotaskError
+from app.desk import Desk, open_desk
 from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
 from app.main import create_app
 from app.settings import Settings, SettingsError, load_settings
@@ -74,12 +77,17 @@ def sandbox(
 
 
 def main() -> None:
-    """Run a command; what is wrong is said in a sentence, with exit code 1."""
+    """Run a command; what can be wrong outside is said in a sentence, with exit code 1."""
     try:
         cli()
     except (SettingsError, EmbeddedPostgresError, WrongTenant, db.SchemaError) as error:
         typer.echo(str(error), err=True)
-        sys.exit(1)
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        typer.echo(f"PostgreSQL cannot be used: {reason}. Check DATABASE_URL.", err=True)
+    except OSError as error:
+        typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
+    sys.exit(1)
 
 
 def _settings() -> Settings:
@@ -102,6 +110,7 @@ def _database(settings: Settings) -> Iterator[str]:
 async def _serve(settings: Settings, url: str) -> None:
     async with open_desk(settings, url) as desk:
         await db.require_schema(desk.sessions)
+        await _check_tenant(desk)
         config = uvicorn.Config(
             create_app(desk),
             host=settings.host,
@@ -112,6 +121,14 @@ async def _serve(settings: Settings, url: str) -> None:
             timeout_graceful_shutdown=5,
         )
         await uvicorn.Server(config).serve()
+
+
+async def _check_tenant(desk: Desk) -> None:
+    """Refuse to start for another tenant; start anyway while Autotask cannot be asked."""
+    try:
+        await desk.tenancy.api_url()
+    except AutotaskError as error:
+        structlog.get_logger().warning("autotask_away", error=str(error))
 
 
 async def _work(settings: Settings, url: str) -> None:

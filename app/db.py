@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
 import structlog
 from alembic import command
 from alembic.config import Config
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 Sessions = async_sessionmaker[AsyncSession]
 
+_LOCK_TROUBLE = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
@@ -79,6 +81,8 @@ async def db_now(session: AsyncSession) -> datetime:
 
 def is_outage(error: BaseException) -> bool:
     """Tell whether an error says that the database is away rather than that we are wrong."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, _LOCK_TROUBLE):
+        return False
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     return isinstance(

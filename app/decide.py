@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TICKET_CONTACT = "ticket_contact"
     ALREADY_LINKED = "already_linked"
     REMOVED_BY_PERSON = "removed_by_person"
+    NOT_LISTED = "not_listed"
     KNOWN = "known"
     INACTIVE = "inactive"
     INSIDE = "inside"
@@ -57,7 +58,7 @@ class Candidate:
     primary: bool = False  # the address is in its first e-mail field
 
     def rank(self) -> tuple[bool, bool, bool, int]:
-        """Order candidates: the mapped one, active ones, first field, lowest id; best first."""
+        """Order candidates: the mapped one if active, active ones, first field, lowest id."""
         return (
             not (self.mapped and self.active),
             not self.active,
@@ -80,8 +81,9 @@ class Facts:
     """What is known about a ticket and the people in its list.
 
     linked: contacts on the ticket. contact_keys: all addresses of the ticket's own contact.
-    removed: contacts that were on it and that a person took off. candidates: by address key.
-    account_domains: domains that are the account's own.
+    removed: contacts that were on it and that a person took off. created: contacts that earlier
+    looks at this ticket created. candidates: by address key. account_domains: domains that are the
+    account's own. unlisted: addresses that were in the list earlier and are not any more.
     """
 
     us: Us
@@ -89,25 +91,40 @@ class Facts:
     contact_keys: frozenset[str] = frozenset()
     linked: frozenset[int] = frozenset()
     removed: frozenset[int] = frozenset()
+    created: frozenset[int] = frozenset()
     candidates: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
     account_domains: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one entry of a list, and why. contact_id where a contact is meant."""
+    """What to do about one entry of a list, and why.
+
+    contact_id: where a contact is meant. detail: what is wrong with an entry that is no address.
+    """
 
     key: str
     name: str
     verdict: Verdict
     reason: Reason
     contact_id: int | None = None
+    detail: str | None = None
 
 
 def decide(entries: Sequence[Address | Rejected], facts: Facts) -> list[Decision]:
-    """Decide about every entry of a list, in its order."""
-    decisions = [_decide_alone(entry, facts) for entry in entries]
-    return _within_limits(decisions, facts)
+    """Decide about every entry of a list, in its order; one decision for each key."""
+    # Addresses first: what two entries say alike is decided by the one that can be used.
+    decisions: dict[str, Decision] = {}
+    for entry in sorted(entries, key=lambda entry: isinstance(entry, Rejected)):
+        one = _decide_alone(entry, facts)
+        decisions.setdefault(one.key, one)
+    order = list(dict.fromkeys(_key(entry) for entry in entries))
+    return _within_limits([decisions[key] for key in order], facts)
+
+
+def _key(entry: Address | Rejected) -> str:
+    return entry.key if isinstance(entry, Address) else entry.text
 
 
 def needs_contacts(entries: Sequence[Address | Rejected], us: Us) -> list[str]:
@@ -122,7 +139,7 @@ def needs_contacts(entries: Sequence[Address | Rejected], us: Us) -> list[str]:
 def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
     """Go through lines 1 to 14."""
     if isinstance(entry, Rejected):  # 1
-        return Decision(entry.text, "", Verdict.IGNORE, Reason.INVALID)
+        return Decision(_key(entry), "", Verdict.IGNORE, Reason.INVALID, detail=entry.reason)
     early = _without_contacts(entry, facts.us)
     if early:
         verdict, reason = early
@@ -156,6 +173,8 @@ def _with_contacts(  # noqa: PLR0911  a line of the table each
     taken_off = next((i for i in ids if i in facts.removed), None)
     if taken_off is not None:  # 8
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
+    if address.key in facts.unlisted:
+        return Verdict.IGNORE, Reason.NOT_LISTED, None
     if candidates:
         best = candidates[0]
         if best.active:  # 10
@@ -171,7 +190,7 @@ def _with_contacts(  # noqa: PLR0911  a line of the table each
 def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
     """Apply line 15: hold what the ticket has no room for, the best-known people first."""
     room = MAX_ADDITIONAL_CONTACTS - len(facts.linked)
-    new = MAX_NEW_PER_TICKET
+    new = MAX_NEW_PER_TICKET - len(facts.created)
     placed = set(facts.linked)
     within = list(decisions)
     for position in sorted(range(len(decisions)), key=lambda p: _best_known(p, decisions, facts)):

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger, participants
-from app.addresses import Address, Rejected, address_key
+from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
 from app.autotask.models import Contact, Ticket
-from app.autotask.protocol import LOOKUP_ADDRESSES
+from app.autotask.protocol import LOOKUP_ADDRESSES, LOOKUP_IDS
 from app.decide import Candidate, Facts, Us, needs_contacts
 from app.desk import Desk
 from app.models import LinkRecord
 from app.models import Mapping as MappingRow
-from app.work import Lease, fenced
+from app.sources import Found
 
 log = structlog.get_logger()
-
-Entries = Sequence[Address | Rejected]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Known:
     keys: Sequence[str]
     mappings: Mapping[str, MappingRow]
     links: Mapping[int, LinkRecord]
+    created: frozenset[int]
     contact_keys: frozenset[str] | None
 
     def gone(self, reading: Reading) -> set[int]:
@@ -70,24 +70,59 @@ class Known:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen while the facts were gathered, to be recorded. contacts: None if not asked."""
+
+    reading: Reading
+    known: Known
+    contacts: Mapping[int, Contact] | None
+    facts: Facts
+
+
 async def gather(
-    desk: Desk, autotask: Autotask, lease: Lease, reading: Reading, entries: Entries, *, ask: bool
-) -> Facts:
-    """Give the facts for a ticket's list, and record what was seen.
+    desk: Desk, autotask: Autotask, reading: Reading, found: Found, *, ask: bool
+) -> Seen:
+    """Gather the facts about a ticket's list; nothing is changed, here or at Autotask.
 
     ask: ask Autotask for the contacts even where the records would do.
     """
     us = await _us(desk, autotask)
-    known = await _known(desk, lease, reading, needs_contacts(entries, us))
+    known = await _known(desk, reading, needs_contacts(found.entries, us))
     domains = await desk.directory.company_domains(autotask, reading.ticket.company_id)
+    contacts = None
+    facts = _facts_from_records(reading, known, us, domains)
     if known.keys and (ask or not known.suffices(reading)):
         contacts = await _look_up(autotask, reading, known)
-        facts = _facts_from_contacts(reading, known, contacts, us, domains)
-    else:
-        contacts = None
-        facts = _facts_from_records(reading, known, us, domains)
-    await _record(desk, lease, reading, known, contacts, facts)
-    return facts
+        facts = _with_contacts(facts, reading, known, contacts)
+    return Seen(reading, known, contacts, replace(facts, unlisted=found.unlisted))
+
+
+async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
+    """Store what was seen: who is on the ticket, who was taken off, and which mappings hold.
+
+    settle: how long a create without an answer may still take effect.
+    """
+    ticket, known = seen.reading.ticket, seen.known
+    account_id = ticket.company_id
+    await participants.saw_linked(session, ticket.id, account_id, seen.reading.linked)
+    await participants.saw_removed(session, ticket.id, seen.facts.removed)
+    if seen.contacts is None:
+        return
+    if ticket.contact_id and ticket.contact_id in seen.contacts:
+        keys = seen.facts.contact_keys
+        await participants.remember_contact(session, ticket.contact_id, keys)
+    candidates = seen.facts.candidates
+    held = {key for key, found in candidates.items() if any(c.mapped for c in found)}
+    vanished = {m.email: m.contact_id for m in known.mappings.values() if m.email not in held}
+    if vanished:
+        log.info("mapped_contacts_vanished", account=account_id, count=len(vanished))
+        await participants.forget(session, account_id, vanished)
+    carrying = {
+        key: [seen.contacts[c.contact_id] for c in candidates.get(key, ())] for key in known.keys
+    }
+    read_at = seen.reading.read_at
+    await ledger.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 
 
 async def _us(desk: Desk, autotask: Autotask) -> Us:
@@ -101,14 +136,15 @@ async def _us(desk: Desk, autotask: Autotask) -> Us:
     )
 
 
-async def _known(desk: Desk, lease: Lease, reading: Reading, keys: Sequence[str]) -> Known:
+async def _known(desk: Desk, reading: Reading, keys: Sequence[str]) -> Known:
     ticket = reading.ticket
-    async with fenced(desk.sessions, lease) as session:
+    async with desk.sessions() as session:
         contact_id = ticket.contact_id
         return Known(
             keys=keys,
             mappings=await participants.mappings_of(session, ticket.company_id, keys),
             links=await participants.links_of(session, ticket.id),
+            created=frozenset(await ledger.contacts_created_for(session, ticket.id)),
             contact_keys=(
                 await participants.contact_addresses(session, contact_id) if contact_id else None
             ),
@@ -117,15 +153,15 @@ async def _known(desk: Desk, lease: Lease, reading: Reading, keys: Sequence[str]
 
 async def _look_up(autotask: Autotask, reading: Reading, known: Known) -> dict[int, Contact]:
     """Read every contact that the list could mean: one query per hundred addresses."""
-    ids = {row.contact_id for row in known.mappings.values()} | reading.linked
-    ids |= known.gone(reading)
-    if reading.ticket.contact_id:
-        ids.add(reading.ticket.contact_id)
+    own = [reading.ticket.contact_id] if reading.ticket.contact_id else []
+    others = {row.contact_id for row in known.mappings.values()} | reading.linked
+    ids = [*own, *sorted((others | known.gone(reading)) - set(own))]
+    addresses = [spelling for key in known.keys for spelling in spellings(key)]
     found: dict[int, Contact] = {}
-    for start in range(0, len(known.keys), LOOKUP_ADDRESSES):
-        part = known.keys[start : start + LOOKUP_ADDRESSES]
-        by_id = sorted(ids)[:150] if start == 0 else ()
-        for contact in await autotask.contacts(reading.ticket.company_id, part, by_id):
+    while addresses or ids:
+        some, addresses = addresses[:LOOKUP_ADDRESSES], addresses[LOOKUP_ADDRESSES:]
+        some_ids, ids = ids[:LOOKUP_IDS], ids[LOOKUP_IDS:]
+        for contact in await autotask.contacts(reading.ticket.company_id, some, some_ids):
             found[contact.id] = contact
     return found
 
@@ -139,6 +175,7 @@ def _facts_from_records(
         contact_keys=known.contact_keys or frozenset(),
         linked=reading.linked,
         removed=frozenset(i for i in known.gone(reading) if known.links[i].removed_seen_at),
+        created=known.created,
         candidates={
             email: [Candidate(row.contact_id, mapped=True)] for email, row in known.mappings.items()
         },
@@ -146,13 +183,10 @@ def _facts_from_records(
     )
 
 
-def _facts_from_contacts(
-    reading: Reading,
-    known: Known,
-    contacts: Mapping[int, Contact],
-    us: Us,
-    account_domains: frozenset[str],
+def _with_contacts(
+    facts: Facts, reading: Reading, known: Known, contacts: Mapping[int, Contact]
 ) -> Facts:
+    """Put what Autotask says in the place of what our records said."""
     ticket = reading.ticket
     # An inactive contact can show company 0, whatever its company is; the query's filter knew it.
     here = {
@@ -162,16 +196,12 @@ def _facts_from_contacts(
         or (not contact.active and not contact.company_id)
     }
     own = contacts.get(ticket.contact_id) if ticket.contact_id else None
-    stands = {i for i in known.gone(reading) if i in here and here[i].active}
-    removed = stands | {i for i in known.gone(reading) if known.links[i].removed_seen_at}
-    return Facts(
-        us=us,
-        contact_id=ticket.contact_id,
+    taken_off = {i for i in known.gone(reading) if i in here and here[i].active}
+    return replace(
+        facts,
         contact_keys=frozenset(_keys(own)) if own else frozenset(),
-        linked=reading.linked,
-        removed=frozenset(removed),
+        removed=facts.removed | taken_off,
         candidates=_candidates(known, here),
-        account_domains=account_domains,
     )
 
 
@@ -187,37 +217,6 @@ def _candidates(known: Known, here: Mapping[int, Contact]) -> dict[str, list[Can
                 one = Candidate(contact.id, contact.active, mapped, primary)
                 candidates.setdefault(key, []).append(one)
     return candidates
-
-
-async def _record(
-    desk: Desk,
-    lease: Lease,
-    reading: Reading,
-    known: Known,
-    contacts: Mapping[int, Contact] | None,
-    facts: Facts,
-) -> None:
-    """Keep what was seen: who is on the ticket, who was taken off, and which mappings hold."""
-    ticket = reading.ticket
-    async with fenced(desk.sessions, lease) as session:
-        await participants.saw_linked(session, ticket.id, ticket.company_id, reading.linked)
-        await participants.saw_removed(session, ticket.id, facts.removed)
-        if contacts is None:
-            return
-        if ticket.contact_id and ticket.contact_id in contacts:
-            await participants.remember_contact(session, ticket.contact_id, facts.contact_keys)
-        held = {key for key, found in facts.candidates.items() if any(c.mapped for c in found)}
-        vanished = set(known.mappings) - held
-        if vanished:
-            log.info("mapped_contacts_vanished", account=ticket.company_id, count=len(vanished))
-            await participants.forget(session, ticket.company_id, vanished)
-        carrying: dict[str, list[Contact]] = {key: [] for key in known.keys}
-        for key, found in facts.candidates.items():
-            carrying[key] = [contacts[c.contact_id] for c in found]
-        settle = desk.create_settle
-        await ledger.recognise(
-            session, ticket.company_id, carrying, settle=settle, read_at=reading.read_at
-        )
 
 
 def _keys(contact: Contact) -> set[str]:

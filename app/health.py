@@ -119,13 +119,14 @@ async def _silent_workers(session: AsyncSession, now: datetime) -> WorkProblem |
 
 
 async def _paused(session: AsyncSession) -> WorkProblem | None:
-    shut = await budget.is_shut(session)
-    if shut is None:
+    gate = await budget.gate_state(session)
+    if gate is None:
         return None
+    paused = f" Nothing is sent until {gate.until:%H:%M:%S} UTC." if gate.until else ""
     return WorkProblem(
         code="autotask_refuses_us",
-        since=shut.since,
-        detail=f"Calls to Autotask are paused until {shut.until:%H:%M:%S} UTC: {shut.reason}",
+        since=gate.since,
+        detail=f"{gate.reason}.{paused}",
         cure="Check AUTOTASK_USERNAME, AUTOTASK_SECRET, AUTOTASK_INTEGRATION_CODE and the API "
         "user's security level; nothing is lost, and work resumes by itself.",
     )
@@ -152,23 +153,26 @@ async def _failed_tickets(session: AsyncSession) -> WorkProblem | None:
     return WorkProblem(
         code="failed_tickets",
         since=since,
-        detail=f"{count} tickets were given up.",
+        detail=f"Tickets that were given up: {count}.",
         cure="See GET /admin/tickets?result=failed, then POST /admin/tickets/{id}/process.",
     )
 
 
 async def _failed_people(session: AsyncSession, now: datetime) -> WorkProblem | None:
-    failed = select(func.count(), func.min(Participant.acted_at)).where(
+    tickets = func.array_agg(Participant.ticket_id.distinct())
+    failed = select(func.count(), func.min(Participant.acted_at), tickets).where(
         Participant.outcome.in_((Outcome.FAILED, Outcome.CREATED_NOT_LINKED)),
         Participant.acted_at > now - _RECENT,
     )
-    count, since = (await session.execute(failed)).one()
+    count, since, ids = (await session.execute(failed)).one()
     if not count:
         return None
+    some = ", ".join(str(ticket_id) for ticket_id in sorted(ids, reverse=True)[:5])
     return WorkProblem(
         code="failed_people",
         since=since,
-        detail=f"Autotask refused {count} people within a day.",
-        cure="GET /admin/tickets/{id} shows Autotask's reason; a field that the tenant requires "
-        "belongs into CONTACT_DEFAULTS. Then POST /admin/tickets/{id}/process.",
+        detail=f"People whom Autotask refused within a day: {count}, on tickets {some}.",
+        cure="GET /admin/tickets/{id} shows Autotask's reason (all: /admin/tickets?outcome=failed);"
+        " a field that the tenant requires belongs into CONTACT_DEFAULTS."
+        " Then POST /admin/tickets/{id}/process.",
     )

@@ -9,12 +9,12 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import work
+from app import tickets
 from app.autotask.protocol import Callout
-from app.models import CalloutCount, Delivery, Priority, TicketRecord
+from app.models import CalloutCount, Delivery, Priority
 
-_COUNTED = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
-_ACTIONS = {"create", "update", "delete", "deactivated"}
+_ENTITIES = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
+_ACTIONS = {"create", "update", "delete"}
 
 
 async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: timedelta) -> bool:
@@ -39,29 +39,12 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
     )
     if stored.scalar_one_or_none() is None:
         return False
-    await want_ticket(session, callout.entity_id, settle, Priority.LIVE)
+    await tickets.want(session, callout.entity_id, settle, Priority.LIVE)
     return True
 
 
-async def want_ticket(
-    session: AsyncSession, ticket_id: int, delay: timedelta, priority: Priority
-) -> None:
-    """Make a ticket due, be it known or not; it has no result until it has been looked at."""
-    known = insert(TicketRecord).values(id=ticket_id)
-    await session.execute(
-        known.on_conflict_do_update(index_elements=[TicketRecord.id], set_={"result": None})
-    )
-    await work.want(session, work.TICKET, ticket_id, delay, priority)
-
-
-async def count(session: AsyncSession, callout: Callout) -> None:
-    """Count an authentic callout that nothing is to be done about."""
-    entity, action = (callout.entity_type or "none").lower(), callout.action.lower()
-    kind = (
-        f"{entity if entity in _COUNTED else 'other'}.{action if action in _ACTIONS else 'other'}"
-        if action != "deactivated"
-        else action
-    )
+async def count(session: AsyncSession, kind: str) -> None:
+    """Count a callout that nothing is to be done about."""
     await session.execute(
         insert(CalloutCount)
         .values(kind=kind, count=1)
@@ -70,3 +53,13 @@ async def count(session: AsyncSession, callout: Callout) -> None:
             set_={"count": CalloutCount.count + 1, "last_at": func.now()},
         )
     )
+
+
+def kind_of(callout: Callout) -> str:
+    """Name a callout's kind, out of a short list: whoever posts must not fill the table."""
+    action = callout.action.lower()
+    if action == "deactivated":
+        return action
+    entity = (callout.entity_type or "").lower()
+    parts = (entity if entity in _ENTITIES else "other", action if action in _ACTIONS else "other")
+    return ".".join(parts)

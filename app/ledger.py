@@ -7,6 +7,7 @@ inactive contacts included, and only then creates. See docs/decisions/0002-creat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -105,7 +106,8 @@ def _over(
     """Take over a row that stands, or wait for it; None: it stands no longer, claim anew."""
     if row.state == LedgerState.CREATED:
         assert row.contact_id is not None
-        if row.settled_at is None or row.settled_at >= read_at:
+        # A read that shows nothing so soon after is more likely late than right.
+        if row.settled_at is None or row.settled_at + settle >= read_at:
             return Created(row.contact_id)
         row.state, row.settled_at = LedgerState.GONE, now
         return None
@@ -114,6 +116,11 @@ def _over(
     row.state, row.sent_at, row.ticket_id = LedgerState.SENDING, now, ticket_id
     row.sends += 1
     return Claim(row.id, row.sends)
+
+
+async def record_sent(session: AsyncSession, claim: Claim, body: Mapping[str, object]) -> None:
+    """Keep what is about to be written, to tell later whether a person has changed it since."""
+    await session.execute(update(Ledger).where(Ledger.id == claim.id).values(sent=dict(body)))
 
 
 async def created(session: AsyncSession, claim: Claim, contact_id: int) -> None:

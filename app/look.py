@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, update
 
-from app import participants, sources, work
+from app import participants, sources, tickets, work
 from app.act import Acting, Halt, ReadAgain
-from app.addresses import Address
+from app.addresses import Address, mask
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Busy
 from app.autotask.models import Ticket
 from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
-from app.db import db_now
-from app.decide import decide
+from app.db import db_now, is_outage
+from app.decide import Reason, decide
 from app.desk import Desk
-from app.errors import NotNow
-from app.facts import Entries, Reading, gather
-from app.models import Look, Participant, Result, TicketRecord
+from app.errors import LeaseLost, NotNow
+from app.facts import Reading, gather
+from app.models import Result
+from app.sources import Found
 from app.work import Lease, fenced
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ _ROUNDS = 20  # readings of a ticket within one look
 class Ending:
     """How a look ended. Without a result there is something left to do at again_at.
 
-    spent: it counts as a try, for the pause before the next one.
+    spent: it counts as a try, so the next pause is longer.
     excused: not the ticket's own trouble, so it never makes the ticket fail.
     """
 
@@ -46,6 +46,7 @@ class Ending:
     spent: bool = False
     excused: bool = False
     ticket: Ticket | None = None
+    source: str | None = None
 
 
 async def look(desk: Desk, lease: Lease) -> Result | None:
@@ -73,10 +74,18 @@ async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:
     except Barred as error:
         return Ending(None, str(error), _jittered(now + timedelta(seconds=30), 5), excused=True)
     except Busy as error:
-        again_at = now + timedelta(seconds=error.retry_after or 3)
-        return Ending(None, str(error), _jittered(again_at, 3))
+        pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
+        return Ending(None, str(error), now + pause, spent=True)
     except AutotaskError as error:
         return Ending(None, str(error), now + _backoff(lease.tries), spent=True)
+    except LeaseLost:
+        raise
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("look_failed")
+        note = f"a defect of ours, see the log: {type(error).__name__}"
+        return Ending(None, note, now + _backoff(lease.tries), spent=True)
 
 
 async def _look(desk: Desk, lease: Lease) -> Ending:
@@ -88,14 +97,14 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
         if isinstance(reading, Ending):
             return reading
         ticket = reading.ticket
-        entries = await _find_list(desk, ticket)
-        if not entries:
-            note = "the list is empty" if entries is not None else None
+        found = await _find_list(desk, ticket)
+        if found is None or not found.entries:
+            note = "the list is empty" if found else "no source has a list"
             return Ending(Result.NO_LIST, note, ticket=ticket)
-        facts = await gather(desk, autotask, lease, reading, entries, ask=ask)
-        acting = Acting(desk, autotask, lease, reading, refused)
+        seen = await gather(desk, autotask, reading, found, ask=ask)
+        acting = Acting(desk, autotask, lease, seen, refused)
         try:
-            await acting.carry_out(decide(entries, facts))
+            await acting.carry_out(decide(found.entries, seen.facts))
         except ReadAgain:
             ask = True
             continue
@@ -103,8 +112,8 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             acting.waits.append(halt.until)
         if acting.waits:
             note = "waiting for the outcome of a request, or to try again"
-            return Ending(None, note, min(acting.waits), ticket=ticket)
-        return Ending(Result.DONE, ticket=ticket)
+            return Ending(None, note, min(acting.waits), ticket=ticket, source=found.source)
+        return Ending(Result.DONE, ticket=ticket, source=found.source)
     note = f"the ticket kept changing, or did not keep still for {_ROUNDS} readings"
     return Ending(None, note, lease.claimed_at + _backoff(lease.tries), spent=True, ticket=ticket)
 
@@ -120,59 +129,40 @@ async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Endin
     if ticket.status == STATUS_COMPLETE:
         return Ending(Result.COMPLETE, ticket=ticket)
     if ticket.company_id in (OWN_ORGANISATION, *desk.settings.catch_all_accounts):
-        return Ending(Result.PARKED, "waits for a customer account", ticket=ticket)
+        note = "no customer account yet; once it has one, POST /admin/tickets/{id}/process"
+        return Ending(Result.PARKED, note, ticket=ticket)
     links = await autotask.additional_contacts(ticket.id)
     linked = frozenset(link.contact_id for link in links)
     return Reading(ticket, linked, asked_at, read_at)
 
 
-async def _find_list(desk: Desk, ticket: Ticket) -> Entries | None:
-    """Find the Cc list, and add those who were in it before: their work may not be done."""
-    entries = sources.read_list(ticket, desk.settings.udf_names)
+async def _find_list(desk: Desk, ticket: Ticket) -> Found | None:
+    """Find the Cc list, and add those who were in it before."""
+    found = sources.find_list(ticket, desk.settings.cc_sources)
     async with desk.sessions() as session:
         before = await participants.of_ticket(session, ticket.id)
-    if entries is None and not before:
-        return None
-    present = {entry.key for entry in entries or () if isinstance(entry, Address)}
-    earlier = [Address(row.key, row.name) for row in before if _was_address(row)]
-    return [*(entries or ()), *(one for one in earlier if one.key not in present)]
-
-
-def _was_address(row: Participant) -> bool:
-    return row.reason != "invalid"
+    earlier = [Address(row.key, row.name) for row in before if row.reason != Reason.INVALID]
+    return sources.with_earlier(found, earlier)
 
 
 async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:
     """Store the look's end and free the ticket, in one transaction."""
-    ticket = ending.ticket
-    known = (
-        {"number": ticket.number, "account_id": ticket.company_id, "contact_id": ticket.contact_id}
-        if ticket
-        else {}
-    )
-    note = ending.note[:500] if ending.note else None
     async with fenced(desk.sessions, lease) as session:
-        await session.execute(
-            update(TicketRecord)
-            .where(TicketRecord.id == lease.ref)
-            .values(result=ending.result, note=note, looked_at=func.now(), **known)
-        )
-        session.add(
-            Look(
-                ticket_id=lease.ref,
-                attempt=lease.attempt,
-                started_at=lease.claimed_at,
-                result=ending.result,
-                note=note,
-                again_at=ending.again_at,
-            )
+        await tickets.record_look(
+            session,
+            lease,
+            ending.ticket,
+            result=ending.result,
+            note=mask(ending.note)[:500] if ending.note else None,
+            source=ending.source,
+            again_at=ending.again_at,
         )
         await work.finish(session, lease, ending.again_at, spent=ending.spent)
 
 
-def _backoff(tries: int) -> timedelta:
-    """Wait longer after each try: 5 seconds to 30 minutes, give or take a fifth."""
-    seconds = min(5 * 2 ** min(tries - 1, 20), 1800)
+def _backoff(tries: int, longest: float = 1800) -> timedelta:
+    """Wait longer after each try: from 5 seconds to `longest`, give or take a fifth."""
+    seconds = min(5 * 2 ** min(tries - 1, 20), longest)
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311  no secret
 
 

@@ -8,14 +8,13 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
-from app import admin, health, problems, webhooks
+from app import __version__, admin, health, problems, webhooks
 from app.db import is_outage
 from app.desk import Desk
 from app.worker import Worker
@@ -43,7 +42,7 @@ def create_app(desk: Desk) -> FastAPI:
     # Its documentation page needs no content delivery network, which a server room may not reach.
     app = FastAPIOffline(
         title="autotask-cc",
-        version=package_version(),
+        version=__version__,
         description="Puts the people in a mail's Cc on its Autotask ticket.",
         lifespan=lifespan,
     )
@@ -57,9 +56,9 @@ def create_app(desk: Desk) -> FastAPI:
     @app.get("/", tags=["health"])
     async def about() -> About:
         """Name the service and the Autotask that it is wired to."""
-        url = desk.settings.autotask_api_url or "the zone of the API user"
+        url = desk.tenancy.known or desk.settings.autotask_api_url or "not known yet"
         return About(
-            name="autotask-cc", version=package_version(), autotask=url, documentation="/docs"
+            name="autotask-cc", version=__version__, autotask=url, documentation="/docs"
         )
 
     return app
@@ -113,11 +112,3 @@ async def _log_request(
         ms=round((time.monotonic() - began) * 1000),
     )
     return response
-
-
-def package_version() -> str:
-    """Give the installed version; a bare checkout has none."""
-    try:
-        return version("autotask-cc")
-    except PackageNotFoundError:
-        return "0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -132,7 +132,8 @@ class Due(Base):
 
     wanted counts the triggers, done those that a finished look has covered. attempt is raised at
     every claim and never reset: with holder it fences out a worker that was taken for dead.
-    tries counts the claims since the work was first wanted, less those that only had to wait.
+    tries counts the claims since the work was first wanted, less those that only had to wait;
+    deaths those of them whose holder died.
     """
 
     __tablename__ = "due"
@@ -151,6 +152,7 @@ class Due(Base):
     done: Mapped[Count]
     attempt: Mapped[Count]
     tries: Mapped[Count]
+    deaths: Mapped[Count]
     holder: Mapped[Str | None]
     lease_until: Mapped[At | None]
 
@@ -189,6 +191,7 @@ class Look(Base):
     ended_at: Mapped[Now]
     result: Mapped[Str | None]
     note: Mapped[Str | None]
+    source: Mapped[Str | None]  # where the list was found
     again_at: Mapped[At | None]
 
 
@@ -204,7 +207,8 @@ class TicketContact(Base):
 class Participant(Base):
     """One address on one ticket, with our decision and what came of it.
 
-    key is the address, or the token itself where it is not one.
+    key is the address, or the token itself where it is not one. detail: in more words, what is
+    wrong with the token, or what Autotask said.
     """
 
     __tablename__ = "participants"
@@ -219,7 +223,7 @@ class Participant(Base):
     reason: Mapped[Str]
     outcome: Mapped[Str | None] = mapped_column(index=True)
     contact_id: Mapped[Big | None]
-    error: Mapped[Str | None]
+    detail: Mapped[Str | None]
     failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     retry_at: Mapped[At | None]
     decided_at: Mapped[At]
@@ -260,7 +264,8 @@ class Mapping(Base):
 class Ledger(Base):
     """One row per contact that we created or are creating. Settled rows are history.
 
-    sent_at tells when the request left last, settled_at when its fate was known.
+    sent is what was written, sent_at when the request left last, settled_at when its fate was
+    known.
     """
 
     __tablename__ = "ledger"
@@ -282,6 +287,7 @@ class Ledger(Base):
     ticket_id: Mapped[Big]
     state: Mapped[Str]
     contact_id: Mapped[Big | None] = mapped_column(index=True)
+    sent: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     sends: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     sent_at: Mapped[At]
     settled_at: Mapped[At | None]
@@ -289,15 +295,19 @@ class Ledger(Base):
 
 
 class Gate(Base):
-    """The one row that every call to Autotask passes: it serialises them, and it can be shut."""
+    """The one row that every call to Autotask passes: it serialises them, and it can be shut.
+
+    reason, since, times, call: what Autotask refuses us and how often, until that call succeeds.
+    """
 
     __tablename__ = "gate"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     shut_until: Mapped[At | None]
-    shut_since: Mapped[At | None]
-    shut_reason: Mapped[Str | None]
-    shut_times: Mapped[Count]
+    reason: Mapped[Str | None]
+    since: Mapped[At | None]
+    call: Mapped[Str | None]
+    times: Mapped[Count]
 
 
 class Slot(Base):
@@ -315,5 +325,5 @@ class Calls(Base):
     """How many calls left in one small part of the budget's window."""
 
     __tablename__ = "calls"
-    bucket: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
+    since: Mapped[At] = mapped_column(primary_key=True)
     count: Mapped[Count]

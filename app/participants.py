@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, delete, func, select, update
+from sqlalchemy import delete, func, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
-from app.decide import Decision
+from app.decide import Decision, Reason, Verdict
 from app.ledger import Pending
 from app.models import LinkRecord, Mapping, Origin, Outcome, Participant, TicketContact
 
@@ -38,40 +39,56 @@ async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Participant]:
 
 
 async def record_decisions(
-    session: AsyncSession, ticket_id: int, account_id: int, decisions: Sequence[Decision]
-) -> None:
-    """Store decisions that are not the same as before; what came of those is still to be seen."""
-    known = {row.key: row for row in await of_ticket(session, ticket_id)}
+    session: AsyncSession,
+    ticket_id: int,
+    account_id: int,
+    decisions: Sequence[Decision],
+    ours: Collection[int],
+) -> dict[str, Participant]:
+    """Store decisions that are not the same as before, and give the participants by key.
+
+    ours: contacts that we linked to the ticket or created for it. That they are known now is our
+    own doing, so the reason why they were brought is kept.
+    """
+    rows = {row.key: row for row in await of_ticket(session, ticket_id)}
     for position, one in enumerate(decisions):
-        row = known.get(one.key)
+        row = rows.get(one.key)
         if row is None:
-            row = Participant(ticket_id=ticket_id, key=one.key, name=one.name, position=position)
+            row = Participant(
+                ticket_id=ticket_id, key=one.key, name=one.name, position=position, failures=0
+            )
+            rows[one.key] = row
             session.add(row)
-        elif (row.decision, row.reason, row.account_id) == (one.verdict, one.reason, account_id):
+        elif row.account_id == account_id and _is_as_before(row, one, ours):
             continue
         row.account_id = account_id
         row.decision, row.reason, row.contact_id = one.verdict, one.reason, one.contact_id
-        row.outcome = row.error = row.retry_at = None
-        row.failures = 0
+        row.detail, row.outcome, row.retry_at, row.failures = one.detail, None, None, 0
         row.decided_at = func.clock_timestamp()
+    return rows
+
+
+def _is_as_before(row: Participant, one: Decision, ours: Collection[int]) -> bool:
+    if (row.decision, row.reason) == (one.verdict, one.reason):
+        return True
+    return (
+        one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED)
+        and one.contact_id in ours
+        and row.decision in (Verdict.LINK, Verdict.CREATE)
+    )
 
 
 async def record_outcome(
-    session: AsyncSession,
-    ticket_id: int,
-    key: str,
-    outcome: Outcome | None,
-    contact_id: int | None,
-    error: str | None = None,
+    session: AsyncSession, ticket_id: int, key: str, outcome: Outcome, contact_id: int
 ) -> None:
-    """Store what came of a decision."""
+    """Store that somebody was brought onto a ticket."""
     await session.execute(
         update(Participant)
         .where(Participant.ticket_id == ticket_id, Participant.key == key)
         .values(
             outcome=outcome,
             contact_id=contact_id,
-            error=error,
+            detail=None,
             retry_at=None,
             acted_at=func.clock_timestamp(),
         )
@@ -94,7 +111,7 @@ async def record_failure(
     ).scalar_one()
     now = await db_now(session)
     row.failures += 1
-    row.error, row.acted_at, row.contact_id = error[:500], now, contact_id
+    row.detail, row.acted_at, row.contact_id = error[:500], now, contact_id
     if row.failures < TRIES:
         row.retry_at = now + _RETRY[row.failures - 1]
         return row.retry_at
@@ -225,7 +242,10 @@ async def mappings_of(
 
 
 async def remember(
-    session: AsyncSession, account_id: int, contacts: dict[str, int], origin: Origin = Origin.FOUND
+    session: AsyncSession,
+    account_id: int,
+    contacts: MappingOf[str, int],
+    origin: Origin = Origin.FOUND,
 ) -> None:
     """Store which contacts addresses were just seen to mean; a manual mapping stays manual."""
     for email, contact_id in sorted(contacts.items()):
@@ -237,27 +257,42 @@ async def remember(
             origin=origin,
             verified_at=now,
         )
-        still_manual = and_(Mapping.origin == Origin.MANUAL, Mapping.contact_id == contact_id)
+        # What a person said stands, until they say otherwise or the contact is gone.
+        manual = Mapping.origin == Origin.MANUAL
+        by_person = origin is Origin.MANUAL
         await session.execute(
             row.on_conflict_do_update(
                 index_elements=[Mapping.account_id, Mapping.email],
                 set_={
                     "contact_id": contact_id,
                     "verified_at": now,
-                    "origin": case((still_manual, Origin.MANUAL), else_=origin),
+                    "origin": origin if by_person else Mapping.origin,
                 },
+                where=None if by_person else or_(not_(manual), Mapping.contact_id == contact_id),
             )
         )
 
 
-async def forget(session: AsyncSession, account_id: int, emails: Collection[str]) -> int:
-    """Drop mappings, because their contacts are gone or an admin said so; how many there were."""
+async def forget(session: AsyncSession, account_id: int, contacts: MappingOf[str, int]) -> None:
+    """Drop mappings to contacts that are gone, unless they have been set anew meanwhile."""
+    for email, contact_id in sorted(contacts.items()):
+        await session.execute(
+            delete(Mapping).where(
+                Mapping.account_id == account_id,
+                Mapping.email == email,
+                Mapping.contact_id == contact_id,
+            )
+        )
+
+
+async def delete_mapping(session: AsyncSession, account_id: int, email: str) -> bool:
+    """Drop a mapping because an admin said so; False if there was none."""
     dropped = await session.execute(
         delete(Mapping)
-        .where(Mapping.account_id == account_id, Mapping.email.in_(list(emails)))
+        .where(Mapping.account_id == account_id, Mapping.email == email)
         .returning(Mapping.email)
     )
-    return len(list(dropped))
+    return dropped.scalar_one_or_none() is not None
 
 
 # --- the ticket's own contact --------------------------------------------------------------------

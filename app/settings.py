@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from app.addresses import address_key
 from app.autotask.client import Credentials
+from app.autotask.models import NewContact
 
 Role = Literal["read", "write", "intake"]
 _FILES = (
@@ -118,11 +119,6 @@ class Settings(BaseSettings):
             self.autotask_username, self.autotask_secret, self.autotask_integration_code
         )
 
-    @property
-    def udf_names(self) -> tuple[str, ...]:
-        """The user-defined ticket fields that are read as Cc lists, in order."""
-        return tuple(source.removeprefix("udf:") for source in self.cc_sources)
-
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, value: str | None) -> str | None:
@@ -193,7 +189,8 @@ class Settings(BaseSettings):
     @field_validator("contact_defaults")
     @classmethod
     def _no_core_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        ours = {"id", "companyid", "firstname", "lastname", "emailaddress", "isactive", "note"}
+        new = NewContact(first_name="", last_name="", email="", note="", extra={})
+        ours = {name.lower() for name in new.body(0)}
         wrong = sorted(name for name in value if name.lower() in ours)
         if wrong:
             raise ValueError(f"these fields are set by the product: {', '.join(wrong)}")
@@ -258,6 +255,9 @@ def _read_files(values: dict[str, str]) -> list[str]:
             values[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             problems.append(f"  {name}_FILE: cannot be read ({type(error).__name__})")
+            continue
+        if not values[name]:
+            problems.append(f"  {name}_FILE: the file is empty")
     return problems
 
 

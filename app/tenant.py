@@ -29,6 +29,11 @@ class Tenancy:
         self._lock = asyncio.Lock()
         self._api_url: str | None = None
 
+    @property
+    def known(self) -> str | None:
+        """The address, once it has been found."""
+        return self._api_url
+
     async def api_url(self) -> str:
         """Give the address of the tenant's API, without the version.
 
@@ -53,7 +58,9 @@ class Tenancy:
                 return stored.api_url
         if stored is None:
             stored = await self._store(api_url, web_url)
-        if (stored.api_url, stored.web_url) != (api_url, web_url):
+        # A setting names no web address, so only two that are known can differ.
+        other_web = stored.web_url and web_url and stored.web_url != web_url
+        if stored.api_url != api_url or other_web:
             raise WrongTenant(
                 f"This database belongs to the Autotask tenant at {stored.api_url}, and the "
                 f"settings lead to {api_url}. One deployment serves one tenant: give the other "

@@ -52,20 +52,25 @@ class DeliveryView(_View):
 
 
 class LookView(_View):
-    """One pass of a worker over a ticket. result null: it was to be looked at again."""
+    """One pass of a worker over a ticket. result null: it was to be looked at again.
+
+    source: where its list was found.
+    """
 
     attempt: int
     started_at: datetime
     ended_at: datetime
     result: str | None
     note: str | None
+    source: str | None
     again_at: datetime | None
 
 
 class ParticipantView(_View):
     """One address on a ticket: what was decided and why, and what came of it.
 
-    outcome null: not finished. error: Autotask's own words. The last two are facts about the
+    outcome null: not finished. detail: what is wrong with what stood in the list, or what Autotask
+    said. The last two are facts about the
     contact on this ticket: when it was first seen linked, and seen to have been taken off.
     """
 
@@ -75,7 +80,7 @@ class ParticipantView(_View):
     reason: str
     outcome: str | None
     contact_id: int | None
-    error: str | None
+    detail: str | None
     retry_at: datetime | None
     decided_at: datetime
     acted_at: datetime | None

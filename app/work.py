@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, delete, false, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Sessions
 from app.errors import LeaseLost
-from app.models import Due, Priority
+from app.models import Due, Priority, Worker
 
 TICKET = "ticket"
 
@@ -83,14 +83,12 @@ async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> li
     Work whose holders keep dying (it may be what kills them) is left alone for longer each time.
     """
     waiting = and_(Due.holder.is_(None), Due.due_at <= func.now())
-    pause = func.make_interval(
-        0, 0, 0, 0, 0, 0, func.least(10 * (Due.tries - 1) * (Due.tries - 1), 3600)
-    )
+    pause = func.make_interval(0, 0, 0, 0, 0, 0, func.least(10 * Due.deaths * Due.deaths, 3600))
     dead = and_(Due.holder.is_not(None), Due.lease_until + pause < func.now())
     free = (
         select(Due.kind, Due.ref)
         .where(Due.kind == kind, or_(waiting, dead))
-        .order_by(Due.priority, Due.due_at)
+        .order_by(Due.priority, func.coalesce(Due.due_at, Due.lease_until))
         .limit(limit)
         .with_for_update(skip_locked=True)
         .subquery()
@@ -104,6 +102,7 @@ async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> li
             lease_until=func.now() + LEASE,
             attempt=Due.attempt + 1,
             tries=Due.tries + 1,
+            deaths=Due.deaths + _if(Due.holder.is_(None), 0, 1),
         )
         .returning(Due.kind, Due.ref, Due.attempt, Due.tries, Due.wanted, Due.since, func.now())
         .execution_options(synchronize_session=False)
@@ -166,6 +165,7 @@ async def finish(
             done=lease.wanted,
             tries=_if(over, 0, lease.tries - (0 if spent else 1)),
             since=_if(anew, func.now(), Due.since),
+            deaths=0,
             holder=None,
             lease_until=None,
         )
@@ -180,6 +180,15 @@ async def is_held(session: AsyncSession, lease: Lease) -> bool:
     """Tell whether the lease is held and has not run out."""
     held = select(Due.ref).where(_holds(lease), Due.lease_until > func.clock_timestamp())
     return (await session.execute(held)).scalar_one_or_none() is not None
+
+
+async def sign_of_life(session: AsyncSession, worker_id: str) -> None:
+    """Record that a worker lives, and forget those that have been silent for long."""
+    row = insert(Worker).values(id=worker_id)
+    await session.execute(
+        row.on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": func.now()})
+    )
+    await session.execute(delete(Worker).where(Worker.seen_at < func.now() - 100 * LEASE))
 
 
 async def oldest_due(session: AsyncSession) -> datetime | None:

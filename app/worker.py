@@ -7,11 +7,8 @@ import os
 import platform
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func
-from sqlalchemy.dialects.postgresql import insert
 
 from app import budget, work
 from app.autotask.errors import AutotaskError
@@ -19,9 +16,8 @@ from app.db import db_now, is_outage
 from app.desk import Desk
 from app.errors import LeaseLost
 from app.look import look
-from app.models import Worker as WorkerRow
 from app.tenant import WrongTenant
-from app.work import BEAT, LEASE, Lease
+from app.work import BEAT, Lease
 
 log = structlog.get_logger()
 
@@ -94,8 +90,8 @@ class Worker:
             return 0
         await self._desk.tenancy.api_url()
         async with self._desk.sessions() as session, session.begin():
-            shut = await budget.is_shut(session)
-            if shut and shut.until > await db_now(session):
+            gate = await budget.gate_state(session)
+            if gate and gate.until and gate.until > await db_now(session):
                 return 0
             leases = await work.claim(session, work.TICKET, self.id, room)
         for lease in leases:
@@ -113,12 +109,11 @@ class Worker:
                     await asyncio.shield(self._hand_back(lease))
                 raise
             except Exception as error:
+                # Nothing could be recorded: the lease runs out, and it is claimed anew.
                 if is_outage(error):
-                    # Nothing can be recorded now: the lease runs out, and it is claimed anew.
                     log.warning("database_away", error=type(error).__name__)
                 else:
-                    log.exception("look_failed")
-                    await self._defer(lease)
+                    log.exception("look_not_recorded")
             finally:
                 del self._looks[lease]
 
@@ -131,16 +126,6 @@ class Worker:
             return
         except Exception as error:
             log.warning("not_handed_back", error=type(error).__name__)
-
-    async def _defer(self, lease: Lease) -> None:
-        """Put off a ticket whose look failed by a defect of ours, longer each time."""
-        try:
-            async with work.fenced(self._desk.sessions, lease) as session:
-                pause = timedelta(seconds=min(30 * 2 ** min(lease.tries - 1, 10), 3600))
-                again_at = await db_now(session) + pause
-                await work.finish(session, lease, again_at)
-        except Exception as error:
-            log.warning("not_deferred", error=type(error).__name__)
 
     async def _beat_for_ever(self) -> None:
         while True:
@@ -156,15 +141,7 @@ class Worker:
         # What is claimed while the query runs must not be taken for lost: the list is made first.
         held = list(self._looks)
         async with self._desk.sessions() as session, session.begin():
-            row = insert(WorkerRow).values(id=self.id)
-            await session.execute(
-                row.on_conflict_do_update(
-                    index_elements=[WorkerRow.id], set_={"seen_at": func.now()}
-                )
-            )
-            await session.execute(
-                delete(WorkerRow).where(WorkerRow.seen_at < func.now() - 100 * LEASE)
-            )
+            await work.sign_of_life(session, self.id)
             lost = await work.beat(session, held) if held else set()
         for lease in lost:
             task = self._looks.get(lease)

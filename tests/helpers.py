@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app import inbox, work
+from app import tickets, work
 from app.desk import Desk
 from app.look import look
 from app.models import Due, Participant, Priority, Result, TicketRecord
@@ -17,7 +17,7 @@ async def want(desk: Desk, *ticket_ids: int) -> None:
     """Make tickets due now, as a callout does."""
     async with desk.sessions() as session, session.begin():
         for ticket_id in ticket_ids:
-            await inbox.want_ticket(session, ticket_id, timedelta(0), Priority.LIVE)
+            await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
 
 
 async def look_at(desk: Desk, ticket_id: int, holder: str = "test") -> Result | None:

@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from app.autotask import protocol
-from app.autotask.errors import NotSent, Refusal, Refused, TooLate, Unanswered
+from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
 from app.autotask.models import Company, Contact, Link, NewContact, Resource, Ticket, Zone
 
 REQUEST_SECONDS = 45.0
@@ -22,7 +22,7 @@ REQUEST_SECONDS = 45.0
 
 PERMIT_SECONDS = 10.0
 """A write leaves within this time of its permission, or not at all: a process that was stopped
-in between (SIGSTOP, a frozen machine) must not send it later, when another has taken over."""
+in between must not send it later, when another has taken over."""
 
 _ZONES = "https://webservices.autotask.net/ATServicesRest"
 _PAGE_LIMIT = 200
@@ -31,9 +31,12 @@ R = TypeVar("R", bound=BaseModel)
 
 
 class Throttle(Protocol):
-    """Asks for permission to make one call on an entity, and keeps it while the call is made."""
+    """Asks for permission to make one call on an entity, and keeps it while the call is made.
 
-    def __call__(self, entity: str) -> AbstractAsyncContextManager[None]: ...
+    write: it changes something at Autotask.
+    """
+
+    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +171,18 @@ class Autotask:
         not_after: float = float("inf"),
         write: bool = False,
     ) -> dict[str, Any]:
-        async with self._throttle(protocol.entity_of(path)):
-            self.asked_at = time.monotonic()
-            if write:
-                not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
-            request = self._request(method, url or self._root + path, body, not_after)
-            response = await _send(self._http, request)
-            return protocol.decipher(response.status_code, response.headers, response.content)
+        entity = protocol.entity_of(path)
+        try:
+            async with self._throttle(entity, write=write):
+                self.asked_at = time.monotonic()
+                if write:
+                    not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
+                request = self._request(method, url or self._root + path, body, not_after)
+                response = await _send(self._http, request)
+                return protocol.decipher(response.status_code, response.headers, response.content)
+        except AutotaskError as error:
+            error.call = f"{method} {entity}"
+            raise
 
     def _request(
         self, method: str, url: str, body: dict[str, Any] | None, not_after: float
@@ -237,4 +245,5 @@ def _record(item: object, model: type[R]) -> R:
     try:
         return model.model_validate(item)
     except ValidationError as error:
-        raise Unanswered(f"unexpected shape: {error.error_count()} errors") from error
+        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error

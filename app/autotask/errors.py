@@ -7,7 +7,13 @@ from enum import StrEnum
 
 
 class AutotaskError(Exception):
-    """A call to Autotask did not succeed."""
+    """A call to Autotask did not succeed. call names it, as in `POST Contacts`."""
+
+    call = ""
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.call}: {message}" if self.call else message
 
 
 class NotSent(AutotaskError):

@@ -13,11 +13,15 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) else value
+
+
 class UserDefinedField(_Record):
     """One user-defined field of a record; the value is text whatever its type."""
 
     name: str
-    value: str | None = None
+    value: Annotated[str | None, BeforeValidator(_as_text)] = None
 
 
 class Ticket(_Record):
@@ -28,7 +32,9 @@ class Ticket(_Record):
     company_id: int = Field(alias="companyID")
     contact_id: int | None = Field(None, alias="contactID")
     status: int | None = None
-    fields: tuple[UserDefinedField, ...] = Field((), alias="userDefinedFields")
+    fields: Annotated[tuple[UserDefinedField, ...], BeforeValidator(lambda v: v or ())] = Field(
+        (), alias="userDefinedFields"
+    )
 
     def udf(self, name: str) -> str | None:
         """Give a user-defined field's text, by its name in any casing; None if there is none."""
@@ -90,7 +96,7 @@ class Zone(_Record):
 
 @dataclass(frozen=True, slots=True)
 class NewContact:
-    """A contact to be created. extra overrides: further fields that a tenant requires."""
+    """A contact to be created. extra: further fields that a tenant requires."""
 
     first_name: str
     last_name: str

@@ -122,10 +122,10 @@ def parse_callout(body: bytes) -> Callout:
 
 
 def _text(value: object) -> str | None:
-    """Take a short text as it is; NUL and lone surrogates cannot be stored, so they are no text."""
+    """Take a short text of printable ASCII, as all that Autotask sends for these keys."""
     if not isinstance(value, str) or not 0 < len(value) <= 200:
         return None
-    return value if "\0" not in value and value.isascii() else None
+    return value if value.isascii() and value.isprintable() else None
 
 
 def _whole(value: object) -> int | None:
@@ -175,7 +175,8 @@ def entity_of(path: str) -> str:
 _EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
 
 LOOKUP_ADDRESSES = 100
-"""Addresses that fit one contact query: each counts once per e-mail field, 500 are allowed."""
+LOOKUP_IDS = 150
+"""What fits one contact query: 500 values, and an address counts once per e-mail field."""
 
 
 def contact_filter(
@@ -196,17 +197,19 @@ def contact_filter(
 
 # --- answers: .../REST/General_Topics/REST_Error_Codes.htm and what clients report ---------------
 
-# The first pattern that is found decides. "No matching records found. The logged in Resource may
-# not have the required permissions" is about the record, so it stands before the permissions.
+# The first pattern that is found decides. Those that stop more than one person's work are whole
+# wordings at the start of a text: a text can quote what a stranger wrote, a name for example.
+# "No matching records found. The logged in Resource may not have the required permissions" is
+# about the record, so it stands before the permissions.
 _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (meaning, re.compile(pattern, re.IGNORECASE))
+    (meaning, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
     for meaning, pattern in (
-        ("missing", r"no matching records"),
-        ("busy", r"thread threshold|threads has been exceeded|itgenatr005|request threshold"),
-        ("unanswered", r"time[d\s-]*out|deadlock"),
-        ("unauthorized", r"integration ?code|user ?name or password|zone information could not"),
-        ("unauthorized", r"credentials|not authorized|unauthorized"),
-        ("forbidden", r"adequate permission|required permission|have permission|access denied"),
+        ("missing", r"no matching records found"),
+        ("busy", r"^.{0,40}thread threshold|^.{0,20}itgenatr005|^.{0,40}request threshold"),
+        ("unanswered", r"^.{0,40}(timeout expired|timed out|was deadlocked)"),
+        ("unauthorized", r"^integration ?code is invalid|^invalid user ?name or password"),
+        ("unauthorized", r"^zone information could not be determined"),
+        ("forbidden", r"^the logged in resource does not have the adequate permissions"),
         ("reference", r"does not exist or is invalid|does not reference an existing"),
         ("duplicate", r"duplicate|already"),
         ("cap", r"maximum|more than \d+|limit of|exceed"),
@@ -273,8 +276,9 @@ def _error_texts(parsed: dict[str, Any] | None) -> list[str]:
 
 
 def _refusal(texts: Sequence[str]) -> AutotaskError:
+    lines = "\n".join(texts)
+    meaning = next((m for m, pattern in _TEXTS if pattern.search(lines)), "other")
     joined = "; ".join(texts)
-    meaning = next((m for m, pattern in _TEXTS if pattern.search(joined)), "other")
     if meaning == "busy":
         return Busy(joined)
     if meaning == "unanswered":

@@ -27,9 +27,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "calls",
-        sa.Column("bucket", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("count", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("bucket", name=op.f("pk_calls")),
+        sa.PrimaryKeyConstraint("since", name=op.f("pk_calls")),
     )
     op.create_table(
         "deliveries",
@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("done", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("attempt", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("tries", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("deaths", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("holder", sa.Text(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(holder IS NULL) = (lease_until IS NULL)", name=op.f("ck_due_leased")),
@@ -99,9 +100,10 @@ def upgrade() -> None:
         "gate",
         sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("shut_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("shut_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("shut_reason", sa.Text(), nullable=True),
-        sa.Column("shut_times", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("call", sa.Text(), nullable=True),
+        sa.Column("times", sa.BigInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_gate_single")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gate")),
     )
@@ -113,6 +115,7 @@ def upgrade() -> None:
         sa.Column("ticket_id", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.BigInteger(), nullable=True),
+        sa.Column("sent", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("sends", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
@@ -153,6 +156,7 @@ def upgrade() -> None:
         ),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=True),
         sa.Column("again_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_looks")),
     )
@@ -185,7 +189,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("contact_id", sa.BigInteger(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
         sa.Column("failures", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),

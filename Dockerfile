@@ -1,0 +1,21 @@
+# The service without its trial database and its double of Autotask: production sets DATABASE_URL.
+FROM python:3.13-slim AS build
+COPY requirements/runtime.txt .
+RUN python -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r runtime.txt
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home autotask-cc
+COPY --from=build /venv /venv
+WORKDIR /srv
+COPY migrations migrations
+COPY app app
+# Nothing is written: the container can run with a read-only root.
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
+USER autotask-cc
+EXPOSE 8000
+# Live, not ready: a database that is away is no reason to kill the process that waits for it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
+ENTRYPOINT ["python", "-m", "app"]
+CMD ["serve"]
