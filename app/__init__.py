@@ -6,11 +6,13 @@
     look                          one look at one ticket, top to bottom
     sources  facts  decide  act   its steps: find the list, gather facts, decide (pure), carry out
     addresses  names              how a list is read, and what a contact is called (pure)
-    tickets  participants  ledger what we know of tickets, of people on them; creating once
+    tickets  participants  mappings  ledger
+                                  what we know of tickets, of people on them, of whom addresses
+                                  mean; creating once
     work  budget                  due work and its leases; slots and counters over all processes
     directory  tenant             slow facts of Autotask; which tenant this is
-    models  db  settings  log  errors
-    autotask/                     Autotask's protocol (no I/O), client, models, errors
+    models  states  db  settings  keys  log  errors
+    autotask/                     Autotask's protocol and callouts (no I/O), client, models, errors
     embedded                      a PostgreSQL of our own, for trials
 
 An arrow points down: a module imports from its own row or from rows below.

@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import facts, ledger, participants
+from app import facts, ledger, mappings, participants
 from app.autotask.client import Autotask
 from app.autotask.errors import Barred, Busy, NotSent, Refusal, Refused, TooLate, Unanswered
 from app.autotask.models import NewContact
@@ -20,14 +20,19 @@ from app.decide import Decision, Reason, Verdict
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.facts import Reading, Seen
-from app.models import Outcome, Participant
+from app.models import Participant
 from app.names import person_name
+from app.states import Outcome
 from app.work import Lease, fenced
 
 log = structlog.get_logger()
 
 FRESH_SECONDS = 30.0
 """A link leaves within this time of the reading of the ticket that it was decided on."""
+
+LEAVE_SECONDS = 20.0
+"""A write leaves within this time of its announcement, slot and all, or not at all. Together with
+the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
 
 _WORTH_STARTING = 20.0  # a reading older than that is renewed before a write, not after a refusal
 
@@ -115,7 +120,7 @@ class Acting:
                 for one in decisions
                 if one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED) and one.contact_id
             }
-            await participants.remember(session, ticket.company_id, met)
+            await mappings.remember(session, ticket.company_id, met)
         return rows
 
     def _at_once(self, one: Decision, our_links: Collection[int]) -> Outcome | None:
@@ -148,7 +153,9 @@ class Acting:
 
     async def _refused(self, one: Decision, contact_id: int | None, refusal: Refused) -> None:
         """Read again after a refusal that the ticket's state may explain; else count it."""
-        if refusal.kind is not Refusal.OTHER and one.key not in self.refused:
+        # What a link is refused for is the ticket's state, whatever the text says of it.
+        explained = contact_id is not None or refusal.kind is not Refusal.OTHER
+        if explained and one.key not in self.refused:
             self.refused.add(one.key)
             raise ReadAgain from refusal
         ticket = self.reading.ticket
@@ -165,6 +172,7 @@ class Acting:
         """Create a contact, or take the one that another look has created meanwhile."""
         ticket = self.reading.ticket
         self._require_fresh()
+        not_after = time.monotonic() + LEAVE_SECONDS
         async with fenced(self.desk.sessions, self.lease) as session:
             claim = await ledger.claim(
                 session,
@@ -182,9 +190,11 @@ class Acting:
         if isinstance(claim, ledger.Pending):
             raise Wait(claim.until)
         try:
-            contact_id = await self.autotask.create_contact(ticket.company_id, contact)
+            contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
         except _NOT_DONE as error:
             await self._persist(partial(ledger.refused, claim=claim, error=str(error)))
+            if isinstance(error, TooLate):
+                raise ReadAgain from error
             raise
         except Exception as error:
             await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
@@ -194,7 +204,7 @@ class Acting:
 
         async def created(session: AsyncSession) -> None:
             await ledger.created(session, claim, contact_id)
-            await participants.remember(session, ticket.company_id, {one.key: contact_id})
+            await mappings.remember(session, ticket.company_id, {one.key: contact_id})
 
         await self._persist(created)
         self.created.add(contact_id)
@@ -217,6 +227,8 @@ class Acting:
             return
         ticket = self.reading.ticket
         self._require_fresh()
+        fresh_until = self.reading.asked_at + FRESH_SECONDS
+        not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
         async with fenced(self.desk.sessions, self.lease) as session:
             intent = await participants.intend_link(
                 session,
@@ -229,7 +241,6 @@ class Acting:
         if isinstance(intent, ledger.Pending):
             raise Wait(intent.until)
         try:
-            not_after = self.reading.asked_at + FRESH_SECONDS
             await self.autotask.link_contact(ticket.id, contact_id, not_after)
         except _NOT_DONE as error:
             await self._persist(partial(participants.link_refused, intent=intent))

@@ -11,28 +11,18 @@ from fastapi.security import HTTPBearer
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import participants, tickets, views
+from app import mappings, participants, tickets, views
 from app.addresses import address_key
 from app.auth import AdminRoute
 from app.autotask.errors import AutotaskError
+from app.decide import not_customer
 from app.desk import Desk
 from app.errors import NotNow
-from app.models import (
-    Delivery,
-    Due,
-    Ledger,
-    LedgerState,
-    Look,
-    Mapping,
-    Origin,
-    Outcome,
-    Participant,
-    Priority,
-    Result,
-    TicketRecord,
-)
+from app.facts import who_is_us
+from app.models import Delivery, Due, Ledger, Look, Mapping, Participant, TicketRecord
 from app.pages import Cursor, Limit, Page, after_number, after_text, page
 from app.problems import Problem, ProblemDetails
+from app.states import LedgerState, Origin, Outcome, Priority, Result
 from app.tenant import WrongTenant
 from app.work import TICKET
 
@@ -108,7 +98,7 @@ async def put_mapping(
     desk, key = _desk(request), _key(email)
     await _require_usable(desk, account_id, body.contact_id)
     async with desk.sessions() as session, session.begin():
-        await participants.remember(session, account_id, {key: body.contact_id}, Origin.MANUAL)
+        await mappings.remember(session, account_id, {key: body.contact_id}, Origin.MANUAL)
         shown = await _mapping(session, account_id, key)
     log.info("mapping_set", account=account_id, contact=body.contact_id)
     return shown
@@ -122,7 +112,7 @@ async def put_mapping(
 async def delete_mapping(request: Request, account_id: AccountId, email: Email) -> None:
     """Forget a mapping: the next ticket asks Autotask again whom the address means."""
     async with _desk(request).sessions() as session, session.begin():
-        if not await participants.delete_mapping(session, account_id, _key(email)):
+        if not await mappings.delete_one(session, account_id, _key(email)):
             raise Problem(404, "There is no such mapping.")
     log.info("mapping_deleted", account=account_id)
 
@@ -130,7 +120,9 @@ async def delete_mapping(request: Request, account_id: AccountId, email: Email) 
 async def _require_usable(desk: Desk, account_id: int, contact_id: int) -> None:
     """Refuse a contact that does not exist, is inactive or is of another account."""
     try:
-        contact = await (await desk.autotask()).contact(contact_id)
+        autotask = await desk.autotask()
+        contact = await autotask.contact(contact_id)
+        us = await who_is_us(desk, autotask)
     except NotNow as wait:
         raise Problem(
             503, f"Autotask cannot be asked now: {wait.reason}.", Retry_After="60"
@@ -148,6 +140,9 @@ async def _require_usable(desk: Desk, account_id: int, contact_id: int) -> None:
             f"Contact {contact_id} is of account {contact.company_id}: only a ticket's own "
             "account's contacts can be on it.",
         )
+    reason = not_customer([key for email in contact.emails if (key := address_key(email))], us)
+    if reason:
+        raise Problem(422, f"Mail to contact {contact_id} comes to the help desk ({reason}).")
 
 
 async def _mapping(session: AsyncSession, account_id: int, key: str) -> views.MappingView:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import work
 from app.autotask.client import REQUEST_SECONDS, Throttle
-from app.autotask.errors import Barred, Busy, Forbidden, Refused
+from app.autotask.errors import Barred, Busy, Forbidden, Overloaded, Refused
 from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
 from app.db import Sessions, db_now
 from app.errors import LeaseLost, NotNow
@@ -39,8 +39,12 @@ _SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """What Autotask refuses us, since when, and until when no call leaves on that account."""
+    """What Autotask refuses us, since when, and until when no call leaves on that account.
 
+    code: unauthorized, forbidden or overloaded.
+    """
+
+    code: str
     reason: str
     since: datetime
     until: datetime | None
@@ -72,20 +76,20 @@ class Budget:
     async def _permit(self, entity: str, lease: Lease | None, doing: str) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
         probing = await self._wait_for_slot(entity, holder, lease)
-        accepted, barred = False, None
+        change: _GateChange | None = None
+        call = f"{doing} {entity}"
         try:
             yield
-            accepted = True
-        except (Refused, Busy):
-            accepted = True  # the request is not, but we are
+            change = _GateChange(call) if probing else None
+        except (Barred, Overloaded) as error:
+            change = _shutting(call, error)
             raise
-        except Barred as error:
-            barred = error
+        except (Refused, Busy):
+            change = _GateChange(call) if probing else None  # the request is refused, we are not
             raise
         finally:
-            verdict = _gate_change(f"{doing} {entity}", accepted and probing, barred)
             # Shielded: a cancelled look must still give its slot back.
-            await asyncio.shield(self._release(entity, holder, verdict))
+            await asyncio.shield(self._release(entity, holder, change))
 
     async def _wait_for_slot(self, entity: str, holder: str, lease: Lease | None) -> bool:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
@@ -96,7 +100,9 @@ class Budget:
             if taken is not None:
                 return taken
             if asyncio.get_running_loop().time() > deadline:
-                raise NotNow(datetime.now(UTC) + timedelta(seconds=5), f"no free slot for {entity}")
+                async with self._sessions() as session:
+                    until = await db_now(session) + timedelta(seconds=5)
+                raise NotNow(until, f"no free slot for {entity}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  no secret
             pause = min(pause * 1.5, 0.25)
 
@@ -168,43 +174,51 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class _GateChange:
-    """What a call tells about the gate. reason: why it must shut; None: it was accepted."""
+    """What a call tells about the gate. code and reason: why it must shut; None: it may open.
 
-    call: str
-    reason: str | None
+    call: whose success ends the trouble; None: anybody's. seconds: stay shut at least so long.
+    """
+
+    call: str | None
+    code: str | None = None
+    reason: str | None = None
+    seconds: float = 0.0
 
 
-def _gate_change(call: str, accepted: bool, barred: Barred | None) -> _GateChange | None:
-    if isinstance(barred, Forbidden):
-        return _GateChange(call, f"Autotask does not allow the API user this call: {call}")
-    if barred:
-        return _GateChange(call, "Autotask does not accept the API user's credentials")
-    return _GateChange(call, None) if accepted else None
+def _shutting(call: str, error: Barred | Overloaded) -> _GateChange:
+    if isinstance(error, Overloaded):
+        reason = "The tenant's API requests of this hour are used up, by all its tools together"
+        return _GateChange(None, "overloaded", reason, error.retry_after or 0.0)
+    if isinstance(error, Forbidden):
+        reason = f"Autotask does not allow the API user this call: {call}"
+        return _GateChange(call, "forbidden", reason)
+    reason = "Autotask does not accept the API user's credentials"
+    return _GateChange(call, "unauthorized", reason)
 
 
 async def gate_state(session: AsyncSession) -> Shut | None:
     """Say what Autotask refuses us; None when nothing, as far as we know."""
     gate = (await session.execute(select(Gate))).scalar_one()
-    if gate.reason is None or gate.since is None:
+    if gate.code is None or gate.reason is None or gate.since is None:
         return None
-    return Shut(gate.reason, gate.since, gate.shut_until)
+    return Shut(gate.code, gate.reason, gate.since, gate.shut_until)
 
 
 async def _change_gate(session: AsyncSession, change: _GateChange) -> None:
     gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
-    if change.reason:
-        # With these credentials every call would fail, and repeated logins could lock the user.
+    if change.code:
+        # Every other call would fare alike, and repeated logins could lock the user.
         now = await db_now(session)
-        seconds = _SHUT[min(gate.times, len(_SHUT) - 1)]
+        seconds = max(_SHUT[min(gate.times, len(_SHUT) - 1)], change.seconds)
         gate.shut_until = now + timedelta(seconds=seconds)
         gate.since = gate.since or now
-        gate.reason, gate.call = change.reason, change.call
+        gate.code, gate.reason, gate.call = change.code, change.reason, change.call
         gate.times += 1
-        log.error("autotask_refuses_us", reason=change.reason, again_in_seconds=seconds)
+        log.error("calls_paused", code=change.code, reason=change.reason, seconds=seconds)
         return
     gate.shut_until = None
-    if change.call == gate.call:
+    if gate.call in (None, change.call):
         # What was refused is accepted; a success of something else opens, but forgets nothing.
-        gate.since = gate.reason = gate.call = None
+        gate.code = gate.since = gate.reason = gate.call = None
         gate.times = 0
-        log.info("autotask_accepts_us_again")
+        log.info("calls_go_on")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import structlog
@@ -22,6 +25,9 @@ from app.main import create_app
 from app.settings import Settings, SettingsError, load_settings
 from app.tenant import WrongTenant
 from app.worker import Worker
+
+EXIT_SECONDS = 18.0
+"""A process that was told to stop is gone after this long, whatever hangs."""
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -120,7 +126,21 @@ async def _serve(settings: Settings, url: str) -> None:
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-        await uvicorn.Server(config).serve()
+        await _Server(config).serve()
+
+
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, and do not let a database that hangs prevent it."""
+        _exit_soon()
+        super().handle_exit(sig, frame)
+
+
+def _exit_soon() -> None:
+    """End the process hard if it has not ended by then; what it held frees itself."""
+    timer = threading.Timer(EXIT_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 async def _check_tenant(desk: Desk) -> None:
@@ -136,6 +156,11 @@ async def _work(settings: Settings, url: str) -> None:
         await db.require_schema(desk.sessions)
         one = Worker(desk)
         loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            _exit_soon()
+            one.stop()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, one.stop)
+            loop.add_signal_handler(number, stop)
         await one.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,8 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, func, select, text
+from sqlalchemy import MetaData, event, func, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
@@ -45,9 +47,17 @@ class Base(DeclarativeBase):
     )
 
 
+# A process that is frozen, or whose machine is gone, must not keep its locks: the server ends its
+# transaction after a while, and everybody else goes on.
+_SESSION = """
+SET idle_in_transaction_session_timeout = '10s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
+"""
+
+
 def make_engine(url: str) -> AsyncEngine:
     """Make the engine of a process. Parameters are hidden in errors: they contain addresses."""
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
@@ -66,6 +76,15 @@ def make_engine(url: str) -> AsyncEngine:
             "prepare_threshold": None,
         },
     )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(_SESSION)
+        cursor.close()
+        connection.commit()
+
+    return engine
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
@@ -142,11 +161,14 @@ async def schema_problem(sessions: Sessions) -> str | None:
         found = set(
             (await session.execute(text("SELECT version_num FROM alembic_version"))).scalars()
         )
-    script = ScriptDirectory(str(_MIGRATIONS))
-    head, known = (
-        set(script.get_heads()),
-        {revision.revision for revision in script.walk_revisions()},
-    )
+    head, known = _revisions()
     if found == head or (found and not found & known):
         return None
     return "the database's schema is older than this build: run `autotask-cc migrate`"
+
+
+@functools.cache
+def _revisions() -> tuple[set[str], set[str]]:
+    """Give this build's newest revisions, and all that it knows."""
+    script = ScriptDirectory(str(_MIGRATIONS))
+    return set(script.get_heads()), {one.revision for one in script.walk_revisions()}

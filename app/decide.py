@@ -56,6 +56,7 @@ class Candidate:
     active: bool = True
     mapped: bool = False
     primary: bool = False  # the address is in its first e-mail field
+    not_customer: Reason | None = None  # another of its addresses is our own or a technician's
 
     def rank(self) -> tuple[bool, bool, bool, int]:
         """Order candidates: the mapped one if active, active ones, first field, lowest id."""
@@ -149,15 +150,29 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
 
 
 def _without_contacts(address: Address, us: Us) -> tuple[Verdict, Reason] | None:
-    if address.key in us.addresses or belongs_to(address.domain, us.domains):  # 3
-        return Verdict.IGNORE, Reason.OWN_ADDRESS
-    if belongs_to(address.domain, ("autotask.net",)):  # 3: Autotask's own intake addresses
+    if is_own(address.key, us):  # 3
         return Verdict.IGNORE, Reason.OWN_ADDRESS
     if is_machine(address.key):  # 4
         return Verdict.IGNORE, Reason.MACHINE
     if address.key in us.technicians:  # 5
         return Verdict.IGNORE, Reason.TECHNICIAN
     return None
+
+
+def is_own(key: str, us: Us) -> bool:
+    """Tell whether mail to an address comes to the help desk; `help+x@` goes where `help@` does."""
+    local, _, domain = key.rpartition("@")
+    without_tag = f"{local.partition('+')[0]}@{domain}"
+    # Autotask's own intake addresses are the last ones.
+    own_domain = belongs_to(domain, us.domains) or belongs_to(domain, ("autotask.net",))
+    return own_domain or not us.addresses.isdisjoint((key, without_tag))
+
+
+def not_customer(keys: Collection[str], us: Us) -> Reason | None:
+    """Tell why a contact with these addresses is not a customer's: mail to it would come to us."""
+    if any(is_own(key, us) for key in keys):
+        return Reason.OWN_ADDRESS
+    return None if us.technicians.isdisjoint(keys) else Reason.TECHNICIAN
 
 
 def _with_contacts(  # noqa: PLR0911  a line of the table each
@@ -176,7 +191,9 @@ def _with_contacts(  # noqa: PLR0911  a line of the table each
     if address.key in facts.unlisted:
         return Verdict.IGNORE, Reason.NOT_LISTED, None
     if candidates:
-        best = candidates[0]
+        best = next((one for one in candidates if not one.not_customer), candidates[0])
+        if best.not_customer:  # 3, 5: by another address of the same contact
+            return Verdict.IGNORE, best.not_customer, best.contact_id
         if best.active:  # 10
             return Verdict.LINK, Reason.KNOWN, best.contact_id
         return Verdict.HOLD, Reason.INACTIVE, best.contact_id  # 11

@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger, participants
+from app import ledger, mappings, participants
 from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
 from app.autotask.models import Contact, Ticket
 from app.autotask.protocol import LOOKUP_ADDRESSES, LOOKUP_IDS
-from app.decide import Candidate, Facts, Us, needs_contacts
+from app.decide import Candidate, Facts, Us, needs_contacts, not_customer
 from app.desk import Desk
 from app.models import LinkRecord
 from app.models import Mapping as MappingRow
 from app.sources import Found
+from app.states import Origin
 
 log = structlog.get_logger()
 
@@ -53,12 +54,13 @@ class Known:
             for contact_id, link in self.links.items()
             if link.first_seen_linked_at
             and link.account_id == reading.ticket.company_id
-            and contact_id not in reading.linked
+            # Becoming the ticket's own contact takes somebody off the additional ones.
+            and contact_id not in {*reading.linked, reading.ticket.contact_id}
         }
 
     def suffices(self, reading: Reading) -> bool:
         """Tell whether the records are fresh and whole enough to do without asking Autotask."""
-        verified_since = reading.read_at - participants.VERIFIED_FOR
+        verified_since = reading.read_at - mappings.VERIFIED_FOR
         fresh = {m.email: m.contact_id for m in self.mappings.values()}
         return (
             all(key in fresh for key in self.keys)
@@ -87,7 +89,7 @@ async def gather(
 
     ask: ask Autotask for the contacts even where the records would do.
     """
-    us = await _us(desk, autotask)
+    us = await who_is_us(desk, autotask)
     known = await _known(desk, reading, needs_contacts(found.entries, us))
     domains = await desk.directory.company_domains(autotask, reading.ticket.company_id)
     contacts = None
@@ -107,17 +109,19 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     account_id = ticket.company_id
     await participants.saw_linked(session, ticket.id, account_id, seen.reading.linked)
     await participants.saw_removed(session, ticket.id, seen.facts.removed)
+    if ticket.contact_id:
+        await participants.saw_as_contact(session, ticket.id, ticket.contact_id)
     if seen.contacts is None:
         return
     if ticket.contact_id and ticket.contact_id in seen.contacts:
         keys = seen.facts.contact_keys
-        await participants.remember_contact(session, ticket.contact_id, keys)
+        await mappings.remember_contact(session, ticket.contact_id, keys)
     candidates = seen.facts.candidates
     held = {key for key, found in candidates.items() if any(c.mapped for c in found)}
     vanished = {m.email: m.contact_id for m in known.mappings.values() if m.email not in held}
     if vanished:
         log.info("mapped_contacts_vanished", account=account_id, count=len(vanished))
-        await participants.forget(session, account_id, vanished)
+        await mappings.forget(session, account_id, vanished)
     carrying = {
         key: [seen.contacts[c.contact_id] for c in candidates.get(key, ())] for key in known.keys
     }
@@ -125,7 +129,8 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     await ledger.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 
 
-async def _us(desk: Desk, autotask: Autotask) -> Us:
+async def who_is_us(desk: Desk, autotask: Autotask) -> Us:
+    """Gather who is not a customer."""
     technicians = await desk.directory.technicians(autotask)
     domains = await desk.directory.own_domains(autotask)
     settings = desk.settings
@@ -142,11 +147,11 @@ async def _known(desk: Desk, reading: Reading, keys: Sequence[str]) -> Known:
         contact_id = ticket.contact_id
         return Known(
             keys=keys,
-            mappings=await participants.mappings_of(session, ticket.company_id, keys),
+            mappings=await mappings.of_addresses(session, ticket.company_id, keys),
             links=await participants.links_of(session, ticket.id),
             created=frozenset(await ledger.contacts_created_for(session, ticket.id)),
             contact_keys=(
-                await participants.contact_addresses(session, contact_id) if contact_id else None
+                await mappings.contact_addresses(session, contact_id) if contact_id else None
             ),
         )
 
@@ -201,20 +206,28 @@ def _with_contacts(
         facts,
         contact_keys=frozenset(_keys(own)) if own else frozenset(),
         removed=facts.removed | taken_off,
-        candidates=_candidates(known, here),
+        candidates=_candidates(known, here, facts.us),
     )
 
 
-def _candidates(known: Known, here: Mapping[int, Contact]) -> dict[str, list[Candidate]]:
+def _candidates(known: Known, here: Mapping[int, Contact], us: Us) -> dict[str, list[Candidate]]:
     candidates: dict[str, list[Candidate]] = {}
     keys_of = {contact.id: _keys(contact) for contact in here.values()}
     for key in known.keys:
         mapping = known.mappings.get(key)
         for contact in here.values():
+            carries = key in keys_of[contact.id]
             mapped = mapping is not None and mapping.contact_id == contact.id
-            if mapped or key in keys_of[contact.id]:
-                primary = address_key(contact.email or "") == key
-                one = Candidate(contact.id, contact.active, mapped, primary)
+            # A contact may be given another address; only a person's word holds without it.
+            by_person = mapped and mapping is not None and mapping.origin == Origin.MANUAL
+            if carries or by_person:
+                one = Candidate(
+                    contact.id,
+                    active=contact.active,
+                    mapped=mapped,
+                    primary=address_key(contact.email or "") == key,
+                    not_customer=not_customer(keys_of[contact.id], us),
+                )
                 candidates.setdefault(key, []).append(one)
     return candidates
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 from fastapi import APIRouter, Request
@@ -13,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import budget, work
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
-from app.models import CalloutCount, Delivery, Outcome, Participant, Result, TicketRecord, Worker
+from app.models import CalloutCount, Delivery, Participant, TicketRecord, Worker
 from app.problems import response
+from app.states import Outcome, Result
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -22,7 +24,18 @@ LATE = timedelta(minutes=5)
 """Work that should have been taken up so long ago is a problem."""
 
 _WORKER_SILENT = timedelta(seconds=60)
+_PATIENCE_SECONDS = 4.0
 _RECENT = timedelta(hours=24)
+
+
+_CURES = {
+    "unauthorized": "Check AUTOTASK_USERNAME, AUTOTASK_SECRET and AUTOTASK_INTEGRATION_CODE, and "
+    "whether the API user is active or locked; work resumes by itself.",
+    "forbidden": "Give the API user's security level the right that the call needs; work resumes "
+    "by itself.",
+    "overloaded": "Find the tool that uses up the tenant's API calls, or lower BUDGET_SHARE if it "
+    "is this one; work resumes by itself.",
+}
 
 
 class WorkProblem(BaseModel):
@@ -55,7 +68,8 @@ async def ready(request: Request) -> dict[str, str] | JSONResponse:
     """Tell whether callouts can be stored: the database is there, its schema is ours or newer."""
     desk: Desk = request.app.state.desk
     try:
-        problem = await schema_problem(desk.sessions)
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            problem = await schema_problem(desk.sessions)
     except Exception as error:
         if not is_outage(error):
             raise
@@ -68,7 +82,7 @@ async def work_health(request: Request) -> JSONResponse:
     """Tell whether the work flows, and otherwise what is wrong, since when, and the cure."""
     desk: Desk = request.app.state.desk
     try:
-        async with desk.sessions() as session:
+        async with asyncio.timeout(_PATIENCE_SECONDS), desk.sessions() as session:
             health = await _work_health(session)
     except Exception as error:
         if not is_outage(error):
@@ -124,11 +138,10 @@ async def _paused(session: AsyncSession) -> WorkProblem | None:
         return None
     paused = f" Nothing is sent until {gate.until:%H:%M:%S} UTC." if gate.until else ""
     return WorkProblem(
-        code="autotask_refuses_us",
+        code=gate.code,
         since=gate.since,
         detail=f"{gate.reason}.{paused}",
-        cure="Check AUTOTASK_USERNAME, AUTOTASK_SECRET, AUTOTASK_INTEGRATION_CODE and the API "
-        "user's security level; nothing is lost, and work resumes by itself.",
+        cure=_CURES[gate.code],
     )
 
 

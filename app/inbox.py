@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import tickets
-from app.autotask.protocol import Callout
-from app.models import CalloutCount, Delivery, Priority
+from app.autotask.callouts import Callout
+from app.models import CalloutCount, Delivery
+from app.states import Priority
 
 _ENTITIES = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
 _ACTIONS = {"create", "update", "delete"}
@@ -43,14 +44,14 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
     return True
 
 
-async def count(session: AsyncSession, kind: str) -> None:
-    """Count a callout that nothing is to be done about."""
+async def count(session: AsyncSession, kind: str, number: int = 1) -> None:
+    """Count callouts that nothing is to be done about."""
     await session.execute(
         insert(CalloutCount)
-        .values(kind=kind, count=1)
+        .values(kind=kind, count=number)
         .on_conflict_do_update(
             index_elements=[CalloutCount.kind],
-            set_={"count": CalloutCount.count + 1, "last_at": func.now()},
+            set_={"count": CalloutCount.count + number, "last_at": func.now()},
         )
     )
 

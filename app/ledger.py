@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.models import Contact
 from app.db import db_now
-from app.models import Ledger, LedgerState
+from app.models import Ledger
+from app.states import LedgerState
 
 log = structlog.get_logger()
 

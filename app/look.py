@@ -12,7 +12,7 @@ from app import participants, sources, tickets, work
 from app.act import Acting, Halt, ReadAgain
 from app.addresses import Address, mask
 from app.autotask.client import Autotask
-from app.autotask.errors import AutotaskError, Barred, Busy
+from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded
 from app.autotask.models import Ticket
 from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
 from app.db import db_now, is_outage
@@ -20,8 +20,8 @@ from app.decide import Reason, decide
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.facts import Reading, gather
-from app.models import Result
 from app.sources import Found
+from app.states import Result
 from app.work import Lease, fenced
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 GIVE_UP = timedelta(hours=72)
 """A ticket that could not be finished for so long has failed."""
 
+_TRIES = 10  # before that nothing is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
 
 
@@ -55,7 +56,8 @@ async def look(desk: Desk, lease: Lease) -> Result | None:
     Raises LeaseLost when another worker has taken over, in which case nothing was recorded.
     """
     ending = await _look_and_judge(desk, lease)
-    if ending.result is None and lease.age > GIVE_UP and not ending.excused:
+    tired = lease.age > GIVE_UP and lease.tries >= _TRIES
+    if ending.result is None and tired and not ending.excused:
         ending = Ending(
             Result.FAILED, f"given up after 72 hours: {ending.note}", ticket=ending.ticket
         )
@@ -64,7 +66,7 @@ async def look(desk: Desk, lease: Lease) -> Result | None:
     return ending.result
 
 
-async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:
+async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:  # noqa: PLR0911  a case each
     """Look, and turn what kept it from its end into when to look again."""
     now = lease.claimed_at
     try:
@@ -73,6 +75,9 @@ async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:
         return Ending(None, wait.reason, _jittered(wait.until, 2), excused=True)
     except Barred as error:
         return Ending(None, str(error), _jittered(now + timedelta(seconds=30), 5), excused=True)
+    except Overloaded as error:
+        pause = timedelta(seconds=max(error.retry_after or 0, 30))
+        return Ending(None, str(error), _jittered(now + pause, 5), excused=True)
     except Busy as error:
         pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
         return Ending(None, str(error), now + pause, spent=True)
@@ -112,7 +117,8 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             acting.waits.append(halt.until)
         if acting.waits:
             note = "waiting for the outcome of a request, or to try again"
-            return Ending(None, note, min(acting.waits), ticket=ticket, source=found.source)
+            until = min(acting.waits)
+            return Ending(None, note, until, excused=True, ticket=ticket, source=found.source)
         return Ending(Result.DONE, ticket=ticket, source=found.source)
     note = f"the ticket kept changing, or did not keep still for {_ROUNDS} readings"
     return Ending(None, note, lease.claimed_at + _backoff(lease.tries), spent=True, ticket=ticket)

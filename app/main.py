@@ -47,6 +47,7 @@ def create_app(desk: Desk) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.desk = desk
+    app.state.deactivations = webhooks.Tally()
     app.include_router(webhooks.router)
     app.include_router(health.router)
     app.include_router(admin.router)
@@ -57,9 +58,7 @@ def create_app(desk: Desk) -> FastAPI:
     async def about() -> About:
         """Name the service and the Autotask that it is wired to."""
         url = desk.tenancy.known or desk.settings.autotask_api_url or "not known yet"
-        return About(
-            name="autotask-cc", version=__version__, autotask=url, documentation="/docs"
-        )
+        return About(name="autotask-cc", version=__version__, autotask=url, documentation="/docs")
 
     return app
 

@@ -223,6 +223,6 @@ def _capital(word: str) -> str:
 
 def _fit(name: str) -> str:
     name = clean(re.sub("[<>@＠﹫]", "", name))
-    if len(name) > MAX_NAME:
-        return name[:MAX_NAME].rpartition(" ")[0] or name[:MAX_NAME]
-    return name
+    # Autotask counts UTF-16 units; an emoji is two.
+    cut = name.encode("utf-16-le", "ignore")[: 2 * MAX_NAME].decode("utf-16-le", "ignore")
+    return cut if cut == name else cut.rpartition(" ")[0] or cut

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, not_, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
 from app.decide import Decision, Reason, Verdict
 from app.ledger import Pending
-from app.models import LinkRecord, Mapping, Origin, Outcome, Participant, TicketContact
-
-VERIFIED_FOR = timedelta(hours=1)
-"""A mapping that was seen to hold is relied on for so long without asking Autotask."""
+from app.models import LinkRecord, Participant
+from app.states import Outcome
 
 TRIES = 3
 """How often an address is tried whose contact or link Autotask refuses."""
@@ -180,6 +177,15 @@ async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collec
     )
 
 
+async def saw_as_contact(session: AsyncSession, ticket_id: int, contact_id: int) -> None:
+    """Forget a link that ended because its contact became the ticket's own."""
+    await session.execute(
+        delete(LinkRecord).where(
+            LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id == contact_id
+        )
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A stored intent to request a link."""
@@ -225,94 +231,4 @@ async def link_refused(session: AsyncSession, intent: Intent) -> None:
             LinkRecord.first_seen_linked_at.is_(None),
         )
         .values(sent_at=None)
-    )
-
-
-# --- mappings ------------------------------------------------------------------------------------
-
-
-async def mappings_of(
-    session: AsyncSession, account_id: int, emails: Collection[str]
-) -> dict[str, Mapping]:
-    """Give an account's mappings for some addresses."""
-    found = await session.execute(
-        select(Mapping).where(Mapping.account_id == account_id, Mapping.email.in_(list(emails)))
-    )
-    return {row.email: row for row in found.scalars()}
-
-
-async def remember(
-    session: AsyncSession,
-    account_id: int,
-    contacts: MappingOf[str, int],
-    origin: Origin = Origin.FOUND,
-) -> None:
-    """Store which contacts addresses were just seen to mean; a manual mapping stays manual."""
-    for email, contact_id in sorted(contacts.items()):
-        now = func.clock_timestamp()
-        row = insert(Mapping).values(
-            account_id=account_id,
-            email=email,
-            contact_id=contact_id,
-            origin=origin,
-            verified_at=now,
-        )
-        # What a person said stands, until they say otherwise or the contact is gone.
-        manual = Mapping.origin == Origin.MANUAL
-        by_person = origin is Origin.MANUAL
-        await session.execute(
-            row.on_conflict_do_update(
-                index_elements=[Mapping.account_id, Mapping.email],
-                set_={
-                    "contact_id": contact_id,
-                    "verified_at": now,
-                    "origin": origin if by_person else Mapping.origin,
-                },
-                where=None if by_person else or_(not_(manual), Mapping.contact_id == contact_id),
-            )
-        )
-
-
-async def forget(session: AsyncSession, account_id: int, contacts: MappingOf[str, int]) -> None:
-    """Drop mappings to contacts that are gone, unless they have been set anew meanwhile."""
-    for email, contact_id in sorted(contacts.items()):
-        await session.execute(
-            delete(Mapping).where(
-                Mapping.account_id == account_id,
-                Mapping.email == email,
-                Mapping.contact_id == contact_id,
-            )
-        )
-
-
-async def delete_mapping(session: AsyncSession, account_id: int, email: str) -> bool:
-    """Drop a mapping because an admin said so; False if there was none."""
-    dropped = await session.execute(
-        delete(Mapping)
-        .where(Mapping.account_id == account_id, Mapping.email == email)
-        .returning(Mapping.email)
-    )
-    return dropped.scalar_one_or_none() is not None
-
-
-# --- the ticket's own contact --------------------------------------------------------------------
-
-
-async def contact_addresses(session: AsyncSession, contact_id: int) -> frozenset[str] | None:
-    """Give the addresses of a ticket's contact, if they were read within the hour."""
-    row = await session.get(TicketContact, contact_id)
-    now = await db_now(session)
-    if row is None or row.read_at < now - VERIFIED_FOR:
-        return None
-    return frozenset(row.addresses)
-
-
-async def remember_contact(
-    session: AsyncSession, contact_id: int, addresses: Collection[str]
-) -> None:
-    """Store the addresses of a ticket's contact, as they were just read."""
-    values = {"addresses": sorted(addresses), "read_at": func.clock_timestamp()}
-    row = insert(TicketContact).values(contact_id=contact_id, **values)
-    await session.execute(
-        row.on_conflict_do_update(index_elements=[TicketContact.contact_id], set_=values)
     )

@@ -8,21 +8,23 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from app.addresses import address_key
 from app.autotask.client import Credentials
 from app.autotask.models import NewContact
+from app.keys import ApiKey, parse_keys
 
-Role = Literal["read", "write", "intake"]
 _FILES = (
     "DATABASE_URL",
     "AUTOTASK_SECRET",
@@ -34,15 +36,6 @@ _FILES = (
 
 class SettingsError(Exception):
     """The configuration is missing something or wrong; the message names all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key to the admin API: who holds it, and what it may do."""
-
-    name: str
-    role: Role
-    key: str = field(repr=False)
 
 
 def _list(value: object) -> object:
@@ -127,7 +120,18 @@ class Settings(BaseSettings):
         scheme, sep, rest = value.partition("://")
         if not sep or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise ValueError("must start with postgresql://")
+        try:
+            make_url(f"postgresql+psycopg://{rest}")
+        except (ArgumentError, ValueError):
+            raise ValueError("is not postgresql://user:password@host:port/database") from None
         return f"postgresql+psycopg://{rest}"
+
+    @field_validator("autotask_username", "autotask_secret", "autotask_integration_code")
+    @classmethod
+    def _fit_for_headers(cls, value: str) -> str:
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError("must be plain ASCII: it is sent as an HTTP header")
+        return value
 
     @field_validator("autotask_api_url")
     @classmethod
@@ -135,11 +139,11 @@ class Settings(BaseSettings):
         """Credentials go there with every call: in the clear only on this machine."""
         if not value:
             return None
-        parts = urlsplit(value)
-        if parts.scheme == "https" or (
-            parts.scheme == "http" and _is_loopback(parts.hostname or "")
-        ):
-            return value.rstrip("/")
+        url = urlsplit(value)
+        if url.username or url.password:
+            raise ValueError("must not contain a user name or password")
+        if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
+            return re.sub(r"(/v1\.0)?/*$", "", value, flags=re.IGNORECASE)
         raise ValueError("must be https://…, or http:// on this machine")
 
     @field_validator("webhook_secrets")
@@ -154,12 +158,7 @@ class Settings(BaseSettings):
     def _parse_keys(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        keys = [_api_key(part) for part in value.split(",") if part.strip()]
-        if len({key.key for key in keys}) < len(keys) or len({key.name for key in keys}) < len(
-            keys
-        ):
-            raise ValueError("names and keys must differ from each other")
-        return tuple(keys)
+        return parse_keys(value)
 
     @field_validator("own_addresses")
     @classmethod
@@ -267,16 +266,6 @@ def _problem(error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         message = f"is missing ({Settings.model_fields[str(error['loc'][0])].description})"
     return f"  {name}: {message}" if name else f"  {message}"
-
-
-def _api_key(text: str) -> ApiKey:
-    name, _, rest = text.strip().partition(":")
-    role, _, key = rest.partition(":")
-    if role not in ("read", "write", "intake") or not name:
-        raise ValueError("each is name:role:key, with role read, write or intake")
-    if len(key) < 32:
-        raise ValueError("each key takes 32 characters or more")
-    return ApiKey(name, cast(Role, role), key)
 
 
 def _is_loopback(host: str) -> bool:

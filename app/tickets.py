@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import work
 from app.autotask.models import Ticket
-from app.models import Look, Priority, Result, TicketRecord
+from app.models import Look, TicketRecord
+from app.states import Priority, Result
 from app.work import Lease
 
 

@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from app import inbox
-from app.autotask.protocol import BadCallout, Callout, parse_callout, signature_is_valid
+from app.autotask.callouts import BadCallout, Callout, parse_callout, signature_is_valid
 from app.desk import Desk
 from app.problems import Problem
 
@@ -44,10 +44,33 @@ async def receive(request: Request) -> dict[str, str]:
 async def deactivated(request: Request) -> Response:
     """Take note that Autotask says it has disabled the webhook. Anybody can say so: no more."""
     desk: Desk = request.app.state.desk
-    async with asyncio.timeout(STORE_SECONDS), desk.sessions() as session, session.begin():
-        await inbox.count(session, "deactivated")
-    log.warning("webhook_said_to_be_deactivated")
+    tally: Tally = request.app.state.deactivations
+    await tally.add(desk)
     return Response(status_code=200)
+
+
+class Tally:
+    """Counts what anybody may send, one transaction at a time however many come."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+        self._writing = False
+
+    async def add(self, desk: Desk) -> None:
+        """Count one; whoever writes takes along those that came meanwhile."""
+        self._waiting += 1
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            while number := self._waiting:
+                async with asyncio.timeout(STORE_SECONDS), desk.sessions() as session:
+                    await inbox.count(session, "deactivated", number)
+                    await session.commit()
+                self._waiting -= number
+                log.warning("webhook_said_to_be_deactivated", times=number)
+        finally:
+            self._writing = False
 
 
 async def _store(desk: Desk, callout: Callout, body: bytes) -> str:

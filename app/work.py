@@ -18,12 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Sessions
 from app.errors import LeaseLost
-from app.models import Due, Priority, Worker
+from app.models import Due, Worker
+from app.states import Priority
 
 TICKET = "ticket"
 
 LEASE = timedelta(seconds=20)
 """A holder that says nothing for so long has died: its work is free for the next claim."""
+
+RUNNING = 8
+"""More at once would only wait for each other: Autotask takes three requests per entity."""
 
 BEAT = timedelta(seconds=4)
 """How often a holder says that it lives."""
@@ -80,8 +84,15 @@ async def want(
 async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> list[Lease]:
     """Take up to `limit` due things, most urgent first, and the work of holders that died.
 
+    Over all processes at most about RUNNING are worked on at once.
+
     Work whose holders keep dying (it may be what kills them) is left alone for longer each time.
     """
+    leased = select(func.count()).where(Due.lease_until > func.now())
+    running: int = (await session.execute(leased)).scalar_one()
+    limit = min(limit, RUNNING - running)
+    if limit <= 0:
+        return []
     waiting = and_(Due.holder.is_(None), Due.due_at <= func.now())
     pause = func.make_interval(0, 0, 0, 0, 0, 0, func.least(10 * Due.deaths * Due.deaths, 3600))
     dead = and_(Due.holder.is_not(None), Due.lease_until + pause < func.now())

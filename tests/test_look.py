@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
-from app import participants
+from app import mappings
 from app.desk import Desk
-from app.models import Ledger, LedgerState, LinkRecord, Mapping, Origin, Result
+from app.models import Ledger, LinkRecord, Mapping
+from app.states import LedgerState, Origin, Result
 from sandbox.seed import VENDOR, Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
@@ -411,7 +412,7 @@ async def test_a_manual_mapping_stands_until_its_contact_is_gone(
     """Its contact is inactive and another has the address: he is linked, the mapping stays."""
     vendor = tenant.add_contact(people.alpine, "old@dentsoft.example", active=0)
     async with desk.sessions() as session, session.begin():
-        await participants.remember(session, people.alpine, {VENDOR: vendor}, Origin.MANUAL)
+        await mappings.remember(session, people.alpine, {VENDOR: vendor}, Origin.MANUAL)
         await session.execute(update(Mapping).values(verified_at=func.now() - timedelta(hours=2)))
     ticket = tenant.new_ticket(people.alpine, cc=VENDOR)
 

@@ -113,10 +113,13 @@ class Autotask:
         active = [{"op": "eq", "field": "isActive", "value": True}]
         return await self._query("/Resources/query", active, Resource)
 
-    async def create_contact(self, company_id: int, contact: NewContact) -> int:
-        """Create a contact in a company and give its id. Never sent twice by this client."""
+    async def create_contact(self, company_id: int, contact: NewContact, not_after: float) -> int:
+        """Create a contact in a company and give its id. Never sent twice by this client.
+
+        not_after: time.monotonic() after which the request must not leave (TooLate).
+        """
         path = f"/Companies/{company_id}/Contacts"
-        return await self._create(path, contact.body(company_id))
+        return await self._create(path, contact.body(company_id), not_after)
 
     async def link_contact(self, ticket_id: int, contact_id: int, not_after: float) -> int:
         """Make a contact an additional contact of a ticket and give the link's id.
@@ -131,11 +134,21 @@ class Autotask:
         try:
             answer = await self._call("GET", path)
         except Refused as refused:
-            if refused.kind is Refusal.MISSING:
-                return None
-            raise
+            if refused.kind is not Refusal.MISSING:
+                raise
+            return await self._confirm_missing(path, model)
         item = answer.get("item")
         return None if item is None else _record(item, model)
+
+    async def _confirm_missing(self, path: str, model: type[R]) -> R | None:
+        """Ask once more in another way: a wrong address or a proxy says 404 of everything."""
+        entity, _, record_id = path.strip("/").partition("/")
+        by_id = [{"op": "eq", "field": "id", "value": int(record_id)}]
+        try:
+            found = await self._query(f"/{entity}/query", by_id, model)
+        except Refused as refused:
+            raise Unanswered(f"404, and so is the query: {refused}") from refused
+        return found[0] if found else None
 
     async def _query(self, path: str, wanted: list[dict[str, Any]], model: type[R]) -> list[R]:
         """Read all pages; each next one is asked for as the first was, on the API's own origin."""
@@ -143,7 +156,7 @@ class Autotask:
         answer = await self._call("POST", path, body)
         found = _items(answer, model)
         for _ in range(_PAGE_LIMIT):
-            url = (answer.get("pageDetails") or {}).get("nextPageUrl")
+            url = protocol.next_page(answer)
             if not url:
                 return found
             if not protocol.same_origin(url, self._root):
@@ -152,9 +165,7 @@ class Autotask:
             found += _items(answer, model)
         raise Unanswered(f"more than {_PAGE_LIMIT} pages")
 
-    async def _create(
-        self, path: str, body: dict[str, Any], not_after: float = float("inf")
-    ) -> int:
+    async def _create(self, path: str, body: dict[str, Any], not_after: float) -> int:
         answer = await self._call("POST", path, body, not_after=not_after, write=True)
         item_id = answer.get("itemId")
         if not isinstance(item_id, int) or isinstance(item_id, bool) or item_id <= 0:
@@ -175,8 +186,7 @@ class Autotask:
         try:
             async with self._throttle(entity, write=write):
                 self.asked_at = time.monotonic()
-                if write:
-                    not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
+                not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
                 request = self._request(method, url or self._root + path, body, not_after)
                 response = await _send(self._http, request)
                 return protocol.decipher(response.status_code, response.headers, response.content)

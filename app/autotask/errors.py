@@ -32,7 +32,7 @@ class Unanswered(AutotaskError):
 
 
 class Busy(AutotaskError):
-    """Autotask turned the request away for load (threads or requests an hour); nothing happened.
+    """Autotask turned the request away for load; nothing happened.
 
     retry_after is in seconds, None when Autotask did not say.
     """
@@ -40,6 +40,10 @@ class Busy(AutotaskError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Overloaded(Busy):
+    """The tenant has used up its requests of the hour: nobody's call would fare better now."""
 
 
 class Barred(AutotaskError):

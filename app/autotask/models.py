@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
+from app.autotask.protocol import printable
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -15,6 +17,10 @@ class _Record(BaseModel):
 
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
+
+
+def _printable(value: object) -> object:
+    return printable(value)[:50] if isinstance(value, str) else value
 
 
 class UserDefinedField(_Record):
@@ -28,7 +34,7 @@ class Ticket(_Record):
     """.../REST/Entities/TicketsEntity.htm"""
 
     id: int
-    number: str | None = Field(None, alias="ticketNumber")
+    number: Annotated[str | None, BeforeValidator(_printable)] = Field(None, alias="ticketNumber")
     company_id: int = Field(alias="companyID")
     contact_id: int | None = Field(None, alias="contactID")
     status: int | None = None

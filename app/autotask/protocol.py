@@ -5,14 +5,9 @@ Facts and their sources: the vendor's developer help, https://www.autotask.net/h
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +17,7 @@ from app.autotask.errors import (
     AutotaskError,
     Busy,
     Forbidden,
+    Overloaded,
     Refusal,
     Refused,
     Unanswered,
@@ -46,94 +42,7 @@ OWN_ORGANISATION = 0
 # V2.0 is advertised by /versioninformation and answers 404: the version is pinned.
 _VERSION = "v1.0"
 _ZONE_HOST = re.compile(r"(webservices\d*|prde|pres)\.autotask\.net", re.ASCII)
-_MAX_ID = 2**63 - 1
-
-
-# --- callouts: .../Webhooks/WEBHOOKS.htm ---------------------------------------------------------
-
-
-class BadCallout(ValueError):
-    """An authentic callout that cannot be understood."""
-
-
-@dataclass(frozen=True, slots=True)
-class Callout:
-    """One event as Autotask posted it. None where a key was absent or of no use."""
-
-    action: str
-    entity_type: str | None = None
-    entity_id: int | None = None
-    guid: str | None = None
-    sequence_number: int | None = None
-    event_time: str | None = None
-
-    @property
-    def is_new_ticket(self) -> bool:
-        """Tell whether this is the one event that the product works on."""
-        return self.action.lower() == "create" and (self.entity_type or "").lower() == "ticket"
-
-
-def signature_is_valid(secrets: Iterable[str], header: str | None, body: bytes) -> bool:
-    """Check `X-Hook-Signature: sha1=<base64 HMAC-SHA1>` over the raw bytes, in constant time.
-
-    .../Webhooks/SecretKeyPayloadVerification.htm. Several secrets may be in force at once.
-    """
-    if not header:
-        return False
-    try:
-        given = base64.b64decode(header.strip().removeprefix("sha1="), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    valid = False
-    for secret in secrets:
-        expected = hmac.new(secret.encode(), body, hashlib.sha1).digest()
-        valid |= hmac.compare_digest(expected, given)
-    return valid
-
-
-def parse_callout(body: bytes) -> Callout:
-    """Read a callout's body, whatever the casing of its keys.
-
-    Raises BadCallout when it is not an object with an action, or names no record where it must.
-    """
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadCallout("the body is not JSON") from None
-    if not isinstance(payload, dict):
-        raise BadCallout("the body is not a JSON object")
-    keys = {key.lower(): value for key, value in payload.items()}
-    action = _text(keys.get("action"))
-    if action is None:
-        raise BadCallout("the body has no Action")
-    callout = Callout(
-        action=action,
-        entity_type=_text(keys.get("entitytype")),
-        entity_id=_whole(keys.get("id")),
-        guid=_text(keys.get("guid")),
-        sequence_number=_whole(keys.get("sequencenumber")),
-        event_time=_text(keys.get("eventtime")),
-    )
-    if callout.entity_type is None and action.lower() != "deactivated":
-        raise BadCallout("the body has no EntityType")
-    if callout.is_new_ticket and callout.entity_id is None:
-        raise BadCallout("the body has no usable Id")
-    return callout
-
-
-def _text(value: object) -> str | None:
-    """Take a short text of printable ASCII, as all that Autotask sends for these keys."""
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        return None
-    return value if value.isascii() and value.isprintable() else None
-
-
-def _whole(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_ID:
-        return value
-    return None
+_LONGEST_WAIT = 3600.0
 
 
 # --- addresses of the API: .../REST/General_Topics/REST_Zones.htm --------------------------------
@@ -155,8 +64,11 @@ def is_zone_url(url: str) -> bool:
 
 def same_origin(url: str, other: str) -> bool:
     """Tell whether two addresses go to the same scheme, host and port."""
-    a, b = urlsplit(url), urlsplit(other)
-    return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+    try:
+        a, b = urlsplit(url), urlsplit(other)
+        return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+    except ValueError:
+        return False
 
 
 _CHILDREN = {"additionalcontacts": "TicketAdditionalContacts", "contacts": "Contacts"}
@@ -205,7 +117,8 @@ _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (meaning, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
     for meaning, pattern in (
         ("missing", r"no matching records found"),
-        ("busy", r"^.{0,40}thread threshold|^.{0,20}itgenatr005|^.{0,40}request threshold"),
+        ("busy", r"^.{0,40}thread threshold|^.{0,20}itgenatr005"),
+        ("overloaded", r"^.{0,40}request threshold"),
         ("unanswered", r"^.{0,40}(timeout expired|timed out|was deadlocked)"),
         ("unauthorized", r"^integration ?code is invalid|^invalid user ?name or password"),
         ("unauthorized", r"^zone information could not be determined"),
@@ -232,30 +145,32 @@ def decipher(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, 
         raise Unauthorized("Autotask does not accept the credentials (401)")
     if status == 403:
         raise Forbidden("Autotask forbids the call to this API user (403)")
-    if status == 429:
-        raise Busy("too many requests (429)", retry_after(headers.get("retry-after")))
     texts = _error_texts(parsed)
-    if texts:
-        raise _refusal(texts)
-    if status in (404, 405):
-        raise Refused([f"no such record or route ({status})"], Refusal.MISSING)
+    error = _refusal(texts) if texts else None
+    if status == 429 and not isinstance(error, Busy):
+        raise Overloaded("too many requests (429)", retry_after(headers.get("retry-after")))
+    if error:
+        raise error
+    if status == 404:
+        raise Refused(["no such record or route (404)"], Refusal.MISSING)
     if 400 <= status < 500:
         raise Refused([f"status {status}"], Refusal.OTHER)
     raise Unanswered(f"status {status}")
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now."""
+    """Read a Retry-After header, seconds or a date, as seconds from now; at most an hour."""
     if not value:
         return None
     if value.strip().isascii() and value.strip().isdigit():
-        return float(min(int(value.strip()), 86_400))
+        return float(min(int(value.strip()[:9]), _LONGEST_WAIT))
     try:
         at = parsedate_to_datetime(value)
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+    seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    return min(max(0.0, seconds), _LONGEST_WAIT)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
@@ -272,7 +187,20 @@ def _error_texts(parsed: dict[str, Any] | None) -> list[str]:
     if not isinstance(errors, list):
         return []
     texts = [e.get("message") if isinstance(e, dict) else e for e in errors]
-    return [" ".join(str(text).split())[:500] for text in texts if text]
+    return [printable(str(text))[:500] for text in texts if text]
+
+
+def printable(text: str) -> str:
+    """Give a text on one line without what a database or a log would choke on."""
+    line = " ".join(text.split())
+    return "".join(char for char in line if char.isprintable())
+
+
+def next_page(answer: Mapping[str, Any]) -> str | None:
+    """Give the address of a query's next page, as the answer names it."""
+    details = answer.get("pageDetails")
+    url = details.get("nextPageUrl") if isinstance(details, dict) else None
+    return url if isinstance(url, str) and url else None
 
 
 def _refusal(texts: Sequence[str]) -> AutotaskError:
@@ -281,6 +209,8 @@ def _refusal(texts: Sequence[str]) -> AutotaskError:
     joined = "; ".join(texts)
     if meaning == "busy":
         return Busy(joined)
+    if meaning == "overloaded":
+        return Overloaded(joined)
     if meaning == "unanswered":
         return Unanswered(joined)
     if meaning == "unauthorized":

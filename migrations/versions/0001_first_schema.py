@@ -1,6 +1,6 @@
 """First schema
 
-Revision: 0001, after
+Revision: 0001, after nothing
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def upgrade() -> None:
         "gate",
         sa.Column("id", sa.SmallInteger(), nullable=False),
         sa.Column("shut_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("code", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("call", sa.Text(), nullable=True),

@@ -1,0 +1,54 @@
+"""Keys to the admin API: how they are written down, and how one is recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+Role = Literal["read", "write", "intake"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key to the admin API: who holds it, and what it may do."""
+
+    name: str
+    role: Role
+    key: str = field(repr=False)
+
+
+def parse_keys(text: str) -> tuple[ApiKey, ...]:
+    """Read a comma-separated list of name:role:key; ValueError says what is wrong with it."""
+    keys = tuple(_api_key(part) for part in text.split(",") if part.strip())
+    if min(len({key.key for key in keys}), len({key.name for key in keys})) < len(keys):
+        raise ValueError("names and keys must differ from each other")
+    return keys
+
+
+def _api_key(text: str) -> ApiKey:
+    name, _, rest = text.strip().partition(":")
+    role, _, key = rest.partition(":")
+    if role not in ("read", "write", "intake") or not name:
+        raise ValueError("each is name:role:key, with role read, write or intake")
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("keys are plain ASCII: they are sent as HTTP headers")
+    if len(key) < 32:
+        raise ValueError("each key takes 32 characters or more")
+    return ApiKey(name, cast(Role, role), key)
+
+
+def find_key(keys: Sequence[ApiKey], header: str | None) -> ApiKey | None:
+    """Find the key that an Authorization header presents, in a time that tells nothing."""
+    scheme, _, presented = (header or "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    # Starlette decodes headers as Latin-1; this gives the bytes back that came.
+    digest = hashlib.sha256(presented.strip().encode("latin-1")).digest()
+    found = None
+    for key in keys:
+        if hmac.compare_digest(hashlib.sha256(key.key.encode()).digest(), digest):
+            found = key
+    return found

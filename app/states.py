@@ -1,0 +1,52 @@
+"""The words for where things stand: results, outcomes, origins, states, priorities."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Result(StrEnum):
+    """How a ticket's looks ended; while one is still due there is none."""
+
+    DONE = "done"
+    NO_LIST = "no_list"  # no source had anything
+    PARKED = "parked"  # in the MSP's own or a catch-all account: nobody is added there
+    COMPLETE = "complete"  # it was complete before we looked: nobody is added
+    GONE = "gone"  # it does not exist
+    FAILED = "failed"  # given up after 72 hours
+
+
+class Outcome(StrEnum):
+    """What came of a decision; while something is still to be done there is none."""
+
+    LINKED = "linked"
+    ALREADY_LINKED = "already_linked"
+    CREATED_AND_LINKED = "created_and_linked"
+    CREATED_NOT_LINKED = "created_not_linked"
+    HELD = "held"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+class Origin(StrEnum):
+    """Where a mapping comes from; `created` is derived from the ledger and never stored."""
+
+    FOUND = "found"
+    MANUAL = "manual"
+
+
+class LedgerState(StrEnum):
+    """How far the creation of a contact has come."""
+
+    SENDING = "sending"  # the request may be on its way
+    UNSURE = "unsure"  # it got no definite answer and may have taken effect, or still take it
+    CREATED = "created"
+    REFUSED = "refused"  # definitely not created
+    GONE = "gone"  # was created, and no longer carries the address
+
+
+class Priority(IntEnum):
+    """Who goes first among what is due."""
+
+    URGENT = 0  # a person waits for it
+    LIVE = 10  # a callout
