@@ -80,7 +80,9 @@ async def list_mappings(
     return page(rows, limit, lambda one: views.MappingView.of(*one), lambda one: one[0].email)
 
 
-@router.get("/accounts/{account_id}/contacts/{email}", responses=_problems(s404="no such mapping"))
+@router.get(
+    "/accounts/{account_id}/contacts/{email:path}", responses=_problems(s404="no such mapping")
+)
 async def get_mapping(request: Request, account_id: AccountId, email: Email) -> views.MappingView:
     """Show which contact an address means in an account."""
     async with _desk(request).sessions() as session:
@@ -88,7 +90,7 @@ async def get_mapping(request: Request, account_id: AccountId, email: Email) -> 
 
 
 @router.put(
-    "/accounts/{account_id}/contacts/{email}",
+    "/accounts/{account_id}/contacts/{email:path}",
     responses=_problems(s422="not a contact that can be used, and why", s502="Autotask is away"),
 )
 async def put_mapping(
@@ -105,7 +107,7 @@ async def put_mapping(
 
 
 @router.delete(
-    "/accounts/{account_id}/contacts/{email}",
+    "/accounts/{account_id}/contacts/{email:path}",
     status_code=204,
     responses=_problems(s404="no such mapping"),
 )

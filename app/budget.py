@@ -89,7 +89,7 @@ class Budget:
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
-            await asyncio.shield(self._release(entity, holder, change))
+            await asyncio.shield(self._release(entity, holder, change, probing))
 
     async def _wait_for_slot(self, entity: str, holder: str, lease: Lease | None) -> bool:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
@@ -148,7 +148,8 @@ class Budget:
         )
         recent = list(counts.scalars())
         if sum(part.count for part in recent) >= self._limit:
-            until = recent[0].since + self._window + 2 * self._part
+            oldest = recent[0].since if recent else now
+            until = oldest + self._window + 2 * self._part
             raise NotNow(until, "our share of the API's calls an hour is spent")
         seconds = self._part.total_seconds()
         since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
@@ -159,11 +160,13 @@ class Budget:
             row.on_conflict_do_update(index_elements=[Calls.since], set_={"count": Calls.count + 1})
         )
 
-    async def _release(self, entity: str, holder: str, change: _GateChange | None) -> None:
+    async def _release(
+        self, entity: str, holder: str, change: _GateChange | None, probing: bool
+    ) -> None:
         try:
             async with self._sessions() as session, session.begin():
                 if change:
-                    await _change_gate(session, change)
+                    await _change_gate(session, change, probing)
                 await session.execute(
                     delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
                 )
@@ -204,11 +207,14 @@ async def gate_state(session: AsyncSession) -> Shut | None:
     return Shut(gate.code, gate.reason, gate.since, gate.shut_until)
 
 
-async def _change_gate(session: AsyncSession, change: _GateChange) -> None:
+async def _change_gate(session: AsyncSession, change: _GateChange, probing: bool) -> None:
+    """Shut or open the gate. probing: the call left when it was known to be shut."""
     gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
     if change.code:
         # Every other call would fare alike, and repeated logins could lock the user.
         now = await db_now(session)
+        if gate.code and not probing:
+            return  # it left before the gate was shut: one refusal with the one that shut it
         seconds = max(_SHUT[min(gate.times, len(_SHUT) - 1)], change.seconds)
         gate.shut_until = now + timedelta(seconds=seconds)
         gate.since = gate.since or now

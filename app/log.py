@@ -51,5 +51,15 @@ def configure(log_format: str, *, quiet: bool = False) -> None:
 
 
 def _mask_addresses(_logger: Any, _name: str, event: Any) -> Any:
-    """Mask addresses in every text, tracebacks included: they are personal data."""
-    return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
+    """Mask addresses in every value, tracebacks included: they are personal data."""
+    return {key: _masked(value) for key, value in event.items()}
+
+
+def _masked(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {mask(str(key)): _masked(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(one) for one in value]
+    return mask(str(value))

@@ -60,8 +60,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _input(_: Request, error: RequestValidationError) -> JSONResponse:
-        # The input itself is not repeated: it may be somebody's address.
-        errors = [
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-        ]
+        errors = [_input_error(one) for one in error.errors()]
         return response(422, "The request is not understood; see errors.", errors=errors)
+
+
+def _input_error(error: dict[str, Any]) -> str:
+    """Say where and what, without the input, which may be an address: an extra name is input."""
+    where = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
+    return f"{'.'.join(str(part) for part in where)}: {error['msg']}"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -82,7 +82,9 @@ class Settings(BaseSettings):
     )
 
     own_addresses: Listed = Field((), description="the help desk's own mailboxes, aliases too")
-    own_domains: Listed = Field((), description="domains that belong to the help desk itself")
+    own_domains: Listed = Field(
+        (), validate_default=True, description="domains that belong to the help desk itself"
+    )
     cc_sources: Listed = Field(
         ("udf:CC",), description="where a ticket's Cc list is read: udf:<name of a ticket field>"
     )
@@ -129,7 +131,8 @@ class Settings(BaseSettings):
     @field_validator("autotask_username", "autotask_secret", "autotask_integration_code")
     @classmethod
     def _fit_for_headers(cls, value: str) -> str:
-        if not (value.isascii() and value.isprintable()):
+        value = value.strip()
+        if not (value and value.isascii() and value.isprintable()):
             raise ValueError("must be plain ASCII: it is sent as an HTTP header")
         return value
 
@@ -170,10 +173,15 @@ class Settings(BaseSettings):
 
     @field_validator("own_domains")
     @classmethod
-    def _domain_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _domain_keys(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         keys = [address_key(f"x@{domain.removeprefix('@')}") for domain in value]
         if None in keys:
             raise ValueError("each must be a domain, like example.com")
+        if not keys and info.data.get("own_addresses") == ():
+            raise ValueError(
+                "one of OWN_ADDRESSES and OWN_DOMAINS is required, or a help-desk mailbox in a Cc "
+                "becomes a mail loop"
+            )
         return tuple(key.removeprefix("x@") for key in keys if key)
 
     @field_validator("cc_sources")
@@ -194,15 +202,6 @@ class Settings(BaseSettings):
         if wrong:
             raise ValueError(f"these fields are set by the product: {', '.join(wrong)}")
         return value
-
-    @model_validator(mode="after")
-    def _own_mailboxes_known(self) -> Settings:
-        if not self.own_addresses and not self.own_domains:
-            raise ValueError(
-                "OWN_ADDRESSES or OWN_DOMAINS: one is required, or a help-desk mailbox in a Cc "
-                "becomes a mail loop"
-            )
-        return self
 
     @classmethod
     def settings_customise_sources(

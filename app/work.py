@@ -88,7 +88,7 @@ async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> li
 
     Work whose holders keep dying (it may be what kills them) is left alone for longer each time.
     """
-    leased = select(func.count()).where(Due.lease_until > func.now())
+    leased = select(func.count()).where(Due.kind == kind, Due.lease_until > func.now())
     running: int = (await session.execute(leased)).scalar_one()
     limit = min(limit, RUNNING - running)
     if limit <= 0:
@@ -174,7 +174,7 @@ async def finish(
             due_at=due_at,
             priority=_if(over, int(Priority.LIVE), Due.priority),
             done=lease.wanted,
-            tries=_if(over, 0, lease.tries - (0 if spent else 1)),
+            tries=0 if again_at is None else lease.tries - (0 if spent else 1),
             since=_if(anew, func.now(), Due.since),
             deaths=0,
             holder=None,

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from app import tickets, work
 from app.desk import Desk
 from app.look import look
-from app.models import Due, Participant, Priority, Result, TicketRecord
+from app.models import Due, Participant, TicketRecord
+from app.states import Priority, Result
 
 
 async def want(desk: Desk, *ticket_ids: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from app.desk import Desk
-from app.models import Outcome
+from app.states import Outcome
 from sandbox.calls import Call
 from sandbox.seed import VENDOR, Seed
 from sandbox.server import SandboxServer

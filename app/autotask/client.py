@@ -199,12 +199,16 @@ class Autotask:
     ) -> httpx.Request:
         headers = self._credentials.headers() | {"Content-Type": "application/json"}
         if body is None:
-            return self._http.build_request(method, url, headers=headers)
+            return self._build(method, url, headers=headers)
         content = json.dumps(body).encode()
         headers["Content-Length"] = str(len(content))
-        return self._http.build_request(
-            method, url, headers=headers, content=_guarded(content, not_after)
-        )
+        return self._build(method, url, headers=headers, content=_guarded(content, not_after))
+
+    def _build(self, method: str, url: str, **parts: Any) -> httpx.Request:
+        try:
+            return self._http.build_request(method, url, **parts)
+        except httpx.InvalidURL as error:
+            raise NotSent("an address that Autotask named is none") from error
 
 
 async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
@@ -240,6 +244,9 @@ async def _send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respon
             return await http.send(request)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise NotSent(f"no connection: {type(error).__name__}") from error
+    except httpx.LocalProtocolError:
+        # Its text and its cause quote the header that is wrong, which may be the secret.
+        raise NotSent("the request cannot be written: see the credentials") from None
     except (httpx.HTTPError, TimeoutError) as error:
         raise Unanswered(f"no answer: {type(error).__name__}") from error
 

@@ -58,17 +58,24 @@ def api_root(url: str) -> str:
 
 def is_zone_url(url: str) -> bool:
     """Tell whether a zone that Autotask named is a host of Autotask's."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme == "https" and bool(_ZONE_HOST.fullmatch(parts.hostname or ""))
 
 
 def same_origin(url: str, other: str) -> bool:
     """Tell whether two addresses go to the same scheme, host and port."""
     try:
-        a, b = urlsplit(url), urlsplit(other)
-        return (a.scheme, a.hostname, a.port) == (b.scheme, b.hostname, b.port)
+        return _origin(url) == _origin(other)
     except ValueError:
         return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 _CHILDREN = {"additionalcontacts": "TicketAdditionalContacts", "contacts": "Contacts"}
@@ -146,13 +153,13 @@ def decipher(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, 
     if status == 403:
         raise Forbidden("Autotask forbids the call to this API user (403)")
     texts = _error_texts(parsed)
+    if status == 404:
+        raise Refused(texts or ["no such record or route (404)"], Refusal.MISSING)
     error = _refusal(texts) if texts else None
     if status == 429 and not isinstance(error, Busy):
         raise Overloaded("too many requests (429)", retry_after(headers.get("retry-after")))
     if error:
         raise error
-    if status == 404:
-        raise Refused(["no such record or route (404)"], Refusal.MISSING)
     if 400 <= status < 500:
         raise Refused([f"status {status}"], Refusal.OTHER)
     raise Unanswered(f"status {status}")
@@ -166,10 +173,13 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         return float(min(int(value.strip()[:9]), _LONGEST_WAIT))
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    try:
+        seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    except OverflowError:
+        return None
     return min(max(0.0, seconds), _LONGEST_WAIT)
 
 
