@@ -75,23 +75,25 @@ class Budget:
     @asynccontextmanager
     async def _permit(self, entity: str, lease: Lease | None, doing: str) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
-        probing = await self._wait_for_slot(entity, holder, lease)
+        known, probe = await self._wait_for_slot(entity, holder, lease)
         change: _GateChange | None = None
         call = f"{doing} {entity}"
         try:
             yield
-            change = _GateChange(call) if probing else None
+            change = _GateChange(call) if known else None
         except (Barred, Overloaded) as error:
             change = _shutting(call, error)
             raise
         except (Refused, Busy):
-            change = _GateChange(call) if probing else None  # the request is refused, we are not
+            change = _GateChange(call) if known else None  # the request is refused, we are not
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
-            await asyncio.shield(self._release(entity, holder, change, probing))
+            await asyncio.shield(self._release(entity, holder, change, probe))
 
-    async def _wait_for_slot(self, entity: str, holder: str, lease: Lease | None) -> bool:
+    async def _wait_for_slot(
+        self, entity: str, holder: str, lease: Lease | None
+    ) -> tuple[bool, bool]:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
         pause = 0.02
         while True:
@@ -108,8 +110,11 @@ class Budget:
 
     async def _take(
         self, session: AsyncSession, entity: str, holder: str, lease: Lease | None
-    ) -> bool | None:
-        """Take a slot and count the call: whether it probes a shut gate, or None: none is free."""
+    ) -> tuple[bool, bool] | None:
+        """Take a slot and count the call; None: none is free.
+
+        Gives whether a refusal is remembered, and whether this call probes the gate that it shut.
+        """
         gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
         now = await db_now(session)
         if lease and not await work.is_held(session, lease):
@@ -120,8 +125,8 @@ class Budget:
         if free is None:
             return None
         await self._count(session, now)
-        probing = gate.reason is not None
-        if gate.shut_until:
+        known, probe = gate.code is not None, gate.shut_until is not None
+        if probe:
             # One call finds out whether the gate may open; the others wait for its result.
             gate.shut_until = now + _SLOT_LIFE
         held = {"holder": holder, "expires_at": now + _SLOT_LIFE}
@@ -129,7 +134,7 @@ class Budget:
         await session.execute(
             slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
         )
-        return probing
+        return known, probe
 
     async def _free_slot(self, session: AsyncSession, entity: str, now: datetime) -> int | None:
         used = await session.execute(
@@ -144,7 +149,7 @@ class Budget:
         """
         first = now - self._window - 2 * self._part
         counts = await session.execute(
-            select(Calls).where(Calls.since >= first).order_by(Calls.since)
+            select(Calls).where(Calls.since > first).order_by(Calls.since)
         )
         recent = list(counts.scalars())
         if sum(part.count for part in recent) >= self._limit:
@@ -161,12 +166,12 @@ class Budget:
         )
 
     async def _release(
-        self, entity: str, holder: str, change: _GateChange | None, probing: bool
+        self, entity: str, holder: str, change: _GateChange | None, probe: bool
     ) -> None:
         try:
             async with self._sessions() as session, session.begin():
                 if change:
-                    await _change_gate(session, change, probing)
+                    await _change_gate(session, change, probe)
                 await session.execute(
                     delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
                 )
@@ -207,13 +212,13 @@ async def gate_state(session: AsyncSession) -> Shut | None:
     return Shut(gate.code, gate.reason, gate.since, gate.shut_until)
 
 
-async def _change_gate(session: AsyncSession, change: _GateChange, probing: bool) -> None:
-    """Shut or open the gate. probing: the call left when it was known to be shut."""
+async def _change_gate(session: AsyncSession, change: _GateChange, probe: bool) -> None:
+    """Shut or open the gate. probe: the call was let through a shut one."""
     gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
     if change.code:
         # Every other call would fare alike, and repeated logins could lock the user.
         now = await db_now(session)
-        if gate.code and not probing:
+        if gate.shut_until and gate.shut_until > now and not probe:
             return  # it left before the gate was shut: one refusal with the one that shut it
         seconds = max(_SHUT[min(gate.times, len(_SHUT) - 1)], change.seconds)
         gate.shut_until = now + timedelta(seconds=seconds)

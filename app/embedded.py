@@ -48,7 +48,7 @@ SETTINGS = {
 }
 # Lose data when the machine crashes, not when the server does, which tests make it do:
 # https://www.postgresql.org/docs/18/runtime-config-wal.html#GUC-FSYNC
-TEMPORARY_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
+TEMPORARY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 class EmbeddedPostgres:

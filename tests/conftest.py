@@ -48,9 +48,9 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A database of the test's own, at this build's schema."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")  # type: ignore[arg-type]
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")
         yield postgres.url_for(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def test_callouts_that_were_accepted_survive_kill_nine(
     server.callouts.retry_after = 0.5
     server.callouts.max_attempts = 100
     hook = f"{url}/webhooks/autotask"
-    tenant.subscribe(hook, f"{hook}/deactivated", SECRET, actions=("Create",))
+    tenant.subscribe(hook, f"{hook}/deactivated", SECRET, actions=["Create"])
     tickets = [tenant.new_ticket(people.alpine, cc=f"{n}@new.example") for n in range(30)]
 
     for pause in (0.05, 0.2, 0.5):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app import act, budget, db, mappings
+from app import act, budget, db
 from app.desk import Desk
-from app.models import Due, Gate, Ledger, Slot
+from app.models import Due, Gate, Ledger, Mapping, Slot
 from app.states import LedgerState, Origin, Result
 from sandbox.calls import Call
 from sandbox.seed import VENDOR, Seed
@@ -220,12 +220,12 @@ async def test_a_mapping_that_was_found_ends_when_the_contact_gets_another_addre
     new = tenant.add_contact(people.alpine, VENDOR)
     async with desk.sessions() as session, session.begin():
         verified_at = func.now() - timedelta(hours=2)
-        await session.execute(update(mappings.Mapping).values(verified_at=verified_at))
+        await session.execute(update(Mapping).values(verified_at=verified_at))
     ticket = tenant.new_ticket(people.alpine, cc=VENDOR)
 
     assert await look_at(desk, ticket) == Result.DONE
     assert tenant.linked_contacts(ticket) == [new]
-    [row] = await rows(desk, mappings.Mapping)
+    [row] = await rows(desk, Mapping)
     assert (row.contact_id, row.origin) == (new, Origin.FOUND)
 
 

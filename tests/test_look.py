@@ -222,7 +222,7 @@ async def test_a_mapped_contact_that_vanished_is_found_anew_or_created(
     ],
 )
 async def test_complete_and_unassigned_tickets_get_nobody(
-    desk: Desk, tenant: Tenant, people: Seed, change: dict[str, int], result: Result
+    desk: Desk, tenant: Tenant, people: Seed, change: dict[str, Any], result: Result
 ) -> None:
     """One call tells that nobody is to be added."""
     ticket = tenant.new_ticket(people.alpine, cc=NINA)

@@ -173,7 +173,7 @@ async def test_an_api_process_works_too(
         headers = {SIGNATURE_HEADER: sign(SECRET, body)}
         assert (await client.post("/webhooks/autotask", content=body, headers=headers)).is_success
         async with asyncio.timeout(20):
-            while await result_of(desk, ticket) != "done":  # noqa: ASYNC110  a row is no event
+            while await result_of(desk, ticket) != "done":
                 await asyncio.sleep(0.02)
         assert (await client.get("/health/work")).json()["status"] == "ok"
     assert tenant.linked_contacts(ticket) == [people.carla]

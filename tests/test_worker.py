@@ -53,7 +53,7 @@ async def until(holds: Callable[[], Awaitable[bool] | bool], seconds: float = 15
     """Wait for what another task or thread brings about; bounded."""
     async with asyncio.timeout(seconds):
         # The sandbox's thread and the database set no event of this loop.
-        while not (await held if not isinstance(held := holds(), bool) else held):  # noqa: ASYNC110
+        while not (await held if not isinstance(held := holds(), bool) else held):
             await asyncio.sleep(0.01)
 
 

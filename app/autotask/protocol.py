@@ -207,10 +207,15 @@ def printable(text: str) -> str:
 
 
 def next_page(answer: Mapping[str, Any]) -> str | None:
-    """Give the address of a query's next page, as the answer names it."""
+    """Give the address of a query's next page, None after the last one.
+
+    Raises Unanswered when the answer does not tell: half a list must not pass for a whole one.
+    """
     details = answer.get("pageDetails")
-    url = details.get("nextPageUrl") if isinstance(details, dict) else None
-    return url if isinstance(url, str) and url else None
+    url = details.get("nextPageUrl") if isinstance(details, dict) else details
+    if url is None or isinstance(url, str):
+        return url or None
+    raise Unanswered("the answer's paging cannot be read")
 
 
 def _refusal(texts: Sequence[str]) -> AutotaskError:
