@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +13,7 @@ from app import participants, sources, tickets, work
 from app.act import Acting, Halt, ReadAgain
 from app.addresses import Address, mask
 from app.autotask.client import Autotask
-from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded
+from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded, Unanswered
 from app.autotask.models import Ticket
 from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
 from app.db import db_now, is_outage
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 GIVE_UP = timedelta(hours=72)
 """A ticket that could not be finished for so long has failed."""
 
+_PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
 _TRIES = 10  # before that nothing is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
 
@@ -68,21 +70,26 @@ async def look(desk: Desk, lease: Lease) -> Result | None:
 
 async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:  # noqa: PLR0911  a case each
     """Look, and turn what kept it from its end into when to look again."""
-    now = lease.claimed_at
+    began = time.monotonic()
+
+    def after(pause: timedelta) -> datetime:
+        """Count from now, by the database's clock: the look may have taken a while."""
+        return lease.claimed_at + timedelta(seconds=time.monotonic() - began) + pause
+
     try:
         return await _look(desk, lease)
     except NotNow as wait:
         return Ending(None, wait.reason, _jittered(wait.until, 2), excused=True)
     except Barred as error:
-        return Ending(None, str(error), _jittered(now + timedelta(seconds=30), 5), excused=True)
+        return Ending(None, str(error), _jittered(after(_PAUSE), 5), excused=True)
     except Overloaded as error:
-        pause = timedelta(seconds=max(error.retry_after or 0, 30))
-        return Ending(None, str(error), _jittered(now + pause, 5), excused=True)
+        pause = max(timedelta(seconds=error.retry_after or 0), _PAUSE)
+        return Ending(None, str(error), _jittered(after(pause), 5), excused=True)
     except Busy as error:
         pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
-        return Ending(None, str(error), now + pause, spent=True)
+        return Ending(None, str(error), after(pause), spent=True)
     except AutotaskError as error:
-        return Ending(None, str(error), now + _backoff(lease.tries), spent=True)
+        return Ending(None, str(error), after(_backoff(lease.tries)), spent=True)
     except LeaseLost:
         raise
     except Exception as error:
@@ -90,7 +97,7 @@ async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:  # noqa: PLR0911 
             raise
         log.exception("look_failed")
         note = f"a defect of ours, see the log: {type(error).__name__}"
-        return Ending(None, note, now + _backoff(lease.tries), spent=True)
+        return Ending(None, note, after(_backoff(lease.tries)), spent=True)
 
 
 async def _look(desk: Desk, lease: Lease) -> Ending:
@@ -114,14 +121,14 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             ask = True
             continue
         except Halt as halt:
-            acting.waits.append(halt.until)
+            note = "a request got no answer; whether it took effect is looked up"
+            return Ending(None, note, halt.until, spent=True, ticket=ticket, source=found.source)
         if acting.waits:
-            note = "waiting for the outcome of a request, or to try again"
+            note = "somebody has to wait: for another ticket's request, or to be tried again"
             until = min(acting.waits)
             return Ending(None, note, until, excused=True, ticket=ticket, source=found.source)
         return Ending(Result.DONE, ticket=ticket, source=found.source)
-    note = f"the ticket kept changing, or did not keep still for {_ROUNDS} readings"
-    return Ending(None, note, lease.claimed_at + _backoff(lease.tries), spent=True, ticket=ticket)
+    raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
 
 
 async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Ending:
