@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import db, log
-from app.desk import open_desk
+from app.desk import Desk, open_desk
 from app.embedded import EmbeddedPostgres
 from app.main import create_app
 from app.settings import Settings, load_settings
@@ -124,7 +124,7 @@ def _settings(tenant: Tenant, api_url: str) -> Settings:
 async def _demo(
     settings: Settings, url: str, server: SandboxServer, people: Seed, *, keep: bool
 ) -> int:
-    async with _serving(settings, url) as own_url:
+    async with open_desk(settings, url) as desk, serving(desk) as own_url:
         tenant = server.tenant
         tenant.subscribe(
             f"{own_url}/webhooks/autotask",
@@ -155,20 +155,20 @@ async def _demo(
 
 
 @asynccontextmanager
-async def _serving(settings: Settings, database_url: str) -> AsyncIterator[str]:
-    """Serve the product on a free port of this machine, worker included."""
+async def serving(desk: Desk) -> AsyncIterator[str]:
+    """Serve the product on a free port of this machine until the block ends; gives the origin."""
     listener = socket.create_server(("127.0.0.1", 0))
-    async with open_desk(settings, database_url) as desk:
-        config = uvicorn.Config(create_app(desk), log_config=None, access_log=False)
-        server = uvicorn.Server(config)
-        # Ctrl-C shall end the whole demo, not only this server.
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    # asyncio sets it for sockets of its own; without it every answer waits for 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server = uvicorn.Server(uvicorn.Config(create_app(desk), log_config=None, access_log=False))
+    # Ctrl-C shall end the whole demo, not only this server.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
 
 
 async def _await_result(settings: Settings, own_url: str, ticket_id: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from sandbox.seed import Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.contract import ContractChecker
+from tests.transactions import watch
 
 SECRET = "a-webhook-secret-of-tests"
 READ_KEY = "r" * 32
@@ -51,6 +52,14 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")
         yield postgres.url_for(name)
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(autouse=True)
+def calls_in_transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """In every test: no transaction is open while Autotask is waited for."""
+    held = watch(monkeypatch)
+    yield held
+    assert held == [], "Commit before the call; what it tells goes into a transaction of its own."
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ def test_a_query_by_get_pages_by_get(tenant: Tenant, ids: Seed, api: httpx.Clien
 
 
 def test_include_fields_leaves_the_others_out(ids: Seed, api: httpx.Client) -> None:
-    """Only the asked fields come back, under their own spelling."""
+    """Only the asked fields come back, under their own spelling, and an empty list of UDFs."""
     body = {
         "filter": [{"op": "eq", "field": "id", "value": ids.ana}],
         "IncludeFields": ["Id", "EmailAddress"],
@@ -218,7 +218,25 @@ def test_include_fields_leaves_the_others_out(ids: Seed, api: httpx.Client) -> N
 
     (item,) = api.post("/Contacts/query", json=body).json()["items"]
 
-    assert item == {"id": ids.ana, "emailAddress": "ana.ruiz@alpine-dental.example"}
+    assert item == {
+        "id": ids.ana,
+        "emailAddress": "ana.ruiz@alpine-dental.example",
+        "userDefinedFields": [],
+    }
+
+
+def test_include_fields_adds_no_udfs_to_what_has_none(
+    tenant: Tenant, ids: Seed, api: httpx.Client
+) -> None:
+    """A row of an additional contact has no user-defined fields, so none come unasked."""
+    body = {
+        "filter": [{"op": "eq", "field": "ticketID", "value": ids.open_ticket}],
+        "IncludeFields": ["contactID"],
+    }
+
+    items = api.post("/TicketAdditionalContacts/query", json=body).json()["items"]
+
+    assert items == [{"contactID": ids.bruno}]
 
 
 def test_the_id_must_be_included_when_more_than_500_rows_match(

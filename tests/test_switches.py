@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from app.demo import serving
 from app.desk import Desk
 from app.states import Outcome
 from sandbox.calls import Call
@@ -23,7 +24,6 @@ from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import SECRET
 from tests.helpers import people_of, result_of
-from tests.serving import serving
 
 CREATE = {"method": "POST", "path_contains": "/Companies/"}
 LINK = {"method": "POST", "path_contains": "AdditionalContacts"}

@@ -1,0 +1,51 @@
+"""Watches that nobody waits for Autotask with a transaction open.
+
+A slow vendor would hold its connection, its locks and its snapshot for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.autotask import client
+
+_open: dict[SessionTransaction, asyncio.Task[Any]] = {}
+
+
+@event.listens_for(Session, "after_begin")
+def _began(_session: Session, transaction: SessionTransaction, _connection: object) -> None:
+    task = _task()
+    if task:
+        _open[transaction] = task
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _ended(_session: Session, transaction: SessionTransaction) -> None:
+    _open.pop(transaction, None)
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give a list that names each request which leaves while its task has a transaction open."""
+    held: list[str] = []
+    send = client._send
+
+    async def watched(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        if asyncio.current_task() in _open.values():
+            held.append(f"{request.method} {request.url.path}")
+        return await send(http, request)
+
+    monkeypatch.setattr(client, "_send", watched)
+    return held
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs: a command's own, synchronous transaction
+        return None
