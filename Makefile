@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve sandbox test lint lock clean FORCE
+.PHONY: help demo serve sandbox test lint docs lock clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +44,9 @@ lint: $(VENV)/dev ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/dev ## Write docs/configuration.md anew, from the settings
+	@$(BIN)/python -m tests.configuration
 
 lock: ## Write requirements/*.txt anew; needs uv; ARGS=--upgrade moves the versions
 	@$(UV) --version || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }

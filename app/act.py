@@ -34,7 +34,10 @@ LEAVE_SECONDS = 20.0
 """A write leaves within this time of its announcement, slot and all, or not at all. Together with
 the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
 
-_WORTH_STARTING = 20.0  # a reading older than that is renewed before a write, not after a refusal
+# A reading older than that is renewed before a write, not after a refusal; the first write after a
+# reading may be later, or a slow Autotask would be read for ever.
+_WORTH_GOING_ON = 20.0
+_WORTH_STARTING = FRESH_SECONDS - 3
 
 
 class ReadAgain(Exception):
@@ -60,6 +63,7 @@ class Acting:
     refused: keys whose refusal has made this look read again; the next one counts against them.
     waits: when those who could not be finished now should be looked at again.
     linked: contacts that are on the ticket by now. created: those that its looks created.
+    writes: requests that were announced.
     """
 
     desk: Desk
@@ -70,6 +74,7 @@ class Acting:
     waits: list[datetime] = field(default_factory=list)
     linked: set[int] = field(default_factory=set)
     created: set[int] = field(default_factory=set)
+    writes: int = 0
 
     async def carry_out(self, decisions: Sequence[Decision]) -> None:
         """Act on every decision; what came of each is stored as soon as it is known.
@@ -111,7 +116,10 @@ class Acting:
             now = await db_now(session)
             for one in decisions:
                 row = rows[one.key]
-                if row.outcome in _ON_TICKET and row.contact_id not in self.linked:
+                there = one.contact_id if one.contact_id is not None else row.contact_id
+                if row.outcome in _ON_TICKET and not {row.contact_id, there} <= self.linked:
+                    row.outcome = None
+                if one.reason is Reason.ALREADY_LINKED and row.outcome not in _ON_TICKET:
                     row.outcome = None
                 if row.outcome is None and (outcome := self._at_once(one, our_links)):
                     row.outcome, row.contact_id, row.acted_at = outcome, one.contact_id, now
@@ -120,7 +128,8 @@ class Acting:
                 for one in decisions
                 if one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED) and one.contact_id
             }
-            await mappings.remember(session, ticket.company_id, met)
+            if self.seen.contacts is not None:
+                await mappings.remember(session, ticket.company_id, met)
         return rows
 
     def _at_once(self, one: Decision, our_links: Collection[int]) -> Outcome | None:
@@ -189,6 +198,7 @@ class Acting:
             return claim.contact_id
         if isinstance(claim, ledger.Pending):
             raise Wait(claim.until)
+        self.writes += 1
         try:
             contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
         except _NOT_DONE as error:
@@ -202,11 +212,7 @@ class Acting:
                 raise Halt(await self._soon()) from error
             raise
 
-        async def created(session: AsyncSession) -> None:
-            await ledger.created(session, claim, contact_id)
-            await mappings.remember(session, ticket.company_id, {one.key: contact_id})
-
-        await self._persist(created)
+        await self._persist(partial(_record_created, claim, contact_id, ticket.company_id, one.key))
         self.created.add(contact_id)
         log.info("contact_created", account=ticket.company_id, contact=contact_id)
         return contact_id
@@ -226,6 +232,8 @@ class Acting:
         if contact_id in self.linked:
             return
         ticket = self.reading.ticket
+        if contact_id == ticket.contact_id:
+            raise Wait(await self._soon())
         self._require_fresh()
         fresh_until = self.reading.asked_at + FRESH_SECONDS
         not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
@@ -240,6 +248,7 @@ class Acting:
             )
         if isinstance(intent, ledger.Pending):
             raise Wait(intent.until)
+        self.writes += 1
         try:
             await self.autotask.link_contact(ticket.id, contact_id, not_after)
         except _NOT_DONE as error:
@@ -268,7 +277,8 @@ class Acting:
             return await db_now(session) + timedelta(seconds=2)
 
     def _require_fresh(self) -> None:
-        if time.monotonic() - self.reading.asked_at > _WORTH_STARTING:
+        limit = _WORTH_GOING_ON if self.writes else _WORTH_STARTING
+        if time.monotonic() - self.reading.asked_at > limit:
             raise ReadAgain
 
 
@@ -278,3 +288,10 @@ _ON_TICKET = (Outcome.LINKED, _THERE, Outcome.CREATED_AND_LINKED)
 # By the client's word, or because it was not permitted to leave, the request took no effect. After
 # anything else it may have.
 _NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
+
+
+async def _record_created(
+    claim: ledger.Claim, contact_id: int, account_id: int, email: str, session: AsyncSession
+) -> None:
+    await ledger.created(session, claim, contact_id)
+    await mappings.remember(session, account_id, {email: contact_id})

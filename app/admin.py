@@ -30,8 +30,10 @@ log = structlog.get_logger()
 
 
 def _problems(**statuses: str) -> dict[int | str, dict[str, Any]]:
+    # Not `model`: FastAPI would declare it as application/json.
+    content = {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}}
     return {
-        int(name.removeprefix("s")): {"description": text, "model": ProblemDetails}
+        int(name.removeprefix("s")): {"description": text, "content": content}
         for name, text in statuses.items()
     }
 
@@ -91,7 +93,12 @@ async def get_mapping(request: Request, account_id: AccountId, email: Email) -> 
 
 @router.put(
     "/accounts/{account_id}/contacts/{email:path}",
-    responses=_problems(s422="not a contact that can be used, and why", s502="Autotask is away"),
+    responses=_problems(
+        s400="the body is not UTF-8",
+        s404="no such path: an address has no line break",
+        s422="not a contact that can be used, and why",
+        s502="Autotask is away",
+    ),
 )
 async def put_mapping(
     request: Request, account_id: AccountId, email: Email, body: views.MappingBody

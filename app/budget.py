@@ -142,28 +142,33 @@ class Budget:
         )
         return next(iter(sorted(set(range(THREADS_PER_ENTITY)) - set(used.scalars()))), None)
 
-    async def _count(self, session: AsyncSession, now: datetime) -> None:
-        """Count a call, or raise NotNow. Any window that Autotask may look at is covered.
+    async def spent_until(self, session: AsyncSession, now: datetime) -> datetime | None:
+        """Give until when our share of the calls is spent; None: there is something left.
 
-        The oldest part counts whole, and one more covers the way of a request to Autotask.
+        Any window that Autotask may look at is covered: the oldest part counts whole, and one
+        more covers the way of a request to Autotask.
         """
         first = now - self._window - 2 * self._part
         counts = await session.execute(
             select(Calls).where(Calls.since > first).order_by(Calls.since)
         )
         recent = list(counts.scalars())
-        if sum(part.count for part in recent) >= self._limit:
-            oldest = recent[0].since if recent else now
-            until = oldest + self._window + 2 * self._part
+        if sum(part.count for part in recent) < self._limit:
+            return None
+        return (recent[0].since if recent else now) + self._window + 2 * self._part
+
+    async def _count(self, session: AsyncSession, now: datetime) -> None:
+        """Count a call, or raise NotNow."""
+        until = await self.spent_until(session, now)
+        if until:
             raise NotNow(until, "our share of the API's calls an hour is spent")
         seconds = self._part.total_seconds()
         since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
-        if not recent or recent[-1].since < since:
-            await session.execute(delete(Calls).where(Calls.since < first))
         row = insert(Calls).values(since=since, count=1)
         await session.execute(
             row.on_conflict_do_update(index_elements=[Calls.since], set_={"count": Calls.count + 1})
         )
+        await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
 
     async def _release(
         self, entity: str, holder: str, change: _GateChange | None, probe: bool
@@ -215,11 +220,11 @@ async def gate_state(session: AsyncSession) -> Shut | None:
 async def _change_gate(session: AsyncSession, change: _GateChange, probe: bool) -> None:
     """Shut or open the gate. probe: the call was let through a shut one."""
     gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
+    now = await db_now(session)
+    if gate.shut_until and gate.shut_until > now and not probe:
+        return  # it left before the gate was shut, and tells nothing about it
     if change.code:
         # Every other call would fare alike, and repeated logins could lock the user.
-        now = await db_now(session)
-        if gate.shut_until and gate.shut_until > now and not probe:
-            return  # it left before the gate was shut: one refusal with the one that shut it
         seconds = max(_SHUT[min(gate.times, len(_SHUT) - 1)], change.seconds)
         gate.shut_until = now + timedelta(seconds=seconds)
         gate.since = gate.since or now

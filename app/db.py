@@ -119,9 +119,10 @@ async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T
         try:
             return await write()
         except Exception as error:
-            if not is_outage(error) or asyncio.get_running_loop().time() > deadline:
+            again = is_outage(error) or isinstance(getattr(error, "orig", None), _LOCK_TROUBLE)
+            if not again or asyncio.get_running_loop().time() > deadline:
                 raise
-            log.warning("database_away", error=type(error).__name__)
+            log.warning("not_recorded_yet", error=type(error).__name__)
             await asyncio.sleep(0.5)
 
 

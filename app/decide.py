@@ -130,10 +130,10 @@ def _key(entry: Address | Rejected) -> str:
 
 def needs_contacts(entries: Sequence[Address | Rejected], us: Us) -> list[str]:
     """Name the addresses, of the first hundred, whose decision depends on Autotask's contacts."""
+    order = list(dict.fromkeys(_key(entry) for entry in entries))[:LIST_LIMIT]
+    addresses = {entry.key: entry for entry in entries if isinstance(entry, Address)}
     return [
-        entry.key
-        for entry in entries[:LIST_LIMIT]
-        if isinstance(entry, Address) and _without_contacts(entry, us) is None
+        key for key in order if key in addresses and _without_contacts(addresses[key], us) is None
     ]
 
 

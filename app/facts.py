@@ -108,6 +108,7 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     ticket, known = seen.reading.ticket, seen.known
     account_id = ticket.company_id
     await participants.saw_linked(session, ticket.id, account_id, seen.reading.linked)
+    await participants.forget_other_accounts(session, ticket.id, account_id)
     await participants.saw_removed(session, ticket.id, seen.facts.removed)
     if ticket.contact_id:
         await participants.saw_as_contact(session, ticket.id, ticket.contact_id)
@@ -204,7 +205,7 @@ def _with_contacts(
     taken_off = {i for i in known.gone(reading) if i in here and here[i].active}
     return replace(
         facts,
-        contact_keys=frozenset(_keys(own)) if own else frozenset(),
+        contact_keys=frozenset(_keys(own)) if own else facts.contact_keys,
         removed=facts.removed | taken_off,
         candidates=_candidates(known, here, facts.us),
     )

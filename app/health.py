@@ -15,7 +15,7 @@ from app import budget, work
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
 from app.models import CalloutCount, Delivery, Participant, TicketRecord, Worker
-from app.problems import response
+from app.problems import ProblemDetails, response
 from app.states import Outcome, Result
 
 router = APIRouter(prefix="/health", tags=["health"])
@@ -63,7 +63,16 @@ async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-@router.get("/ready", response_model=None)
+@router.get(
+    "/ready",
+    response_model=None,
+    responses={
+        503: {
+            "description": "not ready, and why",
+            "content": {"application/problem+json": {"schema": ProblemDetails.model_json_schema()}},
+        }
+    },
+)
 async def ready(request: Request) -> dict[str, str] | JSONResponse:
     """Tell whether callouts can be stored: the database is there, its schema is ours or newer."""
     desk: Desk = request.app.state.desk

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app import participants, sources, tickets, work
+from app import ledger, participants, sources, tickets, work
 from app.act import Acting, Halt, ReadAgain
 from app.addresses import Address, mask
 from app.autotask.client import Autotask
@@ -33,6 +33,8 @@ GIVE_UP = timedelta(hours=72)
 _PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
 _TRIES = 10  # before that nothing is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
+_BARREN = 3  # of which so many in a row may lead to nothing
+_OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:  # noqa: PLR0911 
 async def _look(desk: Desk, lease: Lease) -> Ending:
     autotask = await desk.autotask(lease)
     refused: set[str] = set()
-    ask = False
+    ask, barren = False, 0
     for _ in range(_ROUNDS):
         reading = await _read(desk, autotask, lease)
         if isinstance(reading, Ending):
@@ -119,6 +121,9 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             await acting.carry_out(decide(found.entries, seen.facts))
         except ReadAgain:
             ask = True
+            barren = 0 if acting.writes else barren + 1
+            if barren >= _BARREN:
+                raise Unanswered("Autotask is too slow to act on what was read") from None
             continue
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
@@ -160,17 +165,21 @@ async def _find_list(desk: Desk, ticket: Ticket) -> Found | None:
 
 async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:
     """Store the look's end and free the ticket, in one transaction."""
+    note = mask(ending.note)[:500] if ending.note else None
     async with fenced(desk.sessions, lease) as session:
+        due_at = await work.finish(session, lease, ending.again_at, spent=ending.spent)
+        if ending.result in _OVER:
+            created = await ledger.contacts_created_for(session, lease.ref)
+            await participants.close(session, lease.ref, created, note or ending.result)
         await tickets.record_look(
             session,
             lease,
             ending.ticket,
             result=ending.result,
-            note=mask(ending.note)[:500] if ending.note else None,
+            note=note,
             source=ending.source,
-            again_at=ending.again_at,
+            again_at=due_at,
         )
-        await work.finish(session, lease, ending.again_at, spent=ending.spent)
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -108,13 +108,28 @@ async def record_failure(
     ).scalar_one()
     now = await db_now(session)
     row.failures += 1
-    row.detail, row.acted_at, row.contact_id = error[:500], now, contact_id
+    row.detail, row.acted_at = error[:500], now
+    if contact_id is not None:
+        row.contact_id = contact_id
     if row.failures < TRIES:
         row.retry_at = now + _RETRY[row.failures - 1]
         return row.retry_at
     row.retry_at = None
     row.outcome = Outcome.CREATED_NOT_LINKED if contact_id else Outcome.FAILED
     return None
+
+
+async def close(
+    session: AsyncSession, ticket_id: int, created: Collection[int], detail: str | None
+) -> None:
+    """End what is still open on a ticket that is over, for it to be seen and done again."""
+    for row in await of_ticket(session, ticket_id):
+        if row.outcome is None:
+            made = row.contact_id in created
+            row.outcome = Outcome.CREATED_NOT_LINKED if made else Outcome.FAILED
+            row.detail = row.detail or detail
+            row.failures, row.retry_at = TRIES, None
+            row.acted_at = func.clock_timestamp()
 
 
 async def forgive(session: AsyncSession, ticket_id: int) -> None:
@@ -167,6 +182,19 @@ async def saw_linked(
     )
 
 
+async def forget_other_accounts(session: AsyncSession, ticket_id: int, account_id: int) -> None:
+    """Forget links of an account that a ticket has left; their end was nobody's decision."""
+    settled = LinkRecord.sent_at.is_(None) | (LinkRecord.first_seen_linked_at >= LinkRecord.sent_at)
+    await session.execute(
+        delete(LinkRecord).where(
+            LinkRecord.ticket_id == ticket_id,
+            LinkRecord.account_id != account_id,
+            LinkRecord.removed_seen_at.is_(None),
+            settled,
+        )
+    )
+
+
 async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collection[int]) -> None:
     """Record that a person took contacts off a ticket."""
     await session.execute(
@@ -214,7 +242,11 @@ async def intend_link(
     if row is None:
         row = LinkRecord(ticket_id=ticket_id, contact_id=contact_id, account_id=account_id)
         session.add(row)
-    elif row.sent_at and not row.first_seen_linked_at and read_at <= row.sent_at + settle:
+    elif (
+        row.sent_at
+        and (row.first_seen_linked_at is None or row.first_seen_linked_at < row.sent_at)
+        and read_at <= row.sent_at + settle
+    ):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
     return Intent(ticket_id, contact_id, now)
@@ -228,7 +260,8 @@ async def link_refused(session: AsyncSession, intent: Intent) -> None:
             LinkRecord.ticket_id == intent.ticket_id,
             LinkRecord.contact_id == intent.contact_id,
             LinkRecord.sent_at == intent.sent_at,
-            LinkRecord.first_seen_linked_at.is_(None),
+            LinkRecord.first_seen_linked_at.is_(None)
+            | (LinkRecord.first_seen_linked_at < intent.sent_at),
         )
         .values(sent_at=None)
     )

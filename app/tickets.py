@@ -37,7 +37,10 @@ async def record_look(
     source: str | None,
     again_at: datetime | None,
 ) -> None:
-    """Store how a look ended, and what it read of the ticket."""
+    """Store how a look ended, and what it read of the ticket.
+
+    again_at: when the ticket is due again, for which it has no result yet.
+    """
     known = (
         {"number": ticket.number, "account_id": ticket.company_id, "contact_id": ticket.contact_id}
         if ticket
@@ -46,7 +49,7 @@ async def record_look(
     await session.execute(
         update(TicketRecord)
         .where(TicketRecord.id == lease.ref)
-        .values(result=result, note=note, looked_at=func.now(), **known)
+        .values(result=None if again_at else result, note=note, looked_at=func.now(), **known)
     )
     session.add(
         Look(

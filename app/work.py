@@ -159,10 +159,11 @@ async def fenced(sessions: Sessions, lease: Lease) -> AsyncIterator[AsyncSession
 
 async def finish(
     session: AsyncSession, lease: Lease, again_at: datetime | None = None, *, spent: bool = True
-) -> None:
+) -> datetime | None:
     """End a look, within a fenced transaction; due again at `again_at`, or earlier if wanted.
 
-    spent=False: it only had to wait, so the claim does not count as a try.
+    Gives when it is due again, None if it is not. spent=False: it only had to wait, so the claim
+    does not count as a try.
     """
     due_at = func.least(Due.due_at, again_at) if again_at else Due.due_at
     over = due_at.is_(None)
@@ -180,11 +181,14 @@ async def finish(
             holder=None,
             lease_until=None,
         )
-        .returning(Due.ref)
+        .returning(Due.due_at)
         .execution_options(synchronize_session=False)
     )
-    if ended.scalar_one_or_none() is None:
+    row = ended.one_or_none()
+    if row is None:
         raise LeaseLost
+    due: datetime | None = row.due_at
+    return due
 
 
 async def is_held(session: AsyncSession, lease: Lease) -> bool:

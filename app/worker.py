@@ -90,8 +90,10 @@ class Worker:
             return 0
         await self._desk.tenancy.api_url()
         async with self._desk.sessions() as session, session.begin():
+            now = await db_now(session)
             gate = await budget.gate_state(session)
-            if gate and gate.until and gate.until > await db_now(session):
+            shut = gate is not None and gate.until is not None and gate.until > now
+            if shut or await self._desk.budget.spent_until(session, now):
                 return 0
             leases = await work.claim(session, work.TICKET, self.id, room)
         for lease in leases:

@@ -35,7 +35,8 @@ async def test_a_frozen_process_that_holds_the_gate_stops_nobody_for_long(
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
 
     session = frozen.sessions()
-    await session.execute(select(Gate).with_for_update())
+    # In a task of its own, as it is another process: in this one it would be our own transaction.
+    await asyncio.create_task(session.execute(select(Gate).with_for_update()))
     async with asyncio.timeout(15):
         assert await look_at(other, ticket) == Result.DONE
 
