@@ -1,18 +1,26 @@
 # The service without its trial database and its double of Autotask: production sets DATABASE_URL.
 FROM python:3.13-slim AS build
 COPY requirements/runtime.txt .
+# Wheels alone: there is no compiler here, and a source distribution runs code when it is built.
 RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r runtime.txt
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+        --only-binary=:all: -r runtime.txt
+WORKDIR /srv
+COPY migrations migrations
+COPY app app
+# COPY keeps the checkout's modes: after a `umask 077` the service could not read its own code.
+RUN chmod -R a=rX .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home autotask-cc
 COPY --from=build /venv /venv
+COPY --from=build /srv /srv
 WORKDIR /srv
-COPY migrations migrations
-COPY app app
 # Nothing is written: the container can run with a read-only root.
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
-USER autotask-cc
+# A number: Kubernetes cannot tell that a name is not root's.
+# https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+USER 10001
 EXPOSE 8000
 # Live, not ready: a database that is away is no reason to kill the process that waits for it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
+import psycopg
 import structlog
 import typer
 import uvicorn
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app import db, log
 from app.autotask.errors import AutotaskError
@@ -25,6 +26,8 @@ from app.main import create_app
 from app.settings import Settings, SettingsError, load_settings
 from app.tenant import WrongTenant
 from app.worker import Worker
+
+_NO_RIGHTS = psycopg.errors.InsufficientPrivilege
 
 EXIT_SECONDS = 18.0
 """A process that was told to stop is gone after this long, whatever hangs."""
@@ -88,7 +91,13 @@ def main() -> None:
         cli()
     except (SettingsError, EmbeddedPostgresError, WrongTenant, db.SchemaError) as error:
         typer.echo(str(error), err=True)
-    except OperationalError as error:
+    except ModuleNotFoundError as error:
+        if error.name != "sandbox":
+            raise
+        typer.echo("demo and sandbox run from a checkout: this is the service alone.", err=True)
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and not isinstance(error.orig, _NO_RIGHTS):
+            raise
         reason = str(error.orig).strip().splitlines()[0]
         typer.echo(f"PostgreSQL cannot be used: {reason}. Check DATABASE_URL.", err=True)
     except OSError as error:

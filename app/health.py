@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import budget, work
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
-from app.models import CalloutCount, Delivery, Participant, TicketRecord, Worker
+from app.models import CalloutCount, Delivery, Participant, Tenant, TicketRecord, Worker
 from app.problems import ProblemDetails, response
 from app.states import Outcome, Result
 
@@ -113,6 +113,7 @@ async def _work_health(session: AsyncSession) -> WorkHealth:
     oldest = await work.oldest_due(session)
     found = [
         await _silent_workers(session, now),
+        await _unknown_tenant(session),
         await _paused(session),
         _late(oldest, now),
         await _failed_tickets(session),
@@ -138,6 +139,19 @@ async def _silent_workers(session: AsyncSession, now: datetime) -> WorkProblem |
         since=seen,
         detail="No worker is alive: callouts are stored, and nobody looks at the tickets.",
         cure="Start one with `autotask-cc worker`, or `serve` with RUN_WORKER=true.",
+    )
+
+
+async def _unknown_tenant(session: AsyncSession) -> WorkProblem | None:
+    """Until the first answer of Autotask nobody looks at a ticket, and no call shuts the gate."""
+    if (await session.execute(select(Tenant.id))).scalar_one_or_none() is not None:
+        return None
+    return WorkProblem(
+        code="tenant",
+        since=None,
+        detail="Autotask has not told yet where this tenant's API is: nobody looks at tickets.",
+        cure="Set AUTOTASK_USERNAME to your API user's, and see that this machine reaches "
+        "webservices.autotask.net; or set AUTOTASK_API_URL.",
     )
 
 

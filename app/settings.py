@@ -222,9 +222,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError, with every setting that is missing or wrong in one message.
     """
     if environ is None:
-        environ = {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(
-            os.environ
-        )
+        # Not interpolated: a password may have ${ in it, and single quotes do not keep it.
+        file = dotenv_values(".env", interpolate=False)
+        environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
     values = {k.upper(): v for k, v in environ.items() if v != ""}
     problems = _read_files(values)
     names = {name.upper(): name for name in Settings.model_fields}

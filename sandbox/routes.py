@@ -161,7 +161,7 @@ def _page(ask: Ask, query: Query, search: str | None) -> dict[str, Any]:
 
     total = len(rows) if ask.tenant.switches.page_count == "total" else len(page)
     return {
-        "items": [_shown(row, query.include) for row in page],
+        "items": [_shown(ask.entity, row, query.include) for row in page],
         "pageDetails": {
             "count": total,
             "requestCount": query.page_size,
@@ -171,8 +171,13 @@ def _page(ask: Ask, query: Query, search: str | None) -> dict[str, Any]:
     }
 
 
-def _shown(record: Record, include: tuple[str, ...] | None) -> Record:
-    return record if include is None else {name: record[name] for name in include}
+def _shown(entity: Entity, record: Record, include: tuple[str, ...] | None) -> Record:
+    if include is None:
+        return record
+    # The list comes unasked and empty, even where the tenant has user-defined fields:
+    # https://github.com/apigrate/autotask-restapi, "Limiting fields returned on a query".
+    unasked: Record = {"userDefinedFields": []} if "userdefinedfields" in entity.fields else {}
+    return unasked | {name: record[name] for name in include}
 
 
 def _zone(ask: Ask) -> dict[str, Any]:

@@ -145,7 +145,7 @@ async def test_child_and_root_paths_share_the_slots(
     make_budget: MakeBudget, server: SandboxServer, tenant: Tenant, people: Seed
 ) -> None:
     """As Autotask counts them: creates under a company and queries of contacts are one entity."""
-    tenant.faults.latency = (0.02, 0.04)
+    tenant.faults.latency = (0.1, 0.2)
     async with http_client() as http:
 
         def client() -> Autotask:

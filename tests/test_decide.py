@@ -15,6 +15,7 @@ from app.decide import (
     LIST_LIMIT,
     MAX_NEW_PER_TICKET,
     Candidate,
+    Decision,
     Facts,
     Reason,
     Us,
@@ -22,7 +23,9 @@ from app.decide import (
     belongs_to,
     decide,
     is_machine,
+    is_own,
     needs_contacts,
+    not_customer,
 )
 
 KEY = "x@people.example"
@@ -177,6 +180,37 @@ def test_of_several_contacts_the_best_is_taken(
     assert decision.contact_id == best.contact_id
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_contact_that_is_also_one_of_us_is_taken_last(turned: bool) -> None:
+    """Of two contacts, the customer's is meant, though the other would rank before it."""
+    ours = Candidate(SOMEBODY, mapped=True, not_customer=Reason.OWN_ADDRESS)
+    candidates = [OTHER, ours] if turned else [ours, OTHER]
+    [decision] = decide([X], facts(candidates))
+    assert (decision.reason, decision.contact_id) == (Reason.KNOWN, COLLEAGUE)
+
+
+def test_a_contact_that_is_only_one_of_us_is_ignored_and_named() -> None:
+    """Lines 3 and 5 hold for another address of the same contact; the best such one is told."""
+    technician = Candidate(SOMEBODY, not_customer=Reason.TECHNICIAN)
+    ours = Candidate(COLLEAGUE, not_customer=Reason.OWN_ADDRESS)
+    [decision] = decide([X], facts([ours, technician]))
+    expected = (Verdict.IGNORE, Reason.TECHNICIAN, SOMEBODY)
+    assert (decision.verdict, decision.reason, decision.contact_id) == expected
+
+
+def test_an_entry_that_is_no_address_keeps_what_is_wrong_with_it() -> None:
+    """A rejected text is the key, has no name, and says why."""
+    rejected = Decision(BAD.text, "", Verdict.IGNORE, Reason.INVALID, detail="ambiguous")
+    assert decide([BAD], facts()) == [rejected]
+
+
+@pytest.mark.parametrize("known", [facts(us=OURS), facts()], ids=["ignored", "created"])
+def test_a_decision_carries_the_senders_name_for_the_person(known: Facts) -> None:
+    """The name that stands in the list is kept, whichever line decides."""
+    [decision] = decide([Address(KEY, "X. Ample")], known)
+    assert decision.name == "X. Ample"
+
+
 # --- limits --------------------------------------------------------------------------------------
 
 
@@ -246,6 +280,21 @@ def test_places_go_to_mapped_then_known_then_inside_then_outside() -> None:
     assert order == [mapped.key, known.key, inside.key, outside.key]
 
 
+def test_as_many_are_placed_as_there_is_room_for() -> None:
+    """Line 15: with two places left, two of three get one."""
+    everybody = numbered(3)
+    known = Facts(
+        us=NOBODY,
+        linked=frozenset(range(100, 128)),
+        candidates={one.key: [Candidate(n)] for n, one in enumerate(everybody)},
+    )
+    assert [one.reason for one in decide(everybody, known)] == [
+        Reason.KNOWN,
+        Reason.KNOWN,
+        Reason.OVER_LIMIT,
+    ]
+
+
 def test_two_addresses_of_one_contact_take_one_place() -> None:
     """With one place left, both addresses of the same contact fit."""
     a, b = numbered(2)
@@ -255,6 +304,50 @@ def test_two_addresses_of_one_contact_take_one_place() -> None:
         candidates={a.key: [Candidate(1)], b.key: [Candidate(1)]},
     )
     assert [d.reason for d in decide([a, b], known)] == [Reason.KNOWN, Reason.KNOWN]
+
+
+# --- whose addresses are not customers' ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "own"),
+    [
+        ("help@msp.example", True),
+        ("help+ticket@msp.example", True),
+        ("help+a+b@msp.example", True),
+        ("x+help@msp.example", False),
+        ("help@people.example", False),
+        ("helper@msp.example", False),
+    ],
+)
+def test_a_tag_does_not_hide_an_own_address(key: str, own: bool) -> None:
+    """Mail to `help+x@` arrives where mail to `help@` does; what stands after the + is no name."""
+    assert is_own(key, us("help@msp.example")) is own
+
+
+def test_an_own_address_with_a_tag_is_own_as_written() -> None:
+    """An own address may itself have a tag, and then only that one is meant."""
+    tagged = us("desk+vip@msp.example")
+    assert is_own("desk+vip@msp.example", tagged)
+    assert not is_own("desk@msp.example", tagged)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        (["ana@people.example"], None),
+        ([], None),
+        (["ana@people.example", "help+1@msp.example"], Reason.OWN_ADDRESS),
+        (["ana@people.example", "tech@home.example"], Reason.TECHNICIAN),
+        (["tech@home.example", "help@msp.example"], Reason.OWN_ADDRESS),
+    ],
+)
+def test_a_contact_with_an_address_of_ours_is_no_customer(
+    keys: list[str], reason: Reason | None
+) -> None:
+    """One of a contact's addresses is enough: what is sent to it would come back to us."""
+    ours = us("help@msp.example", technicians="tech@home.example")
+    assert not_customer(keys, ours) is reason
 
 
 # --- whom Autotask is asked about ----------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy import func, text, update
 
 from app import db
@@ -149,6 +150,13 @@ async def test_a_database_that_comes_back_is_used_again(
     assert (await api.get("/health/ready")).status_code == 200
 
 
+@pytest.fixture(autouse=True)
+async def _bound(desk: Desk) -> None:
+    """Autotask has told where the tenant is, as at every start."""
+    await desk.tenancy.api_url()
+
+
+
 # --- work ----------------------------------------------------------------------------------------
 
 
@@ -276,3 +284,14 @@ async def test_what_autotask_says_about_our_user_names_nobody(
     assert await codes(api) == ["unauthorized"]
     answer = await api.get("/health/work")
     assert ours not in answer.text
+
+
+async def test_until_autotask_names_the_tenant_it_is_a_problem(
+    desk: Desk, api: httpx.AsyncClient
+) -> None:
+    """Placeholders for credentials: nobody looks at tickets, and that must not look well."""
+    async with desk.sessions() as session, session.begin():
+        await session.execute(text("DELETE FROM tenant"))
+    answer = await api.get("/health/work")
+    assert answer.status_code == 503
+    assert "tenant" in [problem["code"] for problem in answer.json()["problems"]]

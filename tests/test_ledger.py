@@ -77,15 +77,17 @@ async def ledger_rows(sessions: Sessions) -> list[Ledger]:
         return list((await session.execute(select(Ledger).order_by(Ledger.id))).scalars())
 
 
+def contact(note: str, n: int = 0) -> Contact:
+    """Give a contact that carries the address and this note."""
+    return Contact.model_validate(
+        {"id": CONTACT + n, "companyID": ACCOUNT, "isActive": 1, "emailAddress": EMAIL}
+        | {"note": note}
+    )
+
+
 async def recognise(sessions: Sessions, *notes: str, read_at: datetime | None = None) -> Ledger:
     """Read contacts with these notes, and let the ledger's one row be settled by them."""
-    found = [
-        Contact.model_validate(
-            {"id": CONTACT + n, "companyID": ACCOUNT, "isActive": 1, "emailAddress": EMAIL}
-            | {"note": note}
-        )
-        for n, note in enumerate(notes)
-    ]
+    found = [contact(note, n) for n, note in enumerate(notes)]
     read_at = read_at or await now(sessions)
     async with sessions() as session, session.begin():
         await ledger.recognise(session, ACCOUNT, {EMAIL: found}, settle=SETTLE, read_at=read_at)
@@ -197,6 +199,28 @@ def test_waiting_doubles_and_ends_when_it_is_settled(ago: int, least: float, mos
     assert least <= (pending.until - at).total_seconds() <= most
 
 
+async def test_a_standing_request_is_found_among_others(sessions: Sessions) -> None:
+    """Neither what was refused before, nor another person's request, nor another account's."""
+    await settle(sessions, await first_claim(sessions), LedgerState.REFUSED)
+    await claim(sessions, email="other@radiology.example")
+    await claim(sessions, account=ACCOUNT + 1)
+    await first_claim(sessions)
+    assert isinstance(await claim(sessions), Pending)
+
+
+async def test_a_claim_goes_by_the_row_as_it_is_now(sessions: Sessions) -> None:
+    """What its transaction has read of the row before may be out of date."""
+    one = await first_claim(sessions)
+    async with sessions() as session, session.begin():
+        before = await session.get_one(Ledger, one.id)
+        await settle(sessions, one, LedgerState.CREATED)
+        read_at = before.sent_at + 2 * SETTLE
+        answer = await ledger.claim(
+            session, ACCOUNT, EMAIL, TICKET, settle=10 * SETTLE, read_at=read_at
+        )
+    assert answer == Created(CONTACT)
+
+
 async def test_what_another_look_created_meanwhile_is_taken(sessions: Sessions) -> None:
     """The contact did not exist when this look read; now it does."""
     read_at = await now(sessions)
@@ -216,6 +240,14 @@ async def test_a_contact_that_is_gone_is_created_again(sessions: Sessions) -> No
     assert isinstance(second, Claim)
     states = {row.id: row.state for row in await ledger_rows(sessions)}
     assert states == {one.id: LedgerState.GONE, second.id: LedgerState.SENDING}
+
+
+async def test_a_reading_from_the_last_moment_of_the_wait_is_too_early(sessions: Sessions) -> None:
+    """Up to that moment, it included, what was created is taken although the reading lacks it."""
+    await settle(sessions, await first_claim(sessions), LedgerState.CREATED)
+    [row] = await ledger_rows(sessions)
+    assert row.settled_at
+    assert await claim(sessions, read_at=row.settled_at + SETTLE) == Created(CONTACT)
 
 
 async def test_a_refused_address_is_free(sessions: Sessions) -> None:
@@ -259,6 +291,36 @@ async def test_the_database_itself_refuses_a_second_open_row(
 # --- what came of it -----------------------------------------------------------------------------
 
 
+async def test_what_is_sent_is_kept_with_its_own_request(sessions: Sessions) -> None:
+    """The body belongs to one row, whatever else is under way."""
+    one = await first_claim(sessions)
+    await claim(sessions, email="other@radiology.example")
+    async with sessions() as session, session.begin():
+        await ledger.record_sent(session, one, {"lastName": "Berg"})
+    assert [row.sent for row in await ledger_rows(sessions)] == [{"lastName": "Berg"}, None]
+
+
+@pytest.mark.parametrize("settled", [LedgerState.CREATED, LedgerState.REFUSED, LedgerState.UNSURE])
+async def test_an_answer_is_about_its_own_request(sessions: Sessions, settled: LedgerState) -> None:
+    """A request for another person, sent as often, stays as it is."""
+    one = await first_claim(sessions)
+    await claim(sessions, email="other@radiology.example")
+    await settle(sessions, one, settled)
+    assert [row.state for row in await ledger_rows(sessions)] == [settled, LedgerState.SENDING]
+
+
+@pytest.mark.parametrize("unsure", [False, True])
+async def test_a_reason_is_kept_and_cut_to_its_column(sessions: Sessions, unsure: bool) -> None:
+    """Autotask's texts may be long; only a refusal is the end of a request."""
+    one = await first_claim(sessions)
+    record = ledger.unsure if unsure else ledger.refused
+    async with sessions() as session, session.begin():
+        await record(session, one, "x" * 501)
+    [row] = await ledger_rows(sessions)
+    assert row.error == "x" * 500
+    assert (row.settled_at is None) is unsure
+
+
 async def test_an_answer_that_comes_after_the_take_over_changes_nothing(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +337,9 @@ async def test_an_answer_that_comes_after_the_take_over_changes_nothing(
 
     [row] = await ledger_rows(sessions)
     assert (row.state, row.contact_id, row.sends) == (LedgerState.SENDING, None, 2)
-    assert [call.args for call in captured.calls] == [("created_after_it_was_given_up",)]
+    [alarm] = captured.calls
+    assert alarm.args == ("created_after_it_was_given_up",)
+    assert alarm.kwargs == {"ledger": one.id, "contact": CONTACT}
 
 
 async def test_a_create_that_was_recognised_before_its_answer_came_is_no_alarm(
@@ -309,6 +373,14 @@ async def test_the_contacts_that_a_ticket_created_are_known(sessions: Sessions) 
         assert await ledger.contacts_created_for(session, TICKET + 1) == set()
 
 
+async def test_a_contact_that_is_gone_is_no_more_among_those_created(sessions: Sessions) -> None:
+    """A person deleted it: it takes none of the ten that a ticket may create."""
+    await settle(sessions, await first_claim(sessions), LedgerState.CREATED)
+    await claim(sessions, read_at=await now(sessions) + 2 * SETTLE)
+    async with sessions() as session:
+        assert await ledger.contacts_created_for(session, TICKET) == set()
+
+
 # --- recognising ---------------------------------------------------------------------------------
 
 
@@ -329,6 +401,41 @@ async def test_a_contact_of_somebody_else_settles_it_only_in_time(
     read_at = await now(sessions) + (SETTLE + SECOND if after else timedelta(0))
     row = await recognise(sessions, "made by hand", read_at=read_at)
     assert row.state == (LedgerState.REFUSED if after else LedgerState.SENDING)
+    told = "the contact that carries the address is not of this request"
+    assert row.error == (told if after else None)
+
+
+async def test_a_contact_of_somebody_else_settles_nothing_at_the_last_moment(
+    sessions: Sessions,
+) -> None:
+    """At the very end of its time the request may still take effect."""
+    await first_claim(sessions)
+    [sent] = await ledger_rows(sessions)
+    row = await recognise(sessions, "made by hand", read_at=sent.sent_at + SETTLE)
+    assert row.state == LedgerState.SENDING
+
+
+async def test_a_contact_settles_no_request_but_its_own(sessions: Sessions) -> None:
+    """Requests for other people, or in other accounts, stay open."""
+    claims = [
+        await claim(sessions, email="other@radiology.example"),
+        await claim(sessions, account=ACCOUNT + 1),
+    ]
+    async with sessions() as session, session.begin():
+        contacts = [contact(one.mark("T1")) for one in claims if isinstance(one, Claim)]
+        later = await db_now(session) + 2 * SETTLE
+        await ledger.recognise(session, ACCOUNT, {EMAIL: contacts}, settle=SETTLE, read_at=later)
+    assert [row.state for row in await ledger_rows(sessions)] == [LedgerState.SENDING] * 2
+
+
+async def test_a_contact_with_our_mark_does_not_reopen_what_was_refused(
+    sessions: Sessions,
+) -> None:
+    """Only a request without an answer is settled by what is found."""
+    one = await first_claim(sessions)
+    await settle(sessions, one, LedgerState.REFUSED)
+    row = await recognise(sessions, one.mark("T1"))
+    assert (row.state, row.contact_id) == (LedgerState.REFUSED, None)
 
 
 async def test_the_mark_of_another_request_is_not_ours(sessions: Sessions) -> None:

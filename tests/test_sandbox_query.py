@@ -225,9 +225,7 @@ def test_include_fields_leaves_the_others_out(ids: Seed, api: httpx.Client) -> N
     }
 
 
-def test_include_fields_adds_no_udfs_to_what_has_none(
-    tenant: Tenant, ids: Seed, api: httpx.Client
-) -> None:
+def test_include_fields_adds_no_udfs_to_what_has_none(ids: Seed, api: httpx.Client) -> None:
     """A row of an additional contact has no user-defined fields, so none come unasked."""
     body = {
         "filter": [{"op": "eq", "field": "ticketID", "value": ids.open_ticket}],

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app import work
 from app.db import Sessions, make_engine, make_sessions
-from app.models import Due
+from app.models import Due, Worker
 from app.states import Priority
-from app.work import RUNNING, TICKET, Lease
+from app.work import LEASE, RUNNING, TICKET, Lease
 from tests.due_work import NOW, SECOND, change, claim, expire, finish, row, want
 
 
@@ -67,6 +67,18 @@ async def test_kinds_do_not_mix(sessions: Sessions) -> None:
     assert await claim(sessions) == []
 
 
+async def test_ending_a_look_ends_nothing_of_another_kind(sessions: Sessions) -> None:
+    """A chore may have the number of a ticket, and the same holder."""
+    await want(sessions, 1)
+    [lease] = await claim(sessions)
+    async with sessions() as session, session.begin():
+        await work.want(session, "chore", 1, NOW, Priority.LIVE)
+        [chore] = await work.claim(session, "chore", "a", 1)
+    await finish(sessions, lease)
+    async with sessions() as session:
+        assert await work.is_held(session, chore)
+
+
 @pytest.mark.parametrize("again", [None, timedelta(hours=1)])
 async def test_a_want_during_a_look_leaves_it_due(
     sessions: Sessions, again: timedelta | None
@@ -115,6 +127,17 @@ async def test_age_and_tries_start_anew_when_it_was_over(sessions: Sessions) -> 
     assert (lease.tries, lease.age < timedelta(minutes=1)) == (1, True)
 
 
+async def test_tries_start_anew_for_what_came_during_a_look_that_ended(sessions: Sessions) -> None:
+    """What was wanted meanwhile is new work, not another try."""
+    await want(sessions, 1)
+    [lease] = await claim(sessions)
+    await want(sessions, 1)
+    await finish(sessions, lease)
+
+    [again] = await claim(sessions)
+    assert again.tries == 1
+
+
 async def test_age_starts_anew_for_what_came_during_a_look_that_ended(sessions: Sessions) -> None:
     """The look that ended settled what was wanted before; the rest is as old as its trigger."""
     await want(sessions, 1)
@@ -160,6 +183,18 @@ async def test_no_more_is_claimed_than_can_run_at_once(sessions: Sessions) -> No
     await expire(sessions, first[1].ref)
 
     assert len(await claim(sessions, "b")) == 2
+
+
+async def test_only_leases_that_hold_and_of_its_kind_take_a_place(sessions: Sessions) -> None:
+    """Chores do not keep tickets from being looked at, nor does a lease that ends at the moment."""
+    async with sessions() as session, session.begin():
+        for ref in range(RUNNING):
+            for kind, left in [("chore", LEASE), (TICKET, NOW)]:
+                until = func.now() + left
+                session.add(Due(kind=kind, ref=ref, priority=1, holder="a", lease_until=until))
+        await work.want(session, TICKET, 99, NOW, Priority.LIVE)
+        await session.flush()
+        assert [one.ref for one in await work.claim(session, TICKET, "b", 1)] == [99]
 
 
 async def test_a_claim_does_not_wait_for_another_one(sessions: Sessions) -> None:
@@ -259,3 +294,46 @@ async def test_the_longest_waiting_work_is_named(sessions: Sessions) -> None:
     await claim(sessions, limit=1)
     await expire(sessions, 1, ago=timedelta(minutes=2))
     assert await oldest(sessions) == (await row(sessions, 1)).lease_until
+
+
+async def test_what_is_wanted_again_while_it_is_held_is_not_late(sessions: Sessions) -> None:
+    """Somebody is at work on it; only when the lease has run out is anybody missing."""
+    await want(sessions, 1)
+    await claim(sessions)
+    await want(sessions, 1)
+    async with sessions() as session:
+        assert await work.oldest_due(session) is None
+
+
+async def test_work_is_late_from_the_moment_it_is_due(sessions: Sessions) -> None:
+    """The moment itself counts, for what waits and for a lease that runs out."""
+    async with sessions() as session, session.begin():
+        now = (await session.execute(select(func.now()))).scalar_one()
+        await work.want(session, TICKET, 1, NOW, Priority.LIVE)
+        waiting = await work.oldest_due(session)
+        await session.execute(update(Due).values(due_at=None, holder="a", lease_until=func.now()))
+        dead = await work.oldest_due(session)
+    assert waiting == dead == now
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+async def test_a_worker_is_seen_and_forgotten_when_long_silent(sessions: Sessions) -> None:
+    """A sign of life renews its own row and clears away those silent for a hundred leases."""
+    ages = {"me": 5 * SECOND, "silent": 100 * LEASE + SECOND, "quiet": 99 * LEASE}
+    async with sessions() as session, session.begin():
+        for name, age in ages.items():
+            session.add(Worker(id=name, seen_at=func.now() - age))
+
+    for name in ("me", "new"):
+        async with sessions() as session, session.begin():
+            await work.sign_of_life(session, name)
+
+    async with sessions() as session:
+        now = (await session.execute(select(func.now()))).scalar_one()
+        seen = {
+            one.id: now - one.seen_at for one in (await session.execute(select(Worker))).scalars()
+        }
+    assert set(seen) == {"me", "new", "quiet"}
+    assert max(seen["me"], seen["new"]) < 4 * SECOND

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import func, update
 
 from app import work
 from app.db import Sessions, db_now, make_engine, make_sessions
 from app.errors import LeaseLost
-from app.models import Worker
+from app.models import Due, Worker
 from app.states import Priority
 from app.work import LEASE
 from tests.due_work import NOW, SECOND, beat, change, claim, expire, finish, row, want
@@ -94,6 +94,15 @@ async def test_a_heartbeat_keeps_a_lease(sessions: Sessions) -> None:
     until = (await row(sessions, 1)).lease_until
     assert until is not None
     assert until > now + LEASE - 5 * SECOND
+
+
+async def test_a_lease_ends_at_its_last_moment(sessions: Sessions) -> None:
+    """At that moment it is too late to prolong it."""
+    await want(sessions, 1)
+    [lease] = await claim(sessions)
+    async with sessions() as session, session.begin():
+        await session.execute(update(Due).values(lease_until=func.now()))
+        assert await work.beat(session, [lease]) == {lease}
 
 
 async def test_nobody_can_claim_while_a_holder_writes(sessions: Sessions) -> None:

@@ -1,0 +1,62 @@
+"""The pages for operators name what the code can say; a new message wants its line there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from app import health
+
+ROOT = Path(__file__).parents[1]
+OPERATING = (ROOT / "docs/operating.md").read_text()
+APP = {path.name: path.read_text() for path in (ROOT / "app").rglob("*.py")}
+LOGGED = r"""log(?:ger\(\))?\.(?:info|warning|error|critical|exception)\(\s*"(\w+)"""
+
+
+def test_operating_explains_every_event_of_the_log() -> None:
+    """Found in the code by the calls that write them."""
+    events = {event for text in APP.values() for event in re.findall(LOGGED, text)}
+    assert len(events) > 20
+    assert {event for event in events if f"`{event}`" not in OPERATING} == set()
+
+
+def test_operating_explains_every_code_of_health() -> None:
+    """Those of the gate come from the budget."""
+    codes = set(re.findall(r'code="(\w+)"', APP["health.py"])) | set(health._CURES)
+    assert len(codes) > 6
+    assert {code for code in codes if f"| `{code}` |" not in OPERATING} == set()
+
+
+def test_operating_explains_every_message_about_a_setting() -> None:
+    """Word for word, as far as it stands in one string of the code."""
+    texts = [APP[name] for name in ("settings.py", "keys.py")]
+    messages = {one for text in texts for one in re.findall(r'ValueError\(\s*f?"([^"{]+)', text)}
+    assert len(messages) > 12
+    flat = OPERATING.replace("\\|", "|")
+    assert {one for one in messages if one.split(", or a")[0].strip() not in flat} == set()
+
+
+def test_operating_explains_what_a_request_can_be_answered() -> None:
+    """Up to the first thing that differs from case to case."""
+    messages = {
+        one.rstrip("`/ ")
+        for text in APP.values()
+        for one in re.findall(r'Problem\(\s*\d+,\s*f?"([^"{]+)', text)
+    }
+    assert len(messages) > 12
+    assert {one for one in messages if " ".join(one.split()[:3]) not in OPERATING} == set()
+
+
+def test_the_pages_lead_somewhere() -> None:
+    """To files that exist, and to headings of the same page."""
+    for name in ("operating.md", "scaling-out.md"):
+        text = (ROOT / "docs" / name).read_text()
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
+        }
+        for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
+            path, _, heading = target.partition("#")
+            assert not heading or heading in headings, target
+            assert not path or (ROOT / "docs" / path).exists(), target
