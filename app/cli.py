@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
-import psycopg
 import structlog
 import typer
 import uvicorn
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app import db, log
 from app.autotask.errors import AutotaskError
@@ -26,8 +25,6 @@ from app.main import create_app
 from app.settings import Settings, SettingsError, load_settings
 from app.tenant import WrongTenant
 from app.worker import Worker
-
-_NO_RIGHTS = psycopg.errors.InsufficientPrivilege
 
 EXIT_SECONDS = 18.0
 """A process that was told to stop is gone after this long, whatever hangs."""
@@ -96,9 +93,9 @@ def main() -> None:
             raise
         typer.echo("demo and sandbox run from a checkout: this is the service alone.", err=True)
     except DBAPIError as error:
-        if not isinstance(error, OperationalError) and not isinstance(error.orig, _NO_RIGHTS):
+        reason = db.refusal(error)
+        if reason is None:
             raise
-        reason = str(error.orig).strip().splitlines()[0]
         typer.echo(f"PostgreSQL cannot be used: {reason}. Check DATABASE_URL.", err=True)
     except OSError as error:
         typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)

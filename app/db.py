@@ -109,6 +109,14 @@ def is_outage(error: BaseException) -> bool:
     )
 
 
+def refusal(error: DBAPIError) -> str | None:
+    """Say why PostgreSQL does not let us work, on one line; None if the error is our defect."""
+    no_rights = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
+    if not no_rights and not isinstance(error, OperationalError):
+        return None
+    return str(error.orig).strip().splitlines()[0]
+
+
 async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
     """Run a transaction that records what has happened, again while the database is away.
 

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from sqlalchemy import text
 from sqlalchemy import func, text, update
 
 from app import db
@@ -154,7 +153,6 @@ async def test_a_database_that_comes_back_is_used_again(
 async def _bound(desk: Desk) -> None:
     """Autotask has told where the tenant is, as at every start."""
     await desk.tenancy.api_url()
-
 
 
 # --- work ----------------------------------------------------------------------------------------
