@@ -43,8 +43,12 @@ class _Server(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        # A connection that was just accepted is made, and one that was aborted ended, only in the
+        # next turns of the loop.
+        for _ in range(5):
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await asyncio.sleep(0)
         await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
 
 

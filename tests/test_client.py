@@ -97,8 +97,10 @@ async def answered_by(answer: Answer) -> AsyncIterator[Autotask]:
 async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Serve the same bytes to every request; give the address, and what was asked."""
     asked: list[bytes] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(answer)
         writer.close()
@@ -107,6 +109,9 @@ async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+    for writer in writers:  # a client that has gone leaves its connection to us
+        writer.close()
+    await asyncio.gather(*(w.wait_closed() for w in writers), return_exceptions=True)
 
 
 # --- reading -------------------------------------------------------------------------------------
