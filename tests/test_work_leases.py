@@ -149,6 +149,17 @@ async def test_repeated_deaths_are_spaced_out(sessions: Sessions) -> None:
     assert pauses == [1, 11, 41, 3601]
 
 
+async def test_each_death_of_a_holder_is_counted_once(sessions: Sessions) -> None:
+    """The first claim is no death, and what only had to wait for its turn is none either."""
+    await want(sessions, 1)
+    counted = []
+    for _ in range(3):
+        assert await claim(sessions)
+        counted.append((await row(sessions)).deaths)
+        await expire(sessions, ago=timedelta(hours=2))
+    assert counted == [0, 1, 2]
+
+
 async def test_a_look_that_ends_forgets_the_deaths_before_it(sessions: Sessions) -> None:
     """The work kills nobody any more: the next death costs the lease only."""
     await want(sessions, 1)
