@@ -243,4 +243,23 @@ RESOURCES = _entity(
     required="email",
 )
 
-ENTITIES = {entity.name: entity for entity in (TICKETS, LINKS, CONTACTS, COMPANIES, RESOURCES)}
+# https://psa.datto.com/help/DeveloperHelp/Content/APIs/General/AttachmentChanges.htm: a ticket's
+# list has those of its notes and time entries too, each with the ids of both.
+ATTACHMENTS = _entity(
+    "TicketAttachments",
+    "TicketAttachment",
+    {
+        "long": "id attachedByContactID attachedByResourceID opportunityID parentID",
+        "int": "creatorType impersonatorCreatorResourceID parentAttachmentID parentType publish"
+        " ticketID ticketNoteID timeEntryID",
+        "str": "attachmentType contentType data fullPath title",
+        "datetime": "attachDate",
+        "float": "fileSize",
+        "bool": "isTaskAttachment",
+    },
+    not_queryable="creatorType data fileSize",
+)
+
+ENTITIES = {
+    entity.name: entity for entity in (TICKETS, LINKS, ATTACHMENTS, CONTACTS, COMPANIES, RESOURCES)
+}

@@ -10,11 +10,10 @@ from urllib.parse import quote
 from sandbox import writes
 from sandbox.entityinfo import entity_info, field_info, udf_info
 from sandbox.model import (
-    COMPANIES,
+    ATTACHMENTS,
     CONTACTS,
     ENTITIES,
     LINKS,
-    RESOURCES,
     TICKETS,
     Entity,
     Record,
@@ -25,7 +24,11 @@ from sandbox.tenant import Tenant
 
 BASE = "/ATServicesRest"
 # Which record type a child route is about: its thread limit is that of the root route.
-CHILDREN = {("tickets", "additionalcontacts"): LINKS, ("companies", "contacts"): CONTACTS}
+CHILDREN = {
+    ("tickets", "additionalcontacts"): LINKS,
+    ("tickets", "attachments"): ATTACHMENTS,
+    ("companies", "contacts"): CONTACTS,
+}
 
 
 class NoRouteError(Exception):
@@ -84,8 +87,18 @@ def _get_item(ask: Ask) -> dict[str, Any]:
 
 def _get_child(ask: Ask) -> dict[str, Any]:
     record = ask.tenant.table(ask.entity).get(ask.ids[1])
-    parent = "ticketID" if ask.entity is LINKS else "companyID"
-    return _item(ask, record if record and record[parent] == ask.ids[0] else None)
+    return _item(ask, record if record and record[_parent(ask)] == ask.ids[0] else None)
+
+
+def _get_attachment(ask: Ask) -> dict[str, Any]:
+    answer = _get_child(ask)
+    if ask.tenant.switches.attachment_answer == "item":
+        return answer
+    return {"items": [answer["item"]] if answer["item"] else []}
+
+
+def _parent(ask: Ask) -> str:
+    return "companyID" if ask.entity is CONTACTS else "ticketID"
 
 
 def _item(ask: Ask, record: Record | None) -> dict[str, Any]:
@@ -102,8 +115,7 @@ def _item(ask: Ask, record: Record | None) -> dict[str, Any]:
 
 
 def _list_children(ask: Ask) -> dict[str, Any]:
-    parent = "ticketID" if ask.entity is LINKS else "companyID"
-    search = {"filter": [{"op": "eq", "field": parent, "value": ask.ids[0]}]}
+    search = {"filter": [{"op": "eq", "field": _parent(ask), "value": ask.ids[0]}]}
     return _page(ask, _parse(ask, search), json.dumps(search))
 
 
@@ -172,6 +184,8 @@ def _page(ask: Ask, query: Query, search: str | None) -> dict[str, Any]:
 
 
 def _shown(entity: Entity, record: Record, include: tuple[str, ...] | None) -> Record:
+    if entity is ATTACHMENTS:
+        record = {**record, "data": None}  # fact sheet 3.6: only the GET of a single one fills it
     if include is None:
         return record
     # The list comes unasked and empty, even where the tenant has user-defined fields:
@@ -248,6 +262,8 @@ _TABLE: list[tuple[str, Entity, dict[str, Handler]]] = [
             "DELETE": lambda ask: {"itemId": writes.delete_link(ask.tenant, *ask.ids)},
         },
     ),
+    ("/v1.0/tickets/{id}/attachments", ATTACHMENTS, {"GET": _list_children}),
+    ("/v1.0/tickets/{id}/attachments/{id}", ATTACHMENTS, {"GET": _get_attachment}),
     (
         "/v1.0/companies/{id}/contacts",
         CONTACTS,
@@ -260,7 +276,7 @@ _TABLE: list[tuple[str, Entity, dict[str, Handler]]] = [
     ),
     ("/v1.0/companies/{id}/contacts/{id}", CONTACTS, {"GET": _get_child}),
 ]
-for _entity in (TICKETS, LINKS, CONTACTS, COMPANIES, RESOURCES):
+for _entity in ENTITIES.values():
     _root = f"/v1.0/{_entity.name.lower()}"
     _TABLE += [
         (f"{_root}/query", _entity, _QUERY),

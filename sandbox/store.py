@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.calls import CallLog
 from sandbox.model import (
+    ATTACHMENTS,
     COMPANIES,
     CONTACTS,
     ENTITIES,
@@ -29,6 +30,7 @@ _FIRST_IDS = {
     TICKETS.name: 351181,
     RESOURCES.name: 29682885,
     LINKS.name: 501,
+    ATTACHMENTS.name: 7001,
 }
 
 
@@ -48,6 +50,7 @@ class Store(CallLog):
         self.tickets = self._tables[TICKETS.name]
         self.resources = self._tables[RESOURCES.name]
         self.links = self._tables[LINKS.name]
+        self.attachments = self._tables[ATTACHMENTS.name]
 
     def table(self, entity: Entity) -> Table:
         """Return the records of an entity by id."""

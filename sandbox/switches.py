@@ -67,6 +67,8 @@ class Switches:
     page_count: Literal["page", "total"] = "page"
     # 2.4: a missing id answers 200 {"item": null}; the contract also allows 404.
     missing_item: Literal["null", "404"] = "null"
+    # 3.6, contract: what the child path answers for one attachment; the root path says item.
+    attachment_answer: Literal["items", "item"] = "items"
     # 3.3: GET of one inactive contact gave companyID 0 (n8n issue 154).
     inactive_company_zero: bool = True
     # 3.3: receivesEmailNotifications of a contact created without it.

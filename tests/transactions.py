@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app.autotask import client
+from app.autotask.sending import send
 
 _open: dict[SessionTransaction, asyncio.Task[Any]] = {}
 
@@ -33,14 +34,15 @@ def _ended(_session: Session, transaction: SessionTransaction) -> None:
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give a list that names each request which leaves while its task has a transaction open."""
     held: list[str] = []
-    send = client._send
 
-    async def watched(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    async def watched(
+        http: httpx.AsyncClient, request: httpx.Request, *bounds: Any
+    ) -> tuple[int, httpx.Headers, bytes]:
         if asyncio.current_task() in _open.values():
             held.append(f"{request.method} {request.url.path}")
-        return await send(http, request)
+        return await send(http, request, *bounds)
 
-    monkeypatch.setattr(client, "_send", watched)
+    monkeypatch.setattr(client, "send", watched)
     return held
 
 

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
 from app.autotask import protocol
-from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
-from app.autotask.models import Company, Contact, Link, NewContact, Resource, Ticket, Zone
+from app.autotask.errors import (
+    AutotaskError,
+    NotSent,
+    Refusal,
+    Refused,
+    TooLarge,
+    TooLate,
+    Unanswered,
+)
+from app.autotask.models import (
+    Attachment,
+    Company,
+    Contact,
+    Link,
+    NewContact,
+    R,
+    Resource,
+    Ticket,
+    Zone,
+    read_data,
+    read_record,
+    read_records,
+)
+from app.autotask.sending import send
 
 REQUEST_SECONDS = 45.0
 """After this long without a whole answer a request is given up."""
@@ -26,8 +46,7 @@ in between must not send it later, when another has taken over."""
 
 _ZONES = "https://webservices.autotask.net/ATServicesRest"
 _PAGE_LIMIT = 200
-
-R = TypeVar("R", bound=BaseModel)
+_RECORD_ROOM = 64 * 1024  # what an attachment's record has besides its data
 
 
 class Throttle(Protocol):
@@ -96,7 +115,32 @@ class Autotask:
     async def additional_contacts(self, ticket_id: int) -> list[Link]:
         """List a ticket's additional contacts (at most 30, so one page)."""
         answer = await self._call("GET", f"/Tickets/{ticket_id}/AdditionalContacts")
-        return _items(answer, Link)
+        return read_records(answer, Link)
+
+    async def attachments(self, ticket_id: int) -> list[Attachment]:
+        """List a ticket's attachments, and those of its notes and time entries."""
+        return await self._pages("GET", f"/Tickets/{ticket_id}/Attachments", None, Attachment)
+
+    async def attachment_data(self, ticket_id: int, attachment_id: int, limit: int) -> bytes | None:
+        """Read what is in an attachment; None: it is gone, over limit bytes, or no base64.
+
+        The answer is given up, and its connection closed, at about one and a half times the limit.
+        """
+        # Base64 takes four thirds, line ends and escapes in the JSON up to an eighth of that.
+        most = limit * 3 // 2 + _RECORD_ROOM
+        try:
+            answer = await self._call(
+                "GET", f"/Tickets/{ticket_id}/Attachments/{attachment_id}", most=most
+            )
+        except TooLarge:
+            return None
+        except Refused as refused:
+            ids = {"id": attachment_id, "ticketID": ticket_id}
+            if await self._confirm_missing(refused, "TicketAttachments", ids, Attachment):
+                raise Unanswered("404, and yet the query finds it") from refused
+            return None
+        data = read_data(answer, attachment_id)
+        return None if data is None or len(data) > limit else data
 
     async def contacts(
         self, company_id: int, addresses: Sequence[str], contact_ids: Sequence[int]
@@ -134,35 +178,41 @@ class Autotask:
         try:
             answer = await self._call("GET", path)
         except Refused as refused:
-            if refused.kind is not Refusal.MISSING:
-                raise
-            return await self._confirm_missing(path, model)
+            entity, _, record_id = path.strip("/").partition("/")
+            return await self._confirm_missing(refused, entity, {"id": int(record_id)}, model)
         item = answer.get("item")
-        return None if item is None else _record(item, model)
+        return None if item is None else read_record(item, model)
 
-    async def _confirm_missing(self, path: str, model: type[R]) -> R | None:
+    async def _confirm_missing(
+        self, refused: Refused, entity: str, ids: dict[str, int], model: type[R]
+    ) -> R | None:
         """Ask once more in another way: a wrong address or a proxy says 404 of everything."""
-        entity, _, record_id = path.strip("/").partition("/")
-        by_id = [{"op": "eq", "field": "id", "value": int(record_id)}]
+        if refused.kind is not Refusal.MISSING:
+            raise refused
+        wanted = [{"op": "eq", "field": name, "value": number} for name, number in ids.items()]
         try:
-            found = await self._query(f"/{entity}/query", by_id, model)
-        except Refused as refused:
-            raise Unanswered(f"404, and so is the query: {refused}") from refused
+            found = await self._query(f"/{entity}/query", wanted, model)
+        except Refused as error:
+            raise Unanswered(f"404, and so is the query: {error}") from error
         return found[0] if found else None
 
     async def _query(self, path: str, wanted: list[dict[str, Any]], model: type[R]) -> list[R]:
+        return await self._pages("POST", path, {"filter": wanted, "MaxRecords": 500}, model)
+
+    async def _pages(
+        self, method: str, path: str, body: dict[str, Any] | None, model: type[R]
+    ) -> list[R]:
         """Read all pages; each next one is asked for as the first was, on the API's own origin."""
-        body = {"filter": wanted, "MaxRecords": 500}
-        answer = await self._call("POST", path, body)
-        found = _items(answer, model)
+        answer = await self._call(method, path, body)
+        found = read_records(answer, model)
         for _ in range(_PAGE_LIMIT):
             url = protocol.next_page(answer)
             if not url:
                 return found
             if not protocol.same_origin(url, self._root):
                 raise Unanswered("the next page is not on the API's own origin")
-            answer = await self._call("POST", path, body, url=url)
-            found += _items(answer, model)
+            answer = await self._call(method, path, body, url=url)
+            found += read_records(answer, model)
         raise Unanswered(f"more than {_PAGE_LIMIT} pages")
 
     async def _create(self, path: str, body: dict[str, Any], not_after: float) -> int:
@@ -181,6 +231,7 @@ class Autotask:
         url: str | None = None,
         not_after: float = float("inf"),
         write: bool = False,
+        most: int | None = None,
     ) -> dict[str, Any]:
         entity = protocol.entity_of(path)
         try:
@@ -188,8 +239,8 @@ class Autotask:
                 self.asked_at = time.monotonic()
                 not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
                 request = self._request(method, url or self._root + path, body, not_after)
-                response = await _send(self._http, request)
-                return protocol.decipher(response.status_code, response.headers, response.content)
+                answer = await send(self._http, request, REQUEST_SECONDS, most)
+                return protocol.decipher(*answer)
         except AutotaskError as error:
             error.call = f"{method} {entity}"
             raise
@@ -217,10 +268,9 @@ async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
     Raises Unauthorized for an unknown user, Unanswered for a zone that is not Autotask's.
     """
     url = f"{protocol.api_root(_ZONES)}/ZoneInformation"
-    response = await _send(http, http.build_request("GET", url, params={"user": username}))
-    zone = _record(
-        protocol.decipher(response.status_code, response.headers, response.content), Zone
-    )
+    request = http.build_request("GET", url, params={"user": username})
+    answer = await send(http, request, REQUEST_SECONDS)
+    zone = read_record(protocol.decipher(*answer), Zone)
     if not protocol.is_zone_url(zone.url):
         raise Unanswered("the zone's address is not one of Autotask's")
     return zone
@@ -235,32 +285,3 @@ async def _guarded(content: bytes, not_after: float) -> AsyncIterator[bytes]:
     if time.monotonic() > not_after:
         raise TooLate("the permission to send had run out")
     yield content
-
-
-async def _send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """Send a request once; a failure says whether Autotask can have seen it."""
-    try:
-        async with asyncio.timeout(REQUEST_SECONDS):
-            return await http.send(request)
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-        raise NotSent(f"no connection: {type(error).__name__}") from error
-    except httpx.LocalProtocolError:
-        # Its text and its cause quote the header that is wrong, which may be the secret.
-        raise NotSent("the request cannot be written: see the credentials") from None
-    except (httpx.HTTPError, TimeoutError) as error:
-        raise Unanswered(f"no answer: {type(error).__name__}") from error
-
-
-def _items(answer: dict[str, Any], model: type[R]) -> list[R]:
-    items = answer.get("items")
-    if not isinstance(items, list):
-        raise Unanswered("the answer has no items")
-    return [_record(item, model) for item in items]
-
-
-def _record(item: object, model: type[R]) -> R:
-    try:
-        return model.model_validate(item)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
-        raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error

@@ -31,6 +31,10 @@ class Unanswered(AutotaskError):
     """
 
 
+class TooLarge(AutotaskError):
+    """The answer is larger than the caller takes: the rest of it was not read."""
+
+
 class Busy(AutotaskError):
     """Autotask turned the request away for load; nothing happened.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from app.autotask.errors import Unanswered
 from app.autotask.protocol import printable
 
 
@@ -23,6 +27,23 @@ def _printable(value: object) -> object:
     return printable(value)[:50] if isinstance(value, str) else value
 
 
+def _moment(value: object) -> datetime | None:
+    # UTC, which not every answer says; nothing else about a record depends on such a date.
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if moment is None:
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _bytes(value: object) -> int | None:
+    if isinstance(value, float):  # as the contract has it
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) else None
+
+
 class UserDefinedField(_Record):
     """One user-defined field of a record; the value is text whatever its type."""
 
@@ -31,13 +52,23 @@ class UserDefinedField(_Record):
 
 
 class Ticket(_Record):
-    """.../REST/Entities/TicketsEntity.htm"""
+    """.../REST/Entities/TicketsEntity.htm
+
+    title (cut at 255 characters) and description (at 8,000) are what a stranger wrote: text, no
+    more. created_at is in UTC; None when there is none that can be read.
+    """
 
     id: int
     number: Annotated[str | None, BeforeValidator(_printable)] = Field(None, alias="ticketNumber")
     company_id: int = Field(alias="companyID")
     contact_id: int | None = Field(None, alias="contactID")
     status: int | None = None
+    source: int | None = None
+    title: str | None = None
+    description: str | None = None
+    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+        None, alias="createDate"
+    )
     fields: Annotated[tuple[UserDefinedField, ...], BeforeValidator(lambda v: v or ())] = Field(
         (), alias="userDefinedFields"
     )
@@ -53,6 +84,34 @@ class Link(_Record):
 
     id: int
     contact_id: int = Field(alias="contactID")
+
+
+class Attachment(_Record):
+    """.../REST/Entities/TicketAttachmentsEntity.htm: a file of a ticket, without what is in it.
+
+    A ticket's list has those of its notes and time entries too (.../General/AttachmentChanges.htm):
+    what came with a reply, say. size is in bytes, as Autotask tells it. title and full_path are
+    what a stranger wrote.
+    """
+
+    id: int
+    title: str | None = None
+    full_path: str | None = Field(None, alias="fullPath")
+    content_type: str | None = Field(None, alias="contentType")
+    size: Annotated[int | None, BeforeValidator(_bytes)] = Field(None, alias="fileSize")
+    note_id: int | None = Field(None, alias="ticketNoteID")
+    time_entry_id: int | None = Field(None, alias="timeEntryID")
+    parent_attachment_id: int | None = Field(None, alias="parentAttachmentID")
+
+    @property
+    def of_ticket(self) -> bool:
+        """It hangs on the ticket itself, not on a note, a time entry or another attachment."""
+        return not (self.note_id or self.time_entry_id or self.parent_attachment_id)
+
+
+class _Content(_Record):
+    id: int
+    data: str | None = None
 
 
 class Contact(_Record):
@@ -126,3 +185,39 @@ class NewContact:
             "surveyOptOut": True,
             "note": self.note,
         }
+
+
+R = TypeVar("R", bound=_Record)
+
+
+def read_record(item: object, model: type[R]) -> R:
+    """Read one record of an answer; Unanswered, and what is wrong is not quoted, if it is none."""
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error
+
+
+def read_records(answer: Mapping[str, Any], model: type[R]) -> list[R]:
+    """Read the records of a list or query; Unanswered if it is none."""
+    items = answer.get("items")
+    if not isinstance(items, list):
+        raise Unanswered("the answer has no items")
+    return [read_record(item, model) for item in items]
+
+
+def read_data(answer: Mapping[str, Any], attachment_id: int) -> bytes | None:
+    """Read what is in the attachment of an answer; None if it is not there or no base64.
+
+    The child path answers `{"items": [one]}`, the root path `{"item": one}`, as clients report.
+    """
+    if "item" in answer:
+        found = [] if answer["item"] is None else [read_record(answer["item"], _Content)]
+    else:
+        found = read_records(answer, _Content)
+    data = next((one.data for one in found if one.id == attachment_id), None)
+    try:
+        return None if data is None else b64decode("".join(data.split()), validate=True)
+    except ValueError:
+        return None

@@ -78,7 +78,11 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-_CHILDREN = {"additionalcontacts": "TicketAdditionalContacts", "contacts": "Contacts"}
+_CHILDREN = {
+    "additionalcontacts": "TicketAdditionalContacts",
+    "attachments": "TicketAttachments",
+    "contacts": "Contacts",
+}
 
 
 def entity_of(path: str) -> str:

@@ -1,0 +1,65 @@
+"""A client of Autotask for tests: its throttle, servers that answer anything, who is created."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from app.autotask.client import Autotask, Credentials
+from app.autotask.models import NewContact
+
+NIA = NewContact("Nia", "Obi", "nia@alpine-dental.example", "a note", {"title": "via e-mail"})
+SECRETS = ("secret-of-tests", "CODEOFTESTS")
+
+
+class Door:
+    """A throttle that lets all through, and tells who went in and who is inside."""
+
+    def __init__(self) -> None:
+        self.entered: list[str] = []
+        self.writes = 0
+        self.inside = 0
+
+    @asynccontextmanager
+    async def __call__(self, entity: str, *, write: bool) -> AsyncIterator[None]:
+        self.entered.append(entity)
+        self.writes += write
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+@asynccontextmanager
+async def answered_by(answer: Answer) -> AsyncIterator[Autotask]:
+    """Give a client to whom any server answers, also with what the contract does not allow."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as pool:
+        yield Autotask(pool, "https://api.example/x", Credentials("user", *SECRETS), Door())
+
+
+@asynccontextmanager
+async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Serve the same bytes to every request; give the address, and what was asked."""
+    asked: list[bytes] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+    for writer in writers:  # a client that has gone leaves its connection to us
+        writer.close()
+    await asyncio.gather(*(w.wait_closed() for w in writers), return_exceptions=True)
