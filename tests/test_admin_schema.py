@@ -25,7 +25,7 @@ from sandbox.seed import Seed
 from sandbox.tenant import Tenant
 from tests.conftest import WRITE_KEY
 from tests.helpers import look_at, want
-from tests.test_admin import ALPINE, NINA, delivery, mapping, store
+from tests.test_admin_lists import ALPINE, NINA, delivery, mapping, store
 
 schema = schemathesis.openapi.from_dict(create_app(cast(Desk, None)).openapi())
 Case = schemathesis.Case[Any]

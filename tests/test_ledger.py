@@ -3,97 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from structlog.testing import CapturingLogger
 
 from app import ledger
-from app.autotask.models import Contact
-from app.db import Sessions, db_now, make_engine, make_sessions
+from app.db import Sessions, db_now
 from app.ledger import Claim, Created, Pending
 from app.models import Ledger
 from app.states import LedgerState
-
-EMAIL = "nina@radiology.example"
-ACCOUNT, TICKET = 174, 7
-SETTLE = timedelta(seconds=330)
-SECOND = timedelta(seconds=1)
-CONTACT = 30_001
-
-
-@pytest.fixture
-async def sessions(database_url: str) -> AsyncIterator[Sessions]:
-    """A database with an empty ledger."""
-    engine = make_engine(database_url)
-    yield make_sessions(engine)
-    await engine.dispose()
-
-
-async def now(sessions: Sessions) -> datetime:
-    """Read the database's clock."""
-    async with sessions() as session:
-        return await db_now(session)
-
-
-async def claim(
-    sessions: Sessions,
-    *,
-    read_at: datetime | None = None,
-    ticket: int = TICKET,
-    account: int = ACCOUNT,
-    email: str = EMAIL,
-) -> Claim | Created | Pending:
-    """Claim the address, as one whose contacts were read just now."""
-    read_at = read_at or await now(sessions)
-    async with sessions() as session, session.begin():
-        return await ledger.claim(session, account, email, ticket, settle=SETTLE, read_at=read_at)
-
-
-async def first_claim(sessions: Sessions) -> Claim:
-    """Claim the address as the first."""
-    claimed = await claim(sessions)
-    assert isinstance(claimed, Claim)
-    return claimed
-
-
-async def settle(sessions: Sessions, one: Claim, state: LedgerState) -> None:
-    """Record what became of a request."""
-    async with sessions() as session, session.begin():
-        if state is LedgerState.CREATED:
-            await ledger.created(session, one, CONTACT)
-        elif state is LedgerState.REFUSED:
-            await ledger.refused(session, one, "Autotask said no")
-        elif state is LedgerState.UNSURE:
-            await ledger.unsure(session, one, "no answer")
-
-
-async def ledger_rows(sessions: Sessions) -> list[Ledger]:
-    """Read the ledger."""
-    async with sessions() as session:
-        return list((await session.execute(select(Ledger).order_by(Ledger.id))).scalars())
-
-
-def contact(note: str, n: int = 0) -> Contact:
-    """Give a contact that carries the address and this note."""
-    return Contact.model_validate(
-        {"id": CONTACT + n, "companyID": ACCOUNT, "isActive": 1, "emailAddress": EMAIL}
-        | {"note": note}
-    )
-
-
-async def recognise(sessions: Sessions, *notes: str, read_at: datetime | None = None) -> Ledger:
-    """Read contacts with these notes, and let the ledger's one row be settled by them."""
-    found = [contact(note, n) for n, note in enumerate(notes)]
-    read_at = read_at or await now(sessions)
-    async with sessions() as session, session.begin():
-        await ledger.recognise(session, ACCOUNT, {EMAIL: found}, settle=SETTLE, read_at=read_at)
-    [row] = await ledger_rows(sessions)
-    return row
-
+from tests.claims import (
+    ACCOUNT,
+    CONTACT,
+    EMAIL,
+    SECOND,
+    SETTLE,
+    TICKET,
+    claim,
+    first_claim,
+    ledger_rows,
+    now,
+    settle,
+)
 
 # --- claim ---------------------------------------------------------------------------------------
 
@@ -286,180 +218,3 @@ async def test_the_database_itself_refuses_a_second_open_row(
     await add(state)
     with pytest.raises(IntegrityError):
         await add(LedgerState.SENDING)
-
-
-# --- what came of it -----------------------------------------------------------------------------
-
-
-async def test_what_is_sent_is_kept_with_its_own_request(sessions: Sessions) -> None:
-    """The body belongs to one row, whatever else is under way."""
-    one = await first_claim(sessions)
-    await claim(sessions, email="other@radiology.example")
-    async with sessions() as session, session.begin():
-        await ledger.record_sent(session, one, {"lastName": "Berg"})
-    assert [row.sent for row in await ledger_rows(sessions)] == [{"lastName": "Berg"}, None]
-
-
-@pytest.mark.parametrize("settled", [LedgerState.CREATED, LedgerState.REFUSED, LedgerState.UNSURE])
-async def test_an_answer_is_about_its_own_request(sessions: Sessions, settled: LedgerState) -> None:
-    """A request for another person, sent as often, stays as it is."""
-    one = await first_claim(sessions)
-    await claim(sessions, email="other@radiology.example")
-    await settle(sessions, one, settled)
-    assert [row.state for row in await ledger_rows(sessions)] == [settled, LedgerState.SENDING]
-
-
-@pytest.mark.parametrize("unsure", [False, True])
-async def test_a_reason_is_kept_and_cut_to_its_column(sessions: Sessions, unsure: bool) -> None:
-    """Autotask's texts may be long; only a refusal is the end of a request."""
-    one = await first_claim(sessions)
-    record = ledger.unsure if unsure else ledger.refused
-    async with sessions() as session, session.begin():
-        await record(session, one, "x" * 501)
-    [row] = await ledger_rows(sessions)
-    assert row.error == "x" * 500
-    assert (row.settled_at is None) is unsure
-
-
-async def test_an_answer_that_comes_after_the_take_over_changes_nothing(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The successor's request is the one that counts; the other contact is reported."""
-    captured = CapturingLogger()
-    monkeypatch.setattr(ledger, "log", captured)
-    one = await first_claim(sessions)
-    async with sessions() as session, session.begin():
-        (await session.get_one(Ledger, one.id)).sent_at -= 2 * SETTLE
-    assert isinstance(await claim(sessions, ticket=8), Claim)
-
-    for state in (LedgerState.CREATED, LedgerState.REFUSED, LedgerState.UNSURE):
-        await settle(sessions, one, state)
-
-    [row] = await ledger_rows(sessions)
-    assert (row.state, row.contact_id, row.sends) == (LedgerState.SENDING, None, 2)
-    [alarm] = captured.calls
-    assert alarm.args == ("created_after_it_was_given_up",)
-    assert alarm.kwargs == {"ledger": one.id, "contact": CONTACT}
-
-
-async def test_a_create_that_was_recognised_before_its_answer_came_is_no_alarm(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another ticket's look saw the contact first: same contact, nothing to report."""
-    captured = CapturingLogger()
-    monkeypatch.setattr(ledger, "log", captured)
-    one = await first_claim(sessions)
-    await recognise(sessions, one.mark("T1"))
-    await settle(sessions, one, LedgerState.CREATED)
-    assert captured.calls == []
-
-
-async def test_a_late_doubt_does_not_undo_a_created_contact(sessions: Sessions) -> None:
-    """A settled row stays settled."""
-    one = await first_claim(sessions)
-    await settle(sessions, one, LedgerState.CREATED)
-    await settle(sessions, one, LedgerState.UNSURE)
-    await settle(sessions, one, LedgerState.REFUSED)
-    [row] = await ledger_rows(sessions)
-    assert (row.state, row.contact_id) == (LedgerState.CREATED, CONTACT)
-
-
-async def test_the_contacts_that_a_ticket_created_are_known(sessions: Sessions) -> None:
-    """Only the ticket's own, and only those that exist."""
-    await settle(sessions, await first_claim(sessions), LedgerState.CREATED)
-    await claim(sessions, email="other@radiology.example")
-    async with sessions() as session:
-        assert await ledger.contacts_created_for(session, TICKET) == {CONTACT}
-        assert await ledger.contacts_created_for(session, TICKET + 1) == set()
-
-
-async def test_a_contact_that_is_gone_is_no_more_among_those_created(sessions: Sessions) -> None:
-    """A person deleted it: it takes none of the ten that a ticket may create."""
-    await settle(sessions, await first_claim(sessions), LedgerState.CREATED)
-    await claim(sessions, read_at=await now(sessions) + 2 * SETTLE)
-    async with sessions() as session:
-        assert await ledger.contacts_created_for(session, TICKET) == set()
-
-
-# --- recognising ---------------------------------------------------------------------------------
-
-
-async def test_a_contact_with_our_mark_settles_the_request(sessions: Sessions) -> None:
-    """Of several with our mark the lowest id is the one."""
-    one = await first_claim(sessions)
-    row = await recognise(sessions, "somebody's", one.mark("T1"), one.mark("T1") + " edited")
-    assert (row.state, row.contact_id) == (LedgerState.CREATED, CONTACT + 1)
-    assert row.settled_at is not None
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["too early to tell", "settled"])
-async def test_a_contact_of_somebody_else_settles_it_only_in_time(
-    sessions: Sessions, after: bool
-) -> None:
-    """A colleague made the contact by hand: our own request may still take effect, until then."""
-    await first_claim(sessions)
-    read_at = await now(sessions) + (SETTLE + SECOND if after else timedelta(0))
-    row = await recognise(sessions, "made by hand", read_at=read_at)
-    assert row.state == (LedgerState.REFUSED if after else LedgerState.SENDING)
-    told = "the contact that carries the address is not of this request"
-    assert row.error == (told if after else None)
-
-
-async def test_a_contact_of_somebody_else_settles_nothing_at_the_last_moment(
-    sessions: Sessions,
-) -> None:
-    """At the very end of its time the request may still take effect."""
-    await first_claim(sessions)
-    [sent] = await ledger_rows(sessions)
-    row = await recognise(sessions, "made by hand", read_at=sent.sent_at + SETTLE)
-    assert row.state == LedgerState.SENDING
-
-
-async def test_a_contact_settles_no_request_but_its_own(sessions: Sessions) -> None:
-    """Requests for other people, or in other accounts, stay open."""
-    claims = [
-        await claim(sessions, email="other@radiology.example"),
-        await claim(sessions, account=ACCOUNT + 1),
-    ]
-    async with sessions() as session, session.begin():
-        contacts = [contact(one.mark("T1")) for one in claims if isinstance(one, Claim)]
-        later = await db_now(session) + 2 * SETTLE
-        await ledger.recognise(session, ACCOUNT, {EMAIL: contacts}, settle=SETTLE, read_at=later)
-    assert [row.state for row in await ledger_rows(sessions)] == [LedgerState.SENDING] * 2
-
-
-async def test_a_contact_with_our_mark_does_not_reopen_what_was_refused(
-    sessions: Sessions,
-) -> None:
-    """Only a request without an answer is settled by what is found."""
-    one = await first_claim(sessions)
-    await settle(sessions, one, LedgerState.REFUSED)
-    row = await recognise(sessions, one.mark("T1"))
-    assert (row.state, row.contact_id) == (LedgerState.REFUSED, None)
-
-
-async def test_the_mark_of_another_request_is_not_ours(sessions: Sessions) -> None:
-    """`1` is not `11`."""
-    one = await first_claim(sessions)
-    row = await recognise(sessions, one.mark("T1").replace(f"{one.id}:", f"{one.id}1:"))
-    assert row.state == LedgerState.SENDING
-
-
-async def test_nobody_found_settles_nothing(sessions: Sessions) -> None:
-    """An address without contacts stays claimed; only a claim after that may take it over."""
-    await first_claim(sessions)
-    row = await recognise(sessions, read_at=await now(sessions) + 2 * SETTLE)
-    assert row.state == LedgerState.SENDING
-
-
-@pytest.mark.parametrize(
-    ("number", "mark"),
-    [
-        ("T20260101.0042", "Cc of T20260101.0042"),
-        (None, "Cc of a ticket"),
-    ],
-)
-def test_the_mark_is_for_people_too(number: str | None, mark: str) -> None:
-    """It fits Autotask's note of 50 characters, whatever the numbers."""
-    assert Claim(7, 1).mark(number) == f"autotask-cc 7: {mark}"
-    assert len(Claim(2**62, 1).mark("T20260101.0042")) == 50

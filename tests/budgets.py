@@ -1,0 +1,43 @@
+"""Several processes' budgets on one database: their calls, and what these left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from app.budget import Budget, Shut, gate_state
+from app.db import Sessions
+from app.work import Lease
+
+MakeBudget = Callable[..., Budget]
+
+
+async def call(one: Budget, entity: str = "Tickets", lease: Lease | None = None) -> None:
+    """Make a call that succeeds."""
+    async with one.throttle(lease)(entity, write=False):
+        pass
+
+
+async def fail(one: Budget, error: BaseException) -> None:
+    """Make a call that ends so."""
+    with pytest.raises(type(error)):
+        async with one.throttle()("Tickets", write=False):
+            raise error
+
+
+async def all_of(sessions: Sessions, model: Any) -> list[Any]:
+    async with sessions() as session:
+        return list((await session.execute(select(model))).scalars())
+
+
+async def run(sessions: Sessions, statement: str) -> None:
+    async with sessions() as session, session.begin():
+        await session.execute(text(statement))
+
+
+async def state(sessions: Sessions) -> Shut | None:
+    async with sessions() as session:
+        return await gate_state(session)
