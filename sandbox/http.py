@@ -8,6 +8,7 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.gate import Gate
+from sandbox.graph_http import GRAPH, LOGIN, create_graph
 from sandbox.manual import create_manual
 from sandbox.tenant import Tenant
 
@@ -15,9 +16,9 @@ Wrap = Callable[[ASGIApp], ASGIApp]
 
 
 def create_app(tenant: Tenant, gate: Gate, wrap: Wrap | None = None) -> ASGIApp:
-    """Return the sandbox's application: the API below `wrap`, and /sandbox beside it."""
+    """Return the sandbox's application: the API below `wrap`; Graph and /sandbox beside it."""
     api: ASGIApp = wrap(gate) if wrap else gate
-    manual = create_manual(tenant)
+    manual, graph = create_manual(tenant), create_graph(tenant.mail)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,6 +28,9 @@ def create_app(tenant: Tenant, gate: Gate, wrap: Wrap | None = None) -> ASGIApp:
             return
         # `send` is still the server's own here; further in, layers may have wrapped it.
         scope["sandbox"] = {"abort": lambda: _abort(send)}
+        if scope["path"].startswith((f"{GRAPH}/", f"{LOGIN}/")):
+            await graph(scope, receive, send)
+            return
         await api(scope, receive, send)
 
     return app

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox.graph import HELP_DESK
 from sandbox.store import EMAIL_FIELDS
 from sandbox.tenant import Tenant
 
@@ -22,6 +23,8 @@ def create_manual(tenant: Tenant) -> Starlette:
     POST /sandbox/tickets        {company_id, contact_id?, title?, cc?}: a ticket and its callout
     GET /sandbox/tickets/{id}    the ticket, its additional contacts, the latest API calls
     POST /sandbox/webhooks       {url, deactivation_url, secret}: a ticket webhook
+    POST /sandbox/mails          {sender, subject, cc?, to?, mailbox?, company_id?}: a mail, and
+                                 with a company the ticket that mail processing makes of it
     """
 
     async def new_ticket(request: Request) -> Response:
@@ -29,6 +32,9 @@ def create_manual(tenant: Tenant) -> Starlette:
 
     async def new_webhook(request: Request) -> Response:
         return await _create(request, lambda given: _new_webhook(tenant, given))
+
+    async def new_mail(request: Request) -> Response:
+        return await _create(request, lambda given: _new_mail(tenant, given))
 
     async def show_ticket(request: Request) -> Response:
         with tenant.lock:
@@ -51,6 +57,7 @@ def create_manual(tenant: Tenant) -> Starlette:
             Route("/sandbox/tickets", new_ticket, methods=["POST"]),
             Route("/sandbox/tickets/{id:int}", show_ticket, methods=["GET"]),
             Route("/sandbox/webhooks", new_webhook, methods=["POST"]),
+            Route("/sandbox/mails", new_mail, methods=["POST"]),
         ]
     )
 
@@ -75,6 +82,20 @@ def _new_ticket(tenant: Tenant, given: dict[str, Any]) -> dict[str, Any]:
 def _new_webhook(tenant: Tenant, given: dict[str, Any]) -> dict[str, Any]:
     number = tenant.subscribe(given["url"], given["deactivation_url"], given["secret"])
     return {"id": number, "guid": tenant.outbox.subscriptions[number].guid}
+
+
+def _new_mail(tenant: Tenant, given: dict[str, Any]) -> dict[str, Any]:
+    parts: dict[str, Any] = {
+        "mailbox": given.get("mailbox", HELP_DESK),
+        "sender": str(given["sender"]),
+        "subject": str(given["subject"]),
+        "cc": [str(one) for one in given.get("cc", [])],
+        "to": [str(one) for one in given["to"]] if "to" in given else None,
+    }
+    if "company_id" not in given:
+        return {"id": tenant.mail.deliver(**parts)}
+    ticket_id = tenant.receive_mail(given["company_id"], **parts)
+    return {"id": ticket_id, "ticketNumber": tenant.tickets[ticket_id]["ticketNumber"]}
 
 
 def _people(tenant: Tenant, ticket_id: int) -> list[dict[str, Any]]:

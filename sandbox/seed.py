@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sandbox.graph import HELP_DESK
 from sandbox.model import COMPLETE
 from sandbox.tenant import Tenant
 
@@ -42,7 +43,8 @@ class Seed:
 
 
 def seed(tenant: Tenant) -> Seed:
-    """Add the companies, people and two old tickets; no callouts are sent for them."""
+    """Add the mailbox, companies, people and two old tickets; no callouts are sent for them."""
+    tenant.mail.add_mailbox(HELP_DESK)
     return Seed(**_companies(tenant) | _staff(tenant) | _people(tenant) | _tickets(tenant))
 
 

@@ -10,6 +10,7 @@ import uvicorn
 
 from sandbox.callouts import Callouts
 from sandbox.gate import Gate
+from sandbox.graph_http import GRAPH, LOGIN
 from sandbox.http import Wrap, create_app
 from sandbox.routes import BASE
 from sandbox.tenant import Tenant
@@ -84,6 +85,16 @@ class SandboxServer:
     def zone_url(self) -> str:
         """Address of the zone look-up, to be asked with `?user=`; it names this server."""
         return f"{self.api_url}/v1.0/zoneInformation"
+
+    @property
+    def graph_url(self) -> str:
+        """What a client takes for GRAPH_URL."""
+        return f"{self.url}{GRAPH}"
+
+    @property
+    def login_url(self) -> str:
+        """What a client takes for GRAPH_LOGIN_URL."""
+        return f"{self.url}{LOGIN}"
 
     def __enter__(self) -> Self:
         """Bind the port and start; return when requests are accepted."""

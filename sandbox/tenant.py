@@ -1,16 +1,20 @@
 """Hold one tenant: its records, what people do to them, its webhooks and its calls. No I/O."""
 
-from collections.abc import Callable, Collection
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sandbox.calls import Call
-from sandbox.model import COMPLETE, LINKS, TICKETS, Record, parse_utc
+from sandbox.graph import HELP_DESK, MailSystem, Who, person
+from sandbox.model import ATTACHMENTS, COMPLETE, LINKS, TICKETS, Record, parse_utc
 from sandbox.outbox import Action, Attempt, DroppedCallout, Outbox
 from sandbox.store import CC_UDF, Store, set_udf
 from sandbox.switches import Faults, Switches
 
 MAX_LINKS = 30
+MAX_TITLE = 255
 # The person whose doing it is when mail processing or somebody in the UI changes a ticket.
 SOMEBODY = 4
 
@@ -53,7 +57,9 @@ class Tenant(Store):
         # Called on the server's thread just before a request is worked on: a test's chance to let
         # somebody else be faster.
         self.before_call: Callable[[Call], None] = lambda _call: None
+        self.mail = MailSystem(clock)
         self._tickets_of_day: dict[str, int] = {}
+        self._held_copies: dict[int, Callable[[], str]] = {}
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -106,6 +112,52 @@ class Tenant(Store):
                 self.emit("Create", ticket_id, self.switches.mail_person_id)
             return ticket_id
 
+    def receive_mail(
+        self,
+        company_id: int,
+        *,
+        sender: Who,
+        subject: str,
+        cc: Iterable[Who] = (),
+        to: Iterable[Who] | None = None,
+        mailbox: str = HELP_DESK,
+        received_at: datetime | None = None,
+        headers: Mapping[str, str] | None = None,
+        copy: bool = True,
+        **fields: Any,
+    ) -> int:
+        """Let a mail reach the help desk's mailbox, and mail processing make a ticket of it.
+
+        Return the ticket's id. Title, contact and source are what is left of the mail; who is in
+        its Cc is lost. `copy=False`: the mailbox keeps none until `deliver_copy`.
+        """
+        deliver = partial(
+            self.mail.deliver,
+            mailbox,
+            sender=sender,
+            subject=subject,
+            cc=tuple(cc),
+            to=to,
+            received_at=received_at or self.clock(),
+            headers=headers,
+        )
+        with self.lock:
+            if copy:
+                deliver()
+            known = self.contacts_with(person(sender)[1] or "", company_id)
+            contact_id = next((one["id"] for one in known if one["isActive"]), None)
+            ticket_id = self.new_ticket(
+                company_id, contact_id=contact_id, title=subject[:MAX_TITLE], **fields
+            )
+            if not copy:
+                self._held_copies[ticket_id] = deliver
+            return ticket_id
+
+    def deliver_copy(self, ticket_id: int) -> str:
+        """Put into the mailbox what `receive_mail` left out, as received then; return its id."""
+        with self.lock:
+            return self._held_copies.pop(ticket_id)()
+
     def update_ticket(
         self, ticket_id: int, callout: bool = True, *, person: int | None = None, **fields: Any
     ) -> None:
@@ -133,13 +185,47 @@ class Tenant(Store):
                 self.emit("Update", ticket_id, person or SOMEBODY)
 
     def delete_ticket(self, ticket_id: int, callout: bool = True) -> None:
-        """Delete a ticket and its additional contacts."""
+        """Delete a ticket, its additional contacts and its attachments."""
         with self.lock:
             if callout:
                 self.emit("Delete", ticket_id, SOMEBODY)
             del self.tickets[ticket_id]
             for row in self.link_rows(ticket_id):
                 del self.links[row["id"]]
+            for row in [r for r in self.attachments.values() if r["ticketID"] == ticket_id]:
+                del self.attachments[row["id"]]
+
+    def attach(
+        self,
+        ticket_id: int,
+        title: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
+        full_path: str | None = None,
+        **fields: Any,
+    ) -> int:
+        """Attach a file to a ticket as mail processing or a person does, and return its id.
+
+        No callout tells of it: the webhook entities of .../REST/Webhooks/REST_WebhooksEntity.htm
+        have none for attachments. One of a note has `ticketNoteID` and `parentID` in `fields`.
+        """
+        with self.lock:
+            values = {
+                "ticketID": self.tickets[ticket_id]["id"],
+                "parentID": ticket_id,
+                "title": title,
+                "fullPath": title if full_path is None else full_path,
+                "contentType": content_type,
+                "data": b64encode(data).decode(),
+                "fileSize": float(len(data)),
+                "attachmentType": "FILE_ATTACHMENT",
+                "attachDate": self.now(),
+                "attachedByResourceID": SOMEBODY,
+                "publish": 1,
+                **fields,
+            }
+            return self.insert(ATTACHMENTS, values)
 
     def link(self, ticket_id: int, contact_id: int) -> int:
         """Add an additional contact as a person in the UI would, and return the row's id.

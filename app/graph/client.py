@@ -1,0 +1,201 @@
+"""The HTTP client: the messages of a mailbox between two times, read as an application.
+
+The application signs in by its secret (client credentials), so there is no user and no refresh
+token: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+from pydantic import ValidationError
+
+from app.graph.errors import GraphError, Trouble, json_object, refused_call, refused_token
+from app.graph.models import SELECTED, Message, Token, read_message
+
+REQUEST_SECONDS = 30.0
+"""After this long a reading is given up: all its pages, and a token if it needs one."""
+
+_MOST_PAGES = 20
+_PAGE_SIZE = 100  # of 1,000 possible: larger pages time out at Microsoft's gateway (504)
+_RENEW_BEFORE = 300.0  # seconds; as Microsoft's own libraries do
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCredentials:
+    """An application of the directory, by its secret."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+class Graph:
+    """Microsoft Graph as one application sees it. Keeps the token: make one for a process.
+
+    url and login_url are for other clouds: https://learn.microsoft.com/graph/deployments
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        credentials: GraphCredentials,
+        *,
+        url: str = "https://graph.microsoft.com",
+        login_url: str = "https://login.microsoftonline.com",
+    ) -> None:
+        self._http = http
+        self._credentials = credentials
+        self._url = url.rstrip("/")
+        self._login_url = login_url.rstrip("/")
+        self._fetching = asyncio.Lock()
+        self._token: str | None = None
+        self._renew_at = 0.0
+
+    async def messages(self, mailbox: str, since: datetime, until: datetime) -> list[Message]:
+        """List what a mailbox received between two times, whatever the folder, newest first.
+
+        Both ends count, and fractions of a second are rounded outwards. Raises GraphError.
+        One message that cannot be read makes the whole answer AWAY: it could be the very one that
+        is looked for, and without it another may seem to be. A sender cannot bring that about, as
+        read_message takes whatever he can write.
+        """
+        query = {
+            # Graph's rule: what is ordered by comes first in the filter.
+            "$filter": f"receivedDateTime ge {_second(since)}"
+            f" and receivedDateTime le {_second(until + timedelta(microseconds=999_999))}",
+            "$orderby": "receivedDateTime desc",
+            "$select": ",".join(SELECTED),
+            "$top": str(_PAGE_SIZE),
+        }
+        async with _bounded():
+            return await self._pages(self._messages_url(mailbox, query))
+
+    async def check(self, mailbox: str) -> None:
+        """See whether the mailbox can be read; raises GraphError when not.
+
+        By reading: what an application may do in Exchange is not among the roles of its token
+        (https://learn.microsoft.com/exchange/permissions-exo/application-rbac).
+        """
+        async with _bounded():
+            await self._page(self._messages_url(mailbox, {"$top": "1", "$select": "id"}))
+
+    async def _pages(self, url: str) -> list[Message]:
+        # By id: pages are cut by counting, so a message moves on to the next one when a newer one
+        # comes in between. It is one message, and must not seem to be two candidates.
+        found: dict[str, Message] = {}
+        for _ in range(_MOST_PAGES):
+            told, next_url = await self._page(url)
+            for message in map(_read, told):
+                found.setdefault(message.id, message)
+            if next_url is None:
+                return list(found.values())
+            url = self._on_our_origin(next_url)
+        raise GraphError(Trouble.AWAY, f"Graph gives more than {_MOST_PAGES} pages")
+
+    async def _page(self, url: str) -> tuple[list[Any], object]:
+        """Give a page's members, and what it names as the next one: a page may be empty."""
+        response = await self._ask(url)
+        if response.status_code == 401:  # revoked, or our clocks differ: a fresh one decides
+            response = await self._ask(url)
+        if response.status_code != 200:
+            raise refused_call(response)
+        answer = json_object(response) or {}
+        told = answer.get("value")
+        if not isinstance(told, list):
+            raise GraphError(Trouble.AWAY, "Graph's answer is no list of messages")
+        return told, answer.get("@odata.nextLink")
+
+    async def _ask(self, url: str) -> httpx.Response:
+        token = await self._bearer()
+        response = await self._send("GET", url, headers={"Authorization": f"Bearer {token}"})
+        if response.status_code == 401 and self._token == token:
+            self._token = None
+        return response
+
+    async def _bearer(self) -> str:
+        """Give a token; those who come while it is fetched wait for the same one."""
+        async with self._fetching:
+            if self._token is None or monotonic() >= self._renew_at:
+                asked_at = monotonic()
+                fetched = await self._fetch()
+                life = fetched.expires_in
+                self._renew_at = asked_at + life - min(_RENEW_BEFORE, life / 10)
+                self._token = fetched.access_token
+            return self._token
+
+    async def _fetch(self) -> Token:
+        tenant = quote(self._credentials.tenant_id, safe="")
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._credentials.client_id,
+            "client_secret": self._credentials.client_secret,
+            "scope": f"{self._url}/.default",
+        }
+        url = f"{self._login_url}/{tenant}/oauth2/v2.0/token"
+        response = await self._send("POST", url, data=form)
+        if response.status_code != 200:
+            raise refused_token(response)
+        try:
+            return Token.model_validate(json_object(response))
+        except ValidationError:
+            raise GraphError(Trouble.AWAY, "the directory's answer is no token") from None
+
+    async def _send(self, method: str, url: str, **parts: Any) -> httpx.Response:
+        try:
+            request = self._http.build_request(method, url, **parts)
+            return await self._http.send(request, follow_redirects=False)
+        except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError):
+            # Their texts and causes quote what is wrong, which may be a secret.
+            raise GraphError(Trouble.AWAY, "the request cannot be written") from None
+        except httpx.HTTPError as error:
+            raise GraphError(Trouble.AWAY, f"no answer: {type(error).__name__}") from error
+
+    def _messages_url(self, mailbox: str, query: dict[str, str]) -> str:
+        # %20 and not +, which OData does not take for a space everywhere.
+        asked = urlencode(query, quote_via=quote, safe="$,:")
+        return f"{self._url}/v1.0/users/{quote(mailbox, safe='')}/messages?{asked}"
+
+    def _on_our_origin(self, url: object) -> str:
+        """Refuse a next page elsewhere: the token would go with it."""
+        if isinstance(url, str):
+            try:
+                if _origin(url) == _origin(self._url):
+                    return url
+            except httpx.InvalidURL:
+                pass  # refused as any other
+        raise GraphError(Trouble.AWAY, "Graph's next page is not on its own origin")
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise GraphError(Trouble.AWAY, f"no answer within {REQUEST_SECONDS:.0f} s") from error
+
+
+def _read(told: object) -> Message:
+    try:
+        return read_message(told)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        raise GraphError(Trouble.AWAY, f"a message cannot be read: {wrong}") from None
+
+
+def _second(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _origin(url: str) -> tuple[str, str, int | None, bytes]:
+    parts = httpx.URL(url)
+    return parts.scheme, parts.host, parts.port, parts.userinfo

@@ -1,0 +1,158 @@
+"""What keeps us from a mailbox, and which answers of Microsoft's mean which of it.
+
+Texts of Microsoft's are never quoted: they contain addresses and ids. Codes are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
+
+import httpx
+
+_LONGEST_WAIT = 3600.0
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
+
+
+class Trouble(StrEnum):
+    """What keeps us from the mailbox; each has another cure."""
+
+    THROTTLED = "mailbox_throttled"  # too many requests, ours or others'
+    SECRET_EXPIRED = "mailbox_secret_expired"  # noqa: S105 - a code, no secret
+    CREDENTIALS = "mailbox_credentials"  # the directory knows the application, but not like this
+    TENANT = "mailbox_tenant"  # no such directory, or the application is not in it
+    OUT_OF_SCOPE = "mailbox_out_of_scope"  # the application may not read this mailbox
+    MISSING = "mailbox_missing"  # no such mailbox, or it is not in Exchange Online
+    AWAY = "mailbox_away"  # no answer, or none that can be understood
+
+
+class GraphError(Exception):
+    """A mailbox could not be read. Its text has no secrets, tokens or addresses in it.
+
+    retry_after is in seconds, None when Microsoft did not say.
+    """
+
+    def __init__(self, trouble: Trouble, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.retry_after = retry_after
+
+
+# https://learn.microsoft.com/entra/identity-platform/reference-error-codes, which warns that the
+# numbers change: one that is not here is judged by OAuth's word below.
+_MEANING_OF_NUMBER = {
+    7000222: Trouble.SECRET_EXPIRED,
+    7000215: Trouble.CREDENTIALS,  # wrong secret, often the secret's id
+    7000112: Trouble.CREDENTIALS,  # application switched off
+    90002: Trouble.TENANT,  # no such directory
+    900021: Trouble.TENANT,
+    900023: Trouble.TENANT,  # not a directory's name
+    50059: Trouble.TENANT,  # no directory named
+    50194: Trouble.TENANT,  # /common for an application of one directory
+    700016: Trouble.TENANT,  # application not in this directory
+    7000229: Trouble.TENANT,  # registered, but nobody there has consented
+    50196: Trouble.THROTTLED,  # the same request too often
+    90055: Trouble.THROTTLED,
+}
+_MEANING_OF_WORD = {
+    "unauthorized_client": Trouble.TENANT,
+    "temporarily_unavailable": Trouble.AWAY,
+    "server_error": Trouble.AWAY,
+}
+_SENTENCES = {
+    Trouble.SECRET_EXPIRED: "the application's secret has expired",
+    Trouble.CREDENTIALS: "the directory does not accept the application's credentials",
+    Trouble.TENANT: "no such directory, or the application is not in it",
+    Trouble.THROTTLED: "the directory is asked too often",
+    Trouble.AWAY: "the directory gives no token",
+}
+
+
+def refused_token(response: httpx.Response) -> GraphError:
+    """Tell why the directory gave no token.
+
+    Statuses are 400 and 401 without a rule, so the body decides:
+    https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+    """
+    if busy := _busy(response):
+        return busy
+    answer = json_object(response) or {}
+    word, number = answer.get("error"), _aadsts(answer)
+    if response.status_code >= 500 or not isinstance(word, str):
+        return GraphError(Trouble.AWAY, f"the directory answers {response.status_code}")
+    trouble = _MEANING_OF_NUMBER.get(number or 0) or _MEANING_OF_WORD.get(word, Trouble.CREDENTIALS)
+    named = f"AADSTS{number}" if number else _word(word)
+    return GraphError(trouble, f"{_SENTENCES[trouble]} ({response.status_code} {named})")
+
+
+def refused_call(response: httpx.Response) -> GraphError:
+    """Tell why Graph gave no messages: https://learn.microsoft.com/graph/errors
+
+    A 404 without Graph's own error object comes from something else at that address.
+    """
+    if busy := _busy(response):
+        return busy
+    status = response.status_code
+    error = (json_object(response) or {}).get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    named = f"({status} {_word(code)})"
+    if status == 401:
+        return GraphError(Trouble.CREDENTIALS, f"Graph does not accept a fresh token {named}")
+    if status == 403:
+        message = f"the application may not read this mailbox {named}"
+        return GraphError(Trouble.OUT_OF_SCOPE, message)
+    if status == 404 and code:
+        return GraphError(Trouble.MISSING, f"no such mailbox in Exchange Online {named}")
+    return GraphError(Trouble.AWAY, f"Graph gives no messages {named}")
+
+
+def json_object(response: httpx.Response) -> dict[str, Any] | None:
+    """Read a body as a JSON object; None when it is none."""
+    try:
+        parsed = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Read a Retry-After header, seconds or a date, as seconds from now; at most an hour."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), _LONGEST_WAIT))
+    try:
+        at = parsedate_to_datetime(text)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        seconds = (at - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, seconds), _LONGEST_WAIT)
+
+
+def _busy(response: httpx.Response) -> GraphError | None:
+    """Throttling: 429, often without a time, and unavailability that says for how long.
+
+    https://learn.microsoft.com/graph/throttling
+    """
+    status, wait = response.status_code, response.headers.get("retry-after")
+    if status == 429 or (status in (503, 504) and wait is not None):
+        message = f"Microsoft asks us to wait ({status})"
+        return GraphError(Trouble.THROTTLED, message, retry_after(wait))
+    return None
+
+
+def _aadsts(answer: dict[str, Any]) -> int | None:
+    """Find the number of a directory's error, from the list or from the text."""
+    codes = answer.get("error_codes")
+    if isinstance(codes, list) and codes and type(codes[0]) is int:
+        return codes[0]
+    found = re.search(r"AADSTS(\d{1,9})\b", str(answer.get("error_description")), re.ASCII)
+    return int(found[1]) if found else None
+
+
+def _word(code: object) -> str:
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else "without a code"
