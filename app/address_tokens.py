@@ -56,6 +56,12 @@ class Token:
     has_stray: bool = False  # a bracket, quote or escape that closes or opens nothing
     in_bracket: bool = False  # after a `[`
     ends_in_comma: bool = False
+    is_last: bool = False  # the end of the text ends it, not a separator
+
+    @property
+    def end(self) -> int:
+        """Tell where the next entry starts, if only one separator is between."""
+        return self.start + len(self.text) + 1
 
     @property
     def has_angle(self) -> bool:
@@ -119,13 +125,21 @@ def tokens(text: str) -> Iterator[Token]:
                 kind = "comment" if at else "open"
             at = at if kind != "open" else len(text)
             token.add(kind, text[start:at])
+    token.is_last = True
     yield from _finished(token, text[token.start :])
 
 
 def _finished(token: Token, text: str) -> Iterator[Token]:
     token.text = text
-    if any(kind != "text" or trim(part) for kind, part in token.parts):
+    if any(_says_something(kind, part) for kind, part in token.parts):
         yield token
+
+
+def _says_something(kind: str, part: str) -> bool:
+    # A comment is white space (RFC 5322, 3.2.2); one with an address is shown as refused.
+    if kind == "comment":
+        return "@" in part
+    return kind != "text" or bool(trim(part))
 
 
 def _comment_end(text: str, start: int) -> int:

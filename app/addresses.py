@@ -63,21 +63,26 @@ class Rejected:
     """One entry that is no address for us: `text` for people, `reason` for machines.
 
     Reasons: `ambiguous` (readers differ about it), `no_address`, `bad_local_part`, `bad_domain`,
-    `template` (an unrendered slot), `other_header` (a To or Bcc line), `too_long`, `too_many`.
+    `template` (an unrendered slot), `other_header` (a To or Bcc line), `too_long`, `too_many`,
+    `cut_off` (the text ends in the middle of it).
     """
 
     text: str
     reason: str
 
 
-def read_addresses(text: str) -> list[Address | Rejected]:
+def read_addresses(text: str, *, cut: bool = False) -> list[Address | Rejected]:
     """Read a Cc list: every address once, in order, and every entry that is none.
 
     Of two entries with one key the first stays, with the first name that is not empty. Entries
     that are empty, such as a template slot that rendered to nothing, are skipped.
+
+    With `cut` the text was cut off at its end: what no comma, semicolon or line end closes is one
+    `cut_off` entry, though it look like an address, with the words before a comma that may be the
+    first half of its name. A line end that is the last of the text closes nothing: it may fold.
     """
     found: dict[str | Rejected, Address | Rejected] = {}
-    for entry in _entries(text):
+    for entry in _entries(text.rstrip() if cut else text, cut):
         if isinstance(entry, Rejected):
             found.setdefault(entry, entry)
             continue
@@ -127,12 +132,18 @@ def _mask_word(word: re.Match[str]) -> str:
     return f"{hidden}.{top}" if dot else hidden
 
 
-def _entries(text: str) -> Iterator[Address | Rejected]:
+def _entries(text: str, cut: bool) -> Iterator[Address | Rejected]:
     waiting: list[Token] = []  # words before a comma: perhaps the first half of a name
     for count, token in enumerate(tokens(text)):
         if count == MAX_ENTRIES:
             yield from _reject(waiting, "no_address")
             yield _rejected(f"{token.text} …", "too_many")
+            return
+        if waiting and token.start != waiting[-1].end:  # `Smith,; John <j@x.com>`
+            yield from _reject(waiting, "no_address")
+            waiting = []
+        if cut and token.is_last and not token.is_foreign:
+            yield _rejected(",".join(half.text for half in (*waiting, token)), "cut_off")
             return
         if token.ends_in_comma and token.is_words and not _TEMPLATE.search(trim(token.text)):
             if len(waiting) == MAX_NAME_COMMAS:
@@ -148,7 +159,7 @@ def _entries(text: str) -> Iterator[Address | Rejected]:
             yield from _reject(waiting, "no_address")
         waiting = []
         yield from _read(token)
-    yield from _reject(waiting, "no_address")
+    yield from _reject(waiting, "cut_off" if cut else "no_address")
 
 
 def _reject(rejected: list[Token], reason: str) -> Iterator[Rejected]:
@@ -259,7 +270,7 @@ def _objection(spec: str) -> str | None:
         ("@[" in spec, "bad_domain"),
         # Strip-and-go-on readers and stop-here readers differ: rejected, not repaired.
         (any(char.isspace() or is_hidden(char) for char in spec), "ambiguous"),
-        (spec.count("@") != 1 or re.search(r'["(),:;<>\[\]\\]', spec), "ambiguous"),
+        (spec.count("@") != 1 or re.search(r'["(),:;<>\[\]\\\ufffc\ufffd]', spec), "ambiguous"),
         # The routes of old, `a%b@c` and `b!a@c`, and encoded words, which some decode first:
         # https://portswigger.net/research/splitting-the-email-atom
         (re.search(r"[%!]|=\?", local), "ambiguous"),
@@ -284,4 +295,5 @@ def _display_name(parts: list[Part], key: str) -> str:
     while len(name) > 1 and name[0] in "'\"‘“" and name[-1] in "'\"’”":
         name = name[1:-1].strip()
     is_address = re.search(r"\S@\S|@ ?\S+\.\w", unicodedata.normalize("NFKC", name))
-    return "" if is_address else name
+    # What is decoded only by those who read the name again is written to deceive somebody.
+    return "" if is_address or decode_words(name) != name else name

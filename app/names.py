@@ -23,6 +23,7 @@ _CAPITAL_SUFFIXES = frozenset({"II", "III", "IV", "MD", "CPA", "CFA", "PE", "RN"
 _PARTICLES = frozenset(
     {"van", "von", "vom", "der", "den", "de", "da", "das", "do", "dos", "du", "di", "del", "della"}
     | {"la", "le", "bin", "ibn", "bint", "al", "el", "ter", "ten", "zu", "zur", "af", "av", "st"}
+    | {"'t", "’t"}
 )
 # Words of companies, departments and machines; such a name keeps its words in their order.
 _ORGANISATION = frozenset(
@@ -119,8 +120,17 @@ def _split(text: str, key: str) -> tuple[str, str]:
         first, _, last = text.replace(",", " ").partition(" ")
         return first, last.strip() or _missing(first, key)
     if len(parts) > 1 and not _starts_local_part(parts[0], key):
-        return _without_titles(parts[1]), _without_titles(parts[0])
+        return _split_listed(_without_titles(parts[0]), _without_titles(parts[1]))
     return _split_words(parts[0], key)
+
+
+def _split_listed(last: str, first: str) -> tuple[str, str]:
+    """Put the particles of `Berg, Jan van der` where they belong."""
+    words = first.split()
+    start = len(words)
+    while start > 1 and words[start - 1].lower() in _PARTICLES:
+        start -= 1
+    return " ".join(words[:start]), " ".join([*words[start:], last])
 
 
 def _is_aside(parts: list[str]) -> bool:

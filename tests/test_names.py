@@ -125,9 +125,9 @@ KEYS = st.text(max_size=30) | st.sampled_from(
 @settings(max_examples=600, deadline=None)
 @given(TEXTS, KEYS)
 def test_names_always_fit_autotask(display: str, key: str) -> None:
-    """Whatever came in: two names, 1 to 50 characters, nothing hidden, no markup, no address."""
+    """Whatever came in: two names, 1 to 50 UTF-16 units, nothing hidden, no markup, no address."""
     for name in person_name(display, key):
-        assert 1 <= len(name) <= MAX_NAME
+        assert 1 <= len(name.encode("utf-16-le")) // 2 <= MAX_NAME
         assert name == name.strip()
         assert not any(is_hidden(char) for char in name)
         assert not set("<>@＠") & set(name)
