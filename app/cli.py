@@ -21,8 +21,10 @@ from app import db, log
 from app.autotask.errors import AutotaskError
 from app.desk import Desk, open_desk
 from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
+from app.environment import SettingsError, load_settings
 from app.main import create_app
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import Settings
+from app.show import Kind, show
 from app.tenant import WrongTenant
 from app.worker import Worker
 
@@ -77,9 +79,22 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 9100,
 ) -> None:
     """Run the Autotask double alone, for trying things out; Ctrl-C ends it."""
-    from app.demo import run_sandbox
+    from app.double import run_sandbox
 
     run_sandbox(port)
+
+
+@cli.command()
+def read(
+    file: Annotated[str, typer.Argument(help="A file, or - for standard input.")],
+    kind: Annotated[
+        Kind | None, typer.Option("--as", help="What it is, if the guess is wrong.")
+    ] = None,
+    include_to: Annotated[bool, typer.Option("--to", help="Take the people in To, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show what would be read from a Cc list, a ticket's description or an .eml, and why."""
+    raise typer.Exit(show(file, kind, include_to=include_to, as_json=as_json))
 
 
 def main() -> None:

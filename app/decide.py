@@ -41,6 +41,7 @@ class Reason(StrEnum):
     ALREADY_LINKED = "already_linked"
     REMOVED_BY_PERSON = "removed_by_person"
     NOT_LISTED = "not_listed"
+    AUTOMATIC_MAIL = "automatic_mail"
     KNOWN = "known"
     INACTIVE = "inactive"
     INSIDE = "inside"
@@ -85,6 +86,7 @@ class Facts:
     removed: contacts that were on it and that a person took off. created: contacts that earlier
     looks at this ticket created. candidates: by address key. account_domains: domains that are the
     account's own. unlisted: addresses that were in the list earlier and are not any more.
+    automatic: the list is of a machine's mail, so nobody may be added unasked.
     """
 
     us: Us
@@ -96,6 +98,7 @@ class Facts:
     candidates: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
     account_domains: frozenset[str] = frozenset()
     unlisted: frozenset[str] = frozenset()
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +193,14 @@ def _with_contacts(  # noqa: PLR0911  a line of the table each
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
     if address.key in facts.unlisted:
         return Verdict.IGNORE, Reason.NOT_LISTED, None
-    if candidates:
-        best = next((one for one in candidates if not one.not_customer), candidates[0])
-        if best.not_customer:  # 3, 5: by another address of the same contact
-            return Verdict.IGNORE, best.not_customer, best.contact_id
-        if best.active:  # 10
-            return Verdict.LINK, Reason.KNOWN, best.contact_id
+    best = next((one for one in candidates if not one.not_customer), next(iter(candidates), None))
+    if best and best.not_customer:  # 3, 5: by another address of the same contact
+        return Verdict.IGNORE, best.not_customer, best.contact_id
+    if facts.automatic:
+        return Verdict.HOLD, Reason.AUTOMATIC_MAIL, best.contact_id if best else None
+    if best and best.active:  # 10
+        return Verdict.LINK, Reason.KNOWN, best.contact_id
+    if best:
         return Verdict.HOLD, Reason.INACTIVE, best.contact_id  # 11
     if not address.is_ascii:
         # Look-alike letters, and few systems can send there: a person has to see it first.

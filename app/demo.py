@@ -1,4 +1,4 @@
-"""`demo` and `sandbox`: the product against a double of Autotask, nothing to configure."""
+"""`demo`: the product against a double of Autotask, nothing to configure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import secrets
 import socket
-import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,8 +18,10 @@ from rich.table import Table
 from app import db, log
 from app.desk import Desk, open_desk
 from app.embedded import EmbeddedPostgres
+from app.environment import load_settings
 from app.main import create_app
-from app.settings import Settings, load_settings
+from app.settings import Settings
+from sandbox.graph import HELP_DESK
 from sandbox.seed import VENDOR, Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
@@ -40,45 +41,26 @@ TRICKY_CCS = (
     "X-ray Team: nina.osei+xray@radiology.example;",
 )
 
-_SANDBOX_IS_UP = """\
-A double of Autotask is up, as a small MSP would have it. Put this into .env, then `make serve`:
-
-AUTOTASK_API_URL={api_url}
-AUTOTASK_USERNAME={tenant.username}
-AUTOTASK_SECRET={tenant.secret}
-AUTOTASK_INTEGRATION_CODE={tenant.integration_code}
-OWN_ADDRESSES=help@northwind-msp.example
-WEBHOOK_SECRETS={secret}
-API_KEYS=me:write:{key}
-DATA_DIR=/var/tmp/autotask-cc-trial
-
-Tell the double where to post callouts, and make a ticket:
-
-curl -H 'Content-Type: application/json' {url}/sandbox/webhooks -d '{{"secret": "{secret}", \
-"url": "http://127.0.0.1:8000/webhooks/autotask", \
-"deactivation_url": "http://127.0.0.1:8000/webhooks/autotask/deactivated"}}'
-curl -H 'Content-Type: application/json' {url}/sandbox/tickets \
--d '{{"company_id": 174, "cc": "Nina <nina@radiology.example>"}}'
-
-What became of it (the answer above names the ticket's id):
-
-curl -H 'Authorization: Bearer {key}' http://127.0.0.1:8000/admin/tickets/<id>
-
-Ctrl-C ends it.
-"""
+JURGEN = "Jürgen Söhne <juergen@harbour-soehne.example>"
+MAILBOX_CCS = (
+    f"Sam Okafor <{VENDOR}>",
+    "Söhne, Petra (Buchhaltung) <petra@harbour-soehne.example>",
+    "Lena Vogt <lena@northwind-msp.example>",
+    f"Help Desk <{HELP_DESK}>",
+)
 
 console = Console(width=None if Console().is_terminal else 130)
 
 
 def run_demo(*, keep: bool) -> int:
-    """Show one ticket with ten tricky CCs; 0 when the sandbox agrees with what we say."""
+    """Show two tickets, one with ten tricky CCs; 0 when the sandbox agrees with what we say."""
     log.configure("console", quiet=True)
     console.print("Starting an embedded PostgreSQL and a double of Autotask …")
     tenant = Tenant()
     people = seed(tenant)
     with EmbeddedPostgres() as postgres, SandboxServer(tenant) as server:
         db.migrate(postgres.url)
-        settings = _settings(tenant, server.api_url)
+        settings = _settings(server)
         try:
             return asyncio.run(_demo(settings, postgres.url, server, people, keep=keep))
         except KeyboardInterrupt:
@@ -88,35 +70,25 @@ def run_demo(*, keep: bool) -> int:
             return 1
 
 
-def run_sandbox(port: int) -> None:
-    """Run the double alone until Ctrl-C."""
-    tenant = Tenant()
-    seed(tenant)
-    with SandboxServer(tenant, port) as server, contextlib.suppress(KeyboardInterrupt):
-        secret, key = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
-        console.print(
-            _SANDBOX_IS_UP.format(
-                api_url=server.api_url, url=server.url, tenant=tenant, secret=secret, key=key
-            ),
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
-        threading.Event().wait()
-
-
-def _settings(tenant: Tenant, api_url: str) -> Settings:
+def _settings(server: SandboxServer) -> Settings:
     """Configure the product for the double; the environment has no say."""
+    tenant = server.tenant
     return load_settings(
         {
-            "AUTOTASK_API_URL": api_url,
+            "AUTOTASK_API_URL": server.api_url,
             "AUTOTASK_USERNAME": tenant.username,
             "AUTOTASK_SECRET": tenant.secret,
             "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
             "WEBHOOK_SECRETS": secrets.token_urlsafe(24),
             "API_KEYS": f"demo:write:{secrets.token_urlsafe(32)}",
-            "OWN_ADDRESSES": "help@northwind-msp.example",
+            "OWN_ADDRESSES": HELP_DESK,
             "SETTLE_SECONDS": "0.2",
+            "GRAPH_TENANT_ID": tenant.mail.tenant_id,
+            "GRAPH_CLIENT_ID": tenant.mail.client_id,
+            "GRAPH_CLIENT_SECRET": tenant.mail.client_secret,
+            "GRAPH_MAILBOX": HELP_DESK,
+            "GRAPH_URL": server.graph_url,
+            "GRAPH_LOGIN_URL": server.login_url,
         }
     )
 
@@ -126,32 +98,52 @@ async def _demo(
 ) -> int:
     async with open_desk(settings, url) as desk, serving(desk) as own_url:
         tenant = server.tenant
-        tenant.subscribe(
-            f"{own_url}/webhooks/autotask",
-            f"{own_url}/webhooks/autotask/deactivated",
-            settings.webhook_secrets[0],
-        )
-        ticket_id = tenant.new_ticket(
+        hooks = f"{own_url}/webhooks/autotask"
+        tenant.subscribe(hooks, f"{hooks}/deactivated", settings.webhook_secrets[0])
+
+        first = tenant.new_ticket(
             people.alpine, contact_id=people.ana, cc="; ".join(TRICKY_CCS), callout=False
         )
-        tenant.link(ticket_id, people.bruno)
-        before = tenant.linked_contacts(ticket_id)
-        tenant.emit("Create", ticket_id, None)
-        number = tenant.tickets[ticket_id]["ticketNumber"]
-        console.print(f"Ana mails the help desk and copies ten: ticket {number}, callout sent.\n")
-        ticket = await _await_result(settings, own_url, ticket_id)
-        _print_people(ticket)
-        _print_links(tenant, before, tenant.linked_contacts(ticket_id))
-        wrong = disagreements(ticket, tenant, before)
+        tenant.link(first, people.bruno)
+        before = tenant.linked_contacts(first)
+        tenant.emit("Create", first, None)
+        number = tenant.tickets[first]["ticketNumber"]
+        console.print("Ana mails the help desk and copies ten; a mail gateway puts them into the")
+        console.print(f"field CC of ticket {number}.\n")
+        wrong = await _show(settings, own_url, tenant, first, before, len(TRICKY_CCS))
+
+        second = tenant.receive_mail(
+            people.harbour, sender=JURGEN, subject="Rechnungsdruck hängt", cc=MAILBOX_CCS
+        )
+        number = tenant.tickets[second]["ticketNumber"]
+        console.print(f"\nJürgen copies four; Autotask's own mail processing makes ticket {number}")
+        console.print("and drops the list. It is read from the message in the mailbox.\n")
+        wrong += await _show(settings, own_url, tenant, second, [], len(MAILBOX_CCS))
+
         if wrong:
             console.print("\nThe sandbox does not agree:", *wrong, sep="\n  ", style="red")
         else:
             console.print("\nThe sandbox agrees: right people, one contact each, own company only.")
-        _print_next(settings, own_url, ticket_id, keep=keep)
+        _print_next(settings, own_url, second, keep=keep)
         if keep and not wrong:
             with contextlib.suppress(asyncio.CancelledError):  # by Ctrl-C
                 await asyncio.Event().wait()
         return 1 if wrong else 0
+
+
+async def _show(
+    settings: Settings,
+    own_url: str,
+    tenant: Tenant,
+    ticket_id: int,
+    before: Collection[int],
+    copied: int,
+) -> list[str]:
+    """Await a ticket's result and show it; gives where the sandbox does not agree."""
+    ticket = await _await_result(settings, own_url, ticket_id)
+    _print_people(ticket)
+    _print_links(tenant, before, tenant.linked_contacts(ticket_id))
+    return disagreements(ticket, tenant, before, copied)
 
 
 @asynccontextmanager
@@ -211,13 +203,15 @@ def _print_links(tenant: Tenant, before: Collection[int], after: Collection[int]
     console.print(table)
 
 
-def disagreements(ticket: dict[str, Any], tenant: Tenant, before: Collection[int]) -> list[str]:
+def disagreements(
+    ticket: dict[str, Any], tenant: Tenant, before: Collection[int], copied: int
+) -> list[str]:
     """Compare what we say of a ticket's people with what the sandbox has."""
     after = tenant.linked_contacts(ticket["id"])
     company = tenant.tickets[ticket["id"]]["companyID"]
     said = {one["contact_id"] for one in ticket["participants"] if _is_on(one)}
     wrong = []
-    if ticket["result"] != "done" or len(ticket["participants"]) != len(TRICKY_CCS):
+    if ticket["result"] != "done" or len(ticket["participants"]) != copied:
         wrong.append("the ticket is not done, or somebody is missing from the table")
     if sorted(after) != sorted(said | set(before)):
         wrong.append(f"we say {sorted(said | set(before))}, it has {sorted(after)}")

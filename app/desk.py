@@ -13,6 +13,7 @@ from app.autotask.client import Autotask, http_client
 from app.budget import Budget
 from app.db import Sessions, make_engine, make_sessions
 from app.directory import Directory
+from app.mailbox import Mailbox
 from app.settings import Settings
 from app.tenant import Tenancy
 from app.work import Lease
@@ -28,6 +29,7 @@ class Desk:
     tenancy: Tenancy
     budget: Budget
     directory: Directory
+    mailbox: Mailbox
 
     @property
     def create_settle(self) -> timedelta:
@@ -55,6 +57,7 @@ async def open_desk(settings: Settings, database_url: str) -> AsyncIterator[Desk
                 tenancy=Tenancy(settings, sessions, http),
                 budget=Budget(sessions, share=settings.budget_share, window=settings.budget_window),
                 directory=Directory(),
+                mailbox=Mailbox(settings, sessions, http),
             )
     finally:
         await engine.dispose()

@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 _TECHNICIANS_SECONDS = 600.0  # with a look's own duration less than the 15 minutes promised
 _COMPANY_SECONDS = 86_400.0
-_COMPANIES_KEPT = 10_000
+_CONTACT_SECONDS = 600.0
+_RECORDS = 10_000  # kept of each kind
 
 
 class Directory:
@@ -25,6 +26,7 @@ class Directory:
     def __init__(self) -> None:
         self._technicians: _Kept[frozenset[str]] = _Kept(_TECHNICIANS_SECONDS)
         self._domains: dict[int, _Kept[frozenset[str]]] = {}
+        self._contacts: dict[int, _Kept[frozenset[str]]] = {}
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
         """Give the addresses of all active resources, as keys; never older than ten minutes."""
@@ -47,10 +49,17 @@ class Directory:
             domain = web_domain(company.web_address if company else None)
             return frozenset([domain] if domain else [])
 
-        if len(self._domains) > _COMPANIES_KEPT:
-            self._domains.clear()
-        kept = self._domains.setdefault(company_id, _Kept(_COMPANY_SECONDS))
-        return await kept.get(read)
+        return await _kept_in(self._domains, company_id, _COMPANY_SECONDS).get(read)
+
+    async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
+        """Give a contact's addresses, as keys: to recognise whom a message is from, no more."""
+
+        async def read() -> frozenset[str]:
+            contact = await autotask.contact(contact_id)
+            emails = contact.emails if contact else ()
+            return frozenset(key for email in emails if (key := address_key(email)))
+
+        return await _kept_in(self._contacts, contact_id, _CONTACT_SECONDS).get(read)
 
 
 class _Kept(Generic[T]):
@@ -69,6 +78,14 @@ class _Kept(Generic[T]):
                 self._value = await read()
                 self._read_at = asked_at
             return self._value
+
+
+def _kept_in(
+    kept: dict[int, _Kept[frozenset[str]]], record_id: int, seconds: float
+) -> _Kept[frozenset[str]]:
+    if len(kept) > _RECORDS:
+        kept.clear()
+    return kept.setdefault(record_id, _Kept(seconds))
 
 
 def web_domain(web_address: str | None) -> str | None:

@@ -97,7 +97,9 @@ async def gather(
     if known.keys and (ask or not known.suffices(reading)):
         contacts = await _look_up(autotask, reading, known)
         facts = _with_contacts(facts, reading, known, contacts)
-    return Seen(reading, known, contacts, replace(facts, unlisted=found.unlisted))
+    return Seen(
+        reading, known, contacts, replace(facts, unlisted=found.unlisted, automatic=found.automatic)
+    )
 
 
 async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
@@ -136,7 +138,7 @@ async def who_is_us(desk: Desk, autotask: Autotask) -> Us:
     domains = await desk.directory.own_domains(autotask)
     settings = desk.settings
     return Us(
-        addresses=frozenset(settings.own_addresses),
+        addresses=settings.our_addresses,
         domains=frozenset(settings.own_domains) | domains,
         technicians=technicians,
     )

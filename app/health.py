@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import budget, work
+from app import budget, mailbox, work
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
+from app.graph.errors import Trouble
 from app.models import CalloutCount, Delivery, Participant, Tenant, TicketRecord, Worker
 from app.problems import ProblemDetails, response
 from app.states import Outcome, Result
@@ -26,7 +27,8 @@ LATE = timedelta(minutes=5)
 _WORKER_SILENT = timedelta(seconds=60)
 _PATIENCE_SECONDS = 4.0
 _RECENT = timedelta(hours=24)
-
+_LISTS_EXPECTED = 0.8  # of the mail tickets
+_ENOUGH = 5  # mail tickets, from which on a share says something
 
 _CURES = {
     "unauthorized": "Check AUTOTASK_USERNAME, AUTOTASK_SECRET and AUTOTASK_INTEGRATION_CODE, and "
@@ -35,6 +37,14 @@ _CURES = {
     "by itself.",
     "overloaded": "Find the tool that uses up the tenant's API calls, or lower BUDGET_SHARE if it "
     "is this one; work resumes by itself.",
+    Trouble.THROTTLED: "Microsoft asks to wait; if it lasts, see what else reads this mailbox.",
+    Trouble.SECRET_EXPIRED: "Make a new secret for the app, set GRAPH_CLIENT_SECRET, restart.",
+    Trouble.CREDENTIALS: "Check GRAPH_CLIENT_ID and GRAPH_CLIENT_SECRET (its value, not its id).",
+    Trouble.TENANT: "Check GRAPH_TENANT_ID: the directory in which the app is registered.",
+    Trouble.OUT_OF_SCOPE: "Assign the app the role Application Mail.ReadBasic (or Mail.Read), "
+    "with a scope that this mailbox is in.",
+    Trouble.MISSING: "Check GRAPH_MAILBOX: a mailbox in Exchange Online, not a group or an alias.",
+    Trouble.AWAY: "See that this machine reaches GRAPH_URL and GRAPH_LOGIN_URL.",
 }
 
 
@@ -48,13 +58,19 @@ class WorkProblem(BaseModel):
 
 
 class WorkHealth(BaseModel):
-    """Whether the work flows. callouts: by kind, those that nothing was to be done about."""
+    """Whether the work flows. callouts: by kind, those that nothing was to be done about.
+
+    mail_tickets: finished within a day and come by mail, as far as that is known. lists_found: the
+    share of them for which a source had a list, or proved that nobody was copied; null: no ticket.
+    """
 
     status: str
     problems: list[WorkProblem]
     oldest_due: datetime | None
     last_delivery: datetime | None
     callouts: dict[str, int]
+    mail_tickets: int
+    lists_found: float | None
 
 
 @router.get("/live")
@@ -92,7 +108,7 @@ async def work_health(request: Request) -> JSONResponse:
     desk: Desk = request.app.state.desk
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS), desk.sessions() as session:
-            health = await _work_health(session)
+            health = await _work_health(session, desk)
     except Exception as error:
         if not is_outage(error):
             raise
@@ -103,21 +119,30 @@ async def work_health(request: Request) -> JSONResponse:
             cure="See to the database; callouts are refused meanwhile and Autotask tries again.",
         )
         health = WorkHealth(
-            status="problem", problems=[away], oldest_due=None, last_delivery=None, callouts={}
+            status="problem",
+            problems=[away],
+            oldest_due=None,
+            last_delivery=None,
+            callouts={},
+            mail_tickets=0,
+            lists_found=None,
         )
     return JSONResponse(health.model_dump(mode="json"), 503 if health.problems else 200)
 
 
-async def _work_health(session: AsyncSession) -> WorkHealth:
+async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
     now = await db_now(session)
     oldest = await work.oldest_due(session)
+    mail_tickets, lists = await _lists_found(session, now)
     found = [
         await _silent_workers(session, now),
         await _unknown_tenant(session),
         await _paused(session),
+        await _mailbox(session) if desk.mailbox.configured else None,
         _late(oldest, now),
         await _failed_tickets(session),
         await _failed_people(session, now),
+        _without_lists(mail_tickets, lists),
     ]
     problems = [problem for problem in found if problem]
     counts = await session.execute(select(CalloutCount))
@@ -127,6 +152,8 @@ async def _work_health(session: AsyncSession) -> WorkHealth:
         oldest_due=oldest,
         last_delivery=(await session.execute(select(func.max(Delivery.received_at)))).scalar_one(),
         callouts={row.kind: row.count for row in counts.scalars()},
+        mail_tickets=mail_tickets,
+        lists_found=round(lists / mail_tickets, 3) if mail_tickets else None,
     )
 
 
@@ -165,6 +192,44 @@ async def _paused(session: AsyncSession) -> WorkProblem | None:
         since=gate.since,
         detail=f"{gate.reason}.{paused}",
         cure=_CURES[gate.code],
+    )
+
+
+async def _mailbox(session: AsyncSession) -> WorkProblem | None:
+    found = await mailbox.trouble(session)
+    if found is None:
+        return None
+    paused = f" It is asked again at {found.until:%H:%M:%S} UTC." if found.until else ""
+    return WorkProblem(
+        code=found.code,
+        since=found.since,
+        detail=f"The mailbox cannot be read: {found.reason}.{paused} Tickets wait for it.",
+        cure=f"{_CURES[found.code]} docs/setup/m365.md has the steps; work resumes by itself.",
+    )
+
+
+async def _lists_found(session: AsyncSession, now: datetime) -> tuple[int, int]:
+    """Count the mail tickets that were finished within a day, and those whose list was found."""
+    found = TicketRecord.result.in_((Result.DONE, Result.NOBODY_COPIED))
+    missing = TicketRecord.result.in_((Result.NO_LIST, Result.AMBIGUOUS_MESSAGE))
+    counted = select(func.count(), func.count().filter(found)).where(
+        TicketRecord.by_mail.is_(True), found | missing, TicketRecord.looked_at > now - _RECENT
+    )
+    tickets, lists = (await session.execute(counted)).one()
+    return tickets, lists
+
+
+def _without_lists(tickets: int, lists: int) -> WorkProblem | None:
+    if tickets < _ENOUGH or lists >= _LISTS_EXPECTED * tickets:
+        return None
+    return WorkProblem(
+        code="lists_missing",
+        since=None,
+        detail=f"Of {tickets} tickets that came by mail within a day, {lists} had a Cc list, or "
+        "proof that nobody was copied.",
+        cure="GET /admin/tickets?result=no_list, and each ticket's looks, say what was asked. See "
+        "docs/setup/ for your CC_SOURCES, and name in MAIL_TICKET_SOURCES which tickets come by "
+        "mail.",
     )
 
 

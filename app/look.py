@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -21,8 +21,9 @@ from app.decide import Reason, decide
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.facts import Reading, gather
-from app.sources import Found
+from app.sources import Found, Search
 from app.states import Result
+from app.tickets import Looked
 from app.work import Lease, fenced
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ GIVE_UP = timedelta(hours=72)
 _PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
 _TRIES = 10  # before that nothing is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
+_SEARCH_SECONDS = 5.0  # after which what was read before is read once more
 _BARREN = 3  # of which so many in a row may lead to nothing
 _OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
@@ -51,7 +53,8 @@ class Ending:
     spent: bool = False
     excused: bool = False
     ticket: Ticket | None = None
-    source: str | None = None
+    found: Found | None = None
+    waits_for_mailbox: bool = False
 
 
 async def look(desk: Desk, lease: Lease) -> Result | None:
@@ -103,7 +106,10 @@ async def _look_and_judge(desk: Desk, lease: Lease) -> Ending:  # noqa: PLR0911 
 
 
 async def _look(desk: Desk, lease: Lease) -> Ending:
+    if still := await _still_waiting(desk, lease):
+        return still
     autotask = await desk.autotask(lease)
+    searched: tuple[Ticket, Search] | None = None
     refused: set[str] = set()
     ask, barren = False, 0
     for _ in range(_ROUNDS):
@@ -111,10 +117,15 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
         if isinstance(reading, Ending):
             return reading
         ticket = reading.ticket
-        found = await _find_list(desk, ticket)
+        if searched is None or searched[0] != ticket:
+            searched = ticket, await sources.find_list(desk, autotask, ticket)
+            if time.monotonic() - reading.asked_at > _SEARCH_SECONDS:
+                continue
+        search = searched[1]
+        found = await _with_earlier(desk, ticket, search.found)
         if found is None or not found.entries:
-            note = "the list is empty" if found else "no source has a list"
-            return Ending(Result.NO_LIST, note, ticket=ticket)
+            return _without_list(desk, lease, ticket, search)
+        reading = replace(reading, linked=await _linked(autotask, ticket))
         seen = await gather(desk, autotask, reading, found, ask=ask)
         acting = Acting(desk, autotask, lease, seen, refused)
         try:
@@ -127,17 +138,61 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             continue
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
-            return Ending(None, note, halt.until, spent=True, ticket=ticket, source=found.source)
-        if acting.waits:
-            note = "somebody has to wait: for another ticket's request, or to be tried again"
-            until = min(acting.waits)
-            return Ending(None, note, until, excused=True, ticket=ticket, source=found.source)
-        return Ending(Result.DONE, ticket=ticket, source=found.source)
+            return Ending(None, note, halt.until, spent=True, ticket=ticket, found=found)
+        return _acted(ticket, search, found, acting.waits)
     raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
 
 
+def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> Ending:
+    """End a look that did what could be done now."""
+    if waits:
+        note = "somebody has to wait: for another ticket's request, or to be tried again"
+        return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
+    if search.shut:
+        until = _jittered(search.shut.until, 5)
+        return Ending(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
+    return Ending(Result.DONE, found.note, ticket=ticket, found=found)
+
+
+def _without_list(desk: Desk, lease: Lease, ticket: Ticket, search: Search) -> Ending:
+    """End a look that found nobody to add."""
+    if search.found:
+        note = f"{search.found.source}: nobody was copied"
+        return Ending(Result.NOBODY_COPIED, note, ticket=ticket, found=search.found)
+    if search.ambiguous:
+        note = (
+            f"{search.ambiguous}: more than one message could be the ticket's, so nobody is added"
+        )
+        return Ending(Result.AMBIGUOUS_MESSAGE, note, ticket=ticket)
+    if search.shut:
+        until, note = _jittered(search.shut.until, 5), search.shut.reason
+        return Ending(None, note, until, excused=True, ticket=ticket, waits_for_mailbox=True)
+    age = sources.next_reading(ticket, desk.settings, lease.age)
+    if age is None:
+        return Ending(Result.NO_LIST, "no source has a list", ticket=ticket)
+    note = "no source has a list yet; they are asked again"
+    return Ending(None, note, lease.since + age, excused=True, ticket=ticket)
+
+
+async def _still_waiting(desk: Desk, lease: Lease) -> Ending | None:
+    """Spare Autotask the readings of tickets that only the mailbox can help, while it is shut."""
+    until = await desk.mailbox.pause()
+    if until is None:
+        return None
+    async with desk.sessions() as session:
+        if not await tickets.waits_for_mailbox(session, lease.ref):
+            return None
+        if await participants.of_ticket(session, lease.ref):
+            return None
+    note = "the mailbox cannot be read now; see /health/work"
+    return Ending(None, note, _jittered(until, 60), excused=True, waits_for_mailbox=True)
+
+
 async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Ending:
-    """Read the ticket and who is on it; an Ending where that tells that nobody is to be added."""
+    """Read the ticket; an Ending where that tells that nobody is to be added.
+
+    Who is on it is read when it is known that somebody may be added.
+    """
     async with desk.sessions() as session:
         read_at = await db_now(session)
     ticket = await autotask.ticket(lease.ref)
@@ -149,18 +204,21 @@ async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Endin
     if ticket.company_id in (OWN_ORGANISATION, *desk.settings.catch_all_accounts):
         note = "no customer account yet; once it has one, POST /admin/tickets/{id}/process"
         return Ending(Result.PARKED, note, ticket=ticket)
+    return Reading(ticket, frozenset(), asked_at, read_at)
+
+
+async def _linked(autotask: Autotask, ticket: Ticket) -> frozenset[int]:
     links = await autotask.additional_contacts(ticket.id)
-    linked = frozenset(link.contact_id for link in links)
-    return Reading(ticket, linked, asked_at, read_at)
+    return frozenset(link.contact_id for link in links)
 
 
-async def _find_list(desk: Desk, ticket: Ticket) -> Found | None:
-    """Find the Cc list, and add those who were in it before."""
-    found = sources.find_list(ticket, desk.settings.cc_sources)
+async def _with_earlier(desk: Desk, ticket: Ticket, found: Found | None) -> Found | None:
+    """Add those who were in the list before."""
     async with desk.sessions() as session:
         before = await participants.of_ticket(session, ticket.id)
     earlier = [Address(row.key, row.name) for row in before if row.reason != Reason.INVALID]
-    return sources.with_earlier(found, earlier)
+    automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
+    return sources.with_earlier(found, earlier, automatic=automatic)
 
 
 async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:
@@ -171,15 +229,18 @@ async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:
         if ending.result in _OVER:
             created = await ledger.contacts_created_for(session, lease.ref)
             await participants.close(session, lease.ref, created, note or ending.result)
-        await tickets.record_look(
-            session,
-            lease,
-            ending.ticket,
-            result=ending.result,
-            note=note,
-            source=ending.source,
-            again_at=due_at,
+        found, ticket = ending.found, ending.ticket
+        looked = Looked(
+            ticket,
+            ending.result,
+            note,
+            due_at,
+            source=found.source if found else None,
+            message_id=found.message_id if found else None,
+            by_mail=sources.comes_by_mail(ticket, desk.settings) if ticket else None,
+            waits_for_mailbox=ending.waits_for_mailbox,
         )
+        await tickets.record_look(session, lease, looked)
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -1,21 +1,15 @@
-"""Everything that can be configured, from the environment and a `.env` file, and nothing else.
-
-A setting that holds a secret can also be given as a file: `NAME_FILE=/path` instead of `NAME`.
-"""
+"""Everything that can be configured, and what may stand in it."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -23,19 +17,8 @@ from sqlalchemy.exc import ArgumentError
 from app.addresses import address_key
 from app.autotask.client import Credentials
 from app.autotask.models import NewContact
+from app.graph.client import GraphCredentials
 from app.keys import ApiKey, parse_keys
-
-_FILES = (
-    "DATABASE_URL",
-    "AUTOTASK_SECRET",
-    "AUTOTASK_INTEGRATION_CODE",
-    "WEBHOOK_SECRETS",
-    "API_KEYS",
-)
-
-
-class SettingsError(Exception):
-    """The configuration is missing something or wrong; the message names all of it."""
 
 
 def _list(value: object) -> object:
@@ -53,6 +36,11 @@ def _json(value: object) -> object:
 
 
 Listed = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_list)]
+
+
+SOURCES = ("mailbox", "description", "eml")
+"""Cc sources beside user-defined fields."""
 
 
 class Settings(BaseSettings):
@@ -86,9 +74,37 @@ class Settings(BaseSettings):
         (), validate_default=True, description="domains that belong to the help desk itself"
     )
     cc_sources: Listed = Field(
-        ("udf:CC",), description="where a ticket's Cc list is read: udf:<name of a ticket field>"
+        ("udf:CC", "mailbox"),
+        description="where a ticket's Cc list is looked for, in this order: udf:<name of a ticket "
+        "field>, mailbox, description, eml; what is not configured is passed over",
     )
-    catch_all_accounts: Annotated[tuple[int, ...], BeforeValidator(_list)] = Field(
+    cc_sources_merge: bool = Field(
+        False, description="ask all sources and join their lists, not only the first that answers"
+    )
+    include_to: bool = Field(False, description="add those in To, too")
+    mail_ticket_sources: Numbers = Field(
+        (),
+        description="ids of the ticket sources (a picklist of yours) that mean mail: such tickets "
+        "are read again while they have no list, as tickets with a contact always are, and only "
+        "they count in the share of lists found",
+    )
+    graph_tenant_id: str | None = Field(
+        None, description="Microsoft 365 directory (tenant) id; the four GRAPH_ ids go together"
+    )
+    graph_client_id: str | None = Field(None, description="application (client) id of the app")
+    graph_client_secret: str | None = Field(None, repr=False, description="a secret of the app")
+    graph_mailbox: str | None = Field(
+        None,
+        validate_default=True,
+        description="the mailbox in which the source `mailbox` looks for a ticket's message",
+    )
+    graph_url: str = Field(
+        "https://graph.microsoft.com", description="Microsoft Graph; national clouds have others"
+    )
+    graph_login_url: str = Field(
+        "https://login.microsoftonline.com", description="where its tokens come from"
+    )
+    catch_all_accounts: Numbers = Field(
         (), description="company ids that hold mail of unknown senders; nobody is added there"
     )
     contact_defaults: Annotated[dict[str, Any], BeforeValidator(_json)] = Field(
@@ -128,6 +144,21 @@ class Settings(BaseSettings):
             raise ValueError("is not postgresql://user:password@host:port/database") from None
         return f"postgresql+psycopg://{rest}"
 
+    @property
+    def mailbox(self) -> GraphCredentials | None:
+        """What opens the mailbox; None when that is not configured."""
+        if not (self.graph_tenant_id and self.graph_client_id and self.graph_client_secret):
+            return None
+        return GraphCredentials(
+            self.graph_tenant_id, self.graph_client_id, self.graph_client_secret
+        )
+
+    @property
+    def our_addresses(self) -> frozenset[str]:
+        """The keys of OWN_ADDRESSES and of the mailbox that we read."""
+        mailbox = address_key(self.graph_mailbox or "")
+        return frozenset(self.own_addresses) | ({mailbox} if mailbox else set())
+
     @field_validator("autotask_username", "autotask_secret", "autotask_integration_code")
     @classmethod
     def _fit_for_headers(cls, value: str) -> str:
@@ -136,9 +167,9 @@ class Settings(BaseSettings):
             raise ValueError("must be plain ASCII: it is sent as an HTTP header")
         return value
 
-    @field_validator("autotask_api_url")
+    @field_validator("autotask_api_url", "graph_url", "graph_login_url")
     @classmethod
-    def _api_over_tls(cls, value: str | None) -> str | None:
+    def _over_tls(cls, value: str | None) -> str | None:
         """Credentials go there with every call: in the clear only on this machine."""
         if not value:
             return None
@@ -148,6 +179,26 @@ class Settings(BaseSettings):
         if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
             return re.sub(r"(/v1\.0)?/*$", "", value, flags=re.IGNORECASE)
         raise ValueError("must be https://…, or http:// on this machine")
+
+    @field_validator("graph_tenant_id", "graph_client_id")
+    @classmethod
+    def _graph_ids(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"[A-Za-z0-9.-]+", value.strip()):
+            raise ValueError("is the id that the app's overview page shows")
+        return value.strip() if value else None
+
+    @field_validator("graph_mailbox")
+    @classmethod
+    def _one_mailbox(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and address_key(value) is None:
+            raise ValueError("must be an e-mail address")
+        names = ("graph_tenant_id", "graph_client_id", "graph_client_secret")
+        given = {name: info.data[name] for name in names if name in info.data}
+        given["graph_mailbox"] = value
+        missing = [name.upper() for name, text in given.items() if not text]
+        if missing and len(missing) < len(given):
+            raise ValueError(f"the mailbox needs {', '.join(missing)} as well")
+        return value
 
     @field_validator("webhook_secrets")
     @classmethod
@@ -187,11 +238,13 @@ class Settings(BaseSettings):
     @field_validator("cc_sources")
     @classmethod
     def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [source for source in value if not source.removeprefix("udf:").strip()]
-        wrong += [source for source in value if not source.startswith("udf:")]
-        if wrong or not value:
-            raise ValueError("this version reads udf:<name of a ticket field>, comma-separated")
-        return value
+        known = [
+            source in SOURCES or (source.startswith("udf:") and source.removeprefix("udf:").strip())
+            for source in value
+        ]
+        if not value or not all(known):
+            raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(SOURCES)}")
+        return tuple(dict.fromkeys(value))
 
     @field_validator("contact_defaults")
     @classmethod
@@ -212,59 +265,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from load_settings alone, which has read the environment."""
+        """Take values from environment.load_settings alone."""
         return (init_settings,)
-
-
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment, which wins, and `.env` in the working directory.
-
-    Raises SettingsError, with every setting that is missing or wrong in one message.
-    """
-    if environ is None:
-        # Not interpolated: a password may have ${ in it, and single quotes do not keep it.
-        file = dotenv_values(".env", interpolate=False)
-        environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
-    values = {k.upper(): v for k, v in environ.items() if v != ""}
-    problems = _read_files(values)
-    names = {name.upper(): name for name in Settings.model_fields}
-    given: dict[str, Any] = {names[k]: v for k, v in values.items() if k in names}
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        problems += [
-            _problem(dict(e)) for e in error.errors(include_input=False, include_url=False)
-        ]
-    if problems:
-        raise SettingsError("\n".join(["The configuration needs attention:", *problems]))
-    return settings
-
-
-def _read_files(values: dict[str, str]) -> list[str]:
-    problems = []
-    for name in _FILES:
-        path = values.get(f"{name}_FILE")
-        if path is None:
-            continue
-        if name in values:
-            problems.append(f"  {name}: set it or {name}_FILE, not both")
-            continue
-        try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            problems.append(f"  {name}_FILE: cannot be read ({type(error).__name__})")
-            continue
-        if not values[name]:
-            problems.append(f"  {name}_FILE: the file is empty")
-    return problems
-
-
-def _problem(error: dict[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    name = str(error["loc"][0]).upper() if error["loc"] else ""
-    if error["type"] == "missing":
-        message = f"is missing ({Settings.model_fields[str(error['loc'][0])].description})"
-    return f"  {name}: {message}" if name else f"  {message}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,7 +9,9 @@ class Result(StrEnum):
     """How a ticket's looks ended; while one is still due there is none."""
 
     DONE = "done"
+    NOBODY_COPIED = "nobody_copied"  # a source proved it
     NO_LIST = "no_list"  # no source had anything
+    AMBIGUOUS_MESSAGE = "ambiguous_message"  # two messages could be the ticket's: nobody is added
     PARKED = "parked"  # in the MSP's own or a catch-all account: nobody is added there
     COMPLETE = "complete"  # it was complete before we looked: nobody is added
     GONE = "gone"  # it does not exist

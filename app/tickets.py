@@ -5,9 +5,10 @@ Lock order, here and everywhere: the row of due work first, then the ticket's ot
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,38 +28,61 @@ async def want(session: AsyncSession, ticket_id: int, delay: timedelta, priority
     )
 
 
-async def record_look(
-    session: AsyncSession,
-    lease: Lease,
-    ticket: Ticket | None,
-    *,
-    result: Result | None,
-    note: str | None,
-    source: str | None,
-    again_at: datetime | None,
-) -> None:
-    """Store how a look ended, and what it read of the ticket.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How a look ended, and what it learnt of the ticket; None where it learnt nothing.
 
     again_at: when the ticket is due again, for which it has no result yet.
     """
-    known = (
-        {"number": ticket.number, "account_id": ticket.company_id, "contact_id": ticket.contact_id}
-        if ticket
-        else {}
-    )
+
+    ticket: Ticket | None
+    result: Result | None
+    note: str | None
+    again_at: datetime | None
+    source: str | None = None
+    message_id: str | None = None
+    by_mail: bool | None = None
+    waits_for_mailbox: bool = False
+
+
+async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> None:
+    """Store how a look ended, and what it read of the ticket."""
+    ticket = looked.ticket
+    known: dict[str, object] = {}
+    if ticket:
+        known = {
+            "number": ticket.number,
+            "account_id": ticket.company_id,
+            "contact_id": ticket.contact_id,
+            "by_mail": looked.by_mail,
+        }
+    if looked.message_id:
+        known["message_id"] = looked.message_id
     await session.execute(
         update(TicketRecord)
         .where(TicketRecord.id == lease.ref)
-        .values(result=None if again_at else result, note=note, looked_at=func.now(), **known)
+        .values(
+            result=None if looked.again_at else looked.result,
+            note=looked.note,
+            looked_at=func.now(),
+            waits_for_mailbox=looked.waits_for_mailbox,
+            **known,
+        )
     )
     session.add(
         Look(
             ticket_id=lease.ref,
             attempt=lease.attempt,
             started_at=lease.claimed_at,
-            result=result,
-            note=note,
-            source=source,
-            again_at=again_at,
+            result=looked.result,
+            note=looked.note,
+            source=looked.source,
+            again_at=looked.again_at,
         )
     )
+
+
+async def waits_for_mailbox(session: AsyncSession, ticket_id: int) -> bool:
+    """Tell whether a ticket's last look found that only the mailbox could have its list."""
+    waits = select(TicketRecord.waits_for_mailbox).where(TicketRecord.id == ticket_id)
+    return bool((await session.execute(waits)).scalar_one_or_none())

@@ -25,6 +25,7 @@ CONCURRENCY = 4
 """Tickets that one process looks at at once; Autotask allows three requests per entity anyway."""
 
 POLL_SECONDS = 0.5
+MAILBOX_SECONDS = 10.0
 STOP_SECONDS = 10.0
 """How long a look may go on after the worker was told to stop, before it is handed back."""
 
@@ -45,7 +46,10 @@ class Worker:
     async def run(self) -> None:
         """Work until stopped. Outlives PostgreSQL and Autotask; raises WrongTenant."""
         log.info("worker_started", worker=self.id)
-        beating = asyncio.create_task(self._beat_for_ever())
+        others = [
+            asyncio.create_task(self._beat_for_ever()),
+            asyncio.create_task(self._tend_mailbox()),
+        ]
         try:
             while not self._stopping.is_set():
                 claimed = await self._survive(self._claim)
@@ -53,8 +57,9 @@ class Worker:
                     await self._pause()
         finally:
             await self._wind_up()
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
             log.info("worker_stopped", worker=self.id)
 
     async def _survive(self, step: Callable[[], Awaitable[int]]) -> int:
@@ -137,6 +142,15 @@ class Worker:
                 # The leases run out meanwhile, and every write is fenced by them.
                 log.warning("heartbeat_failed", error=type(error).__name__)
             await asyncio.sleep(BEAT.total_seconds())
+
+    async def _tend_mailbox(self) -> None:
+        """Find out about the mailbox before a ticket has to, and again after a pause."""
+        while self._desk.mailbox.configured:
+            try:
+                await self._desk.mailbox.check()
+            except Exception as error:
+                log.warning("mailbox_not_checked", error=type(error).__name__)
+            await asyncio.sleep(MAILBOX_SECONDS)
 
     async def _beat(self) -> None:
         """Prolong this process's leases and cancel the looks that have lost theirs."""

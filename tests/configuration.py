@@ -7,7 +7,8 @@ from pathlib import Path
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from app.settings import _FILES, Settings
+from app.environment import FILES
+from app.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 
@@ -59,7 +60,7 @@ def _what(name: str, field: FieldInfo) -> str:
         if isinstance(one, kind)
         and isinstance(limit := getattr(one, kind.__name__.lower()), float | int)
     ]
-    secret = f". **Secret**, or `{name}_FILE`" if name in _FILES else ""
+    secret = f". **Secret**, or `{name}_FILE`" if name in FILES else ""
     return f"{text}{'; ' if limits else ''}{' '.join(limits)}{secret}"
 
 

@@ -14,14 +14,20 @@ import psycopg
 import pytest
 
 from app import db, log
+from app.autotask.client import Autotask, Credentials, http_client
+from app.budget import Budget
+from app.db import Sessions, make_engine, make_sessions
 from app.desk import Desk, open_desk
 from app.embedded import EmbeddedPostgres
+from app.environment import load_settings
 from app.main import create_app
-from app.settings import Settings, load_settings
+from app.settings import Settings
 from app.worker import Worker
 from sandbox.seed import Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
+from tests.budgets import MakeBudget
+from tests.clients import SECRETS, Door
 from tests.contract import ContractChecker
 from tests.transactions import watch
 
@@ -81,6 +87,55 @@ def server(tenant: Tenant) -> Iterator[SandboxServer]:
     with SandboxServer(tenant, wrap=checker) as running:
         yield running
     assert checker.violations == []
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """Connections as a process of ours has them."""
+    async with http_client() as pool:
+        yield pool
+
+
+@pytest.fixture
+def door() -> Door:
+    """What asks nobody before a call, and tells of it."""
+    return Door()
+
+
+@pytest.fixture
+def credentials(tenant: Tenant) -> Credentials:
+    """The tenant's credentials, easy to recognise where they must not be."""
+    tenant.secret, tenant.integration_code = SECRETS
+    return Credentials(tenant.username, *SECRETS)
+
+
+@pytest.fixture
+def autotask(
+    http: httpx.AsyncClient, server: SandboxServer, credentials: Credentials, door: Door
+) -> Autotask:
+    """A client of the tenant, by itself."""
+    return Autotask(http, server.api_url, credentials, door)
+
+
+@pytest.fixture
+async def sessions(database_url: str) -> AsyncIterator[Sessions]:
+    """The test's own way to the database."""
+    engine = make_engine(database_url)
+    yield make_sessions(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def make_budget(database_url: str) -> AsyncIterator[MakeBudget]:
+    """Make the budget of one more process, with connections of its own."""
+    async with AsyncExitStack() as stack:
+
+        def make(share: float = 1.0, window: float = 3600.0, limit: int = 10_000) -> Budget:
+            engine = make_engine(database_url)
+            stack.push_async_callback(engine.dispose)
+            return Budget(make_sessions(engine), share=share, window=window, limit=limit)
+
+        yield make
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app import tickets, work
 from app.desk import Desk
 from app.look import look
 from app.models import Due, Participant, TicketRecord
 from app.states import Priority, Result
+from sandbox.graph import HELP_DESK
+from sandbox.server import SandboxServer
 
 
 async def want(desk: Desk, *ticket_ids: int) -> None:
@@ -61,3 +63,27 @@ async def rows(desk: Desk, model: Any) -> list[Any]:
     async with desk.sessions() as session:
         found = await session.execute(select(model).order_by(*model.__table__.primary_key.columns))
         return list(found.scalars())
+
+
+def mailbox_of(server: SandboxServer) -> dict[str, Any]:
+    """Give the settings with which the product reads the sandbox's help-desk mailbox."""
+    mail = server.tenant.mail
+    return {
+        "graph_tenant_id": mail.tenant_id,
+        "graph_client_id": mail.client_id,
+        "graph_client_secret": mail.client_secret,
+        "graph_mailbox": HELP_DESK,
+        "graph_url": server.graph_url,
+        "graph_login_url": server.login_url,
+    }
+
+
+async def let_pass(desk: Desk, ticket_id: int, seconds: float) -> None:
+    """Let a ticket have been wanted so much earlier, and be due accordingly."""
+    async with desk.sessions() as session, session.begin():
+        ago = timedelta(seconds=seconds)
+        await session.execute(
+            update(Due)
+            .where(Due.kind == work.TICKET, Due.ref == ticket_id)
+            .values(since=Due.since - ago, due_at=Due.due_at - ago)
+        )

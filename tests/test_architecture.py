@@ -14,18 +14,19 @@ ROOT = Path(__file__).parents[1]
 
 # The rows of app/__init__.py, top to bottom: a module imports from its own row or from rows below.
 ROWS = [
-    "__main__ cli demo worker main",
+    "__main__ cli show demo double worker main",
     "webhooks admin health auth views pages problems",
     "inbox",
     "look",
     "sources facts act",
     "desk",
     "tickets participants mappings ledger",
-    "budget directory tenant",
+    "budget directory tenant mailbox",
     "work",
-    "settings models states db keys log errors",
+    "environment settings models states db keys log errors",
+    "messages header_blocks html_lines mail_files",
     "decide addresses names address_tokens header_text",
-    "autotask",
+    "autotask graph",
     "embedded embedded_files",
     "__init__",
 ]
@@ -33,13 +34,14 @@ ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split(
 
 # Each table's statements stand in one module; the admin API and health may read with their own.
 SQL_ROOMS = set(
-    "models db work budget tenant ledger mappings participants tickets inbox admin health".split()
+    "models db work budget tenant mailbox ledger mappings participants tickets inbox admin"
+    " health".split()
 )
 STATEMENTS = {"select", "insert", "update", "delete", "text"}
 DRIVERS = {"db", "embedded"}  # psycopg itself: its errors; the embedded server's first steps
-READS_ENVIRONMENT = {"settings", "embedded_files"}  # embedded_files: XDG_DATA_HOME, a user's own
+READS_ENVIRONMENT = {"environment", "embedded_files"}  # embedded_files: XDG_DATA_HOME, a user's own
 IMPORTS_LATE = {"cli"}  # the demo and the sandbox are loaded by their own commands only
-SPEAKS = {"cli", "demo"}
+SPEAKS = {"cli", "demo", "double", "show"}
 FILE_LINES, FUNCTION_LINES = 300, 40
 
 
@@ -51,9 +53,8 @@ def sources(package: str) -> list[Path]:
 
 
 def module_of(path: Path) -> str:
-    """Name a module of ours by its row's word: all of app/autotask is one."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return "autotask" if parts[:2] == ("app", "autotask") else parts[1]
+    """Name a module of ours by its row's word: all of a package, as app/autotask, is one."""
+    return path.relative_to(ROOT).with_suffix("").parts[1]
 
 
 @functools.cache
@@ -85,13 +86,14 @@ def at(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
-def test_the_client_of_autotask_stands_alone() -> None:
+@pytest.mark.parametrize("client", ["autotask", "graph"])
+def test_the_client_of_another_system_stands_alone(client: str) -> None:
     """It could be a library: it imports nothing of ours but itself."""
     wrong = [
         at(path, line)
-        for path in sources("app/autotask")
+        for path in sources(f"app/{client}")
         for line, name in imported(parse(path))
-        if name.startswith(("app.", "sandbox", "tests")) and not name.startswith("app.autotask")
+        if name.startswith(("app.", "sandbox", "tests")) and not name.startswith(f"app.{client}.")
     ]
     assert not wrong, f"Hand it over as an argument instead of importing it: {wrong}"
 
@@ -113,9 +115,10 @@ def test_only_the_demo_knows_the_sandbox() -> None:
         at(path, line)
         for path in sources("app")
         for line, name in imported(parse(path))
-        if name.split(".")[0] in ("sandbox", "tests") and module_of(path) not in ("cli", "demo")
+        if name.split(".")[0] in ("sandbox", "tests")
+        and module_of(path) not in ("cli", "demo", "double")
     ]
-    assert not wrong, f"Only app/cli.py and app/demo.py may import the sandbox: {wrong}"
+    assert not wrong, f"Only the demo and its command may import the sandbox: {wrong}"
 
 
 def test_every_module_stands_in_one_row() -> None:
@@ -184,7 +187,7 @@ def test_imports_stand_at_the_top() -> None:
     late = {
         name for function in functions(parse(ROOT / "app/cli.py")) for _, name in imported(function)
     }
-    assert late == {"app.demo.run_demo", "app.demo.run_sandbox"}, "Only the demo is loaded late."
+    assert late == {"app.demo.run_demo", "app.double.run_sandbox"}, "Only the demo is loaded late."
 
 
 @pytest.mark.parametrize("path", sources("app"), ids=lambda path: str(path.relative_to(ROOT)))
@@ -199,7 +202,7 @@ def test_what_is_read_at_a_time_is_short(path: Path) -> None:
 
 
 def test_what_is_said_is_logged() -> None:
-    """Only the command line and the demo write to standard output."""
+    """Only the command line, what it shows and the demo write to standard output."""
     wrong = [
         at(path, node.lineno)
         for path in sources("app")

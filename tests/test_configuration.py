@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from app.settings import _FILES, Settings
+from app.environment import FILES
+from app.settings import Settings
 from tests.configuration import PAGE, document
 
 ROOT = PAGE.parents[1]
@@ -34,5 +35,5 @@ def test_the_example_names_nothing_else() -> None:
 def test_every_secret_can_be_a_file() -> None:
     """What is kept out of representations is a secret, and is documented as one."""
     secrets = {name.upper() for name, field in Settings.model_fields.items() if not field.repr}
-    assert secrets == set(_FILES)
+    assert secrets == set(FILES)
     assert all(f"`{name}_FILE`" in document() for name in secrets)

@@ -54,6 +54,7 @@ REMOVED: Known = {"removed": frozenset([SOMEBODY])}
 FULL: Known = {"linked": frozenset(range(100, 130))}
 INSIDE: Known = {"account_domains": frozenset(["people.example"])}
 UNLISTED: Known = {"unlisted": frozenset([KEY])}
+AUTOMATIC: Known = {"automatic": True}
 X, MACHINE = Address(KEY), Address("noreply@people.example")
 BAD, JORG = Rejected("alice@good)bob@evil", "ambiguous"), Address("jörg@people.example")
 
@@ -74,6 +75,8 @@ LINES: list[tuple[str, Entry, Facts, str, int | None]] = [
     ("11 inactive", X, facts([INACTIVE]), "hold inactive", SOMEBODY),
     ("non-ASCII", JORG, facts(), "hold non_ascii", None),
     ("not listed any more", X, facts(**UNLISTED), "ignore not_listed", None),
+    ("automatic mail", X, facts(**AUTOMATIC), "hold automatic_mail", None),
+    ("automatic mail, known", X, facts([ACTIVE], **AUTOMATIC), "hold automatic_mail", SOMEBODY),
     ("13 inside", X, facts(**INSIDE), "create inside", None),
     ("13 below", Address("x@west.people.example"), facts(**INSIDE), "create inside", None),
     ("14 outside", X, facts(account_domains=frozenset(["eople.example"])), "create outside", None),
@@ -147,6 +150,25 @@ PAIRS: list[tuple[str, Entry, Facts, str]] = [
     ("not listed before 10", X, facts([ACTIVE], **UNLISTED), "not_listed"),
     ("not listed before 14", X, facts(**UNLISTED), "not_listed"),
     ("13 before 14", X, facts(**INSIDE), "inside"),
+    ("1 before automatic", BAD, facts(**AUTOMATIC), "invalid"),
+    ("3 before automatic", X, facts(us=OURS, **AUTOMATIC), "own_address"),
+    (
+        "3 by another address before automatic",
+        X,
+        facts([Candidate(SOMEBODY, not_customer=Reason.OWN_ADDRESS)], **AUTOMATIC),
+        "own_address",
+    ),
+    ("4 before automatic", MACHINE, facts(**AUTOMATIC), "machine"),
+    ("5 before automatic", X, facts(us=TECH, **AUTOMATIC), "technician"),
+    ("6 before automatic", X, facts(**OWN, **AUTOMATIC), "ticket_contact"),
+    ("7 before automatic", X, facts([ACTIVE], **LINKED, **AUTOMATIC), "already_linked"),
+    ("8 before automatic", X, facts([ACTIVE], **REMOVED, **AUTOMATIC), "removed_by_person"),
+    ("not listed before automatic", X, facts(**UNLISTED, **AUTOMATIC), "not_listed"),
+    ("automatic before 10", X, facts([ACTIVE], **AUTOMATIC), "automatic_mail"),
+    ("automatic before 11", X, facts([INACTIVE], **AUTOMATIC), "automatic_mail"),
+    ("automatic before non-ASCII", JORG, facts(**AUTOMATIC), "automatic_mail"),
+    ("automatic before 13", X, facts(**INSIDE, **AUTOMATIC), "automatic_mail"),
+    ("automatic before 15", X, facts(**FULL, **AUTOMATIC), "automatic_mail"),
 ]
 
 

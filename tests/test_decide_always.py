@@ -56,6 +56,7 @@ _FACTS: st.SearchStrategy[Facts] = st.builds(
     account_domains=st.frozensets(st.just("alpine.example"), max_size=1),
     created=st.frozensets(_IDS, max_size=12),
     unlisted=st.frozensets(_KEYS, max_size=2),
+    automatic=st.booleans(),
 )
 
 
@@ -124,6 +125,12 @@ def _ten_new_at_most(entries: Sequence[Address | Rejected], known: Facts) -> boo
     return not creates or len(creates) + len(known.created) <= MAX_NEW_PER_TICKET
 
 
+def _nobody_new_of_automatic_mail(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    return not known.automatic or all(
+        one.reason is Reason.ALREADY_LINKED for one in decide(entries, known) if _acts(one)
+    )
+
+
 def _in_the_lists_order(entries: Sequence[Address | Rejected], known: Facts) -> bool:
     """One decision for each key, where it stood first."""
     keys = [entry.key if isinstance(entry, Address) else entry.text for entry in entries]
@@ -140,6 +147,7 @@ def _in_the_lists_order(entries: Sequence[Address | Rejected], known: Facts) -> 
         _nobody_who_was_removed,
         _thirty_at_most,
         _ten_new_at_most,
+        _nobody_new_of_automatic_mail,
         _in_the_lists_order,
     ],
 )

@@ -158,7 +158,7 @@ async def test_not_every_company_is_kept(
     source: Source, autotask: Autotask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that lives for long does not grow for ever."""
-    monkeypatch.setattr(directory, "_COMPANIES_KEPT", 3)
+    monkeypatch.setattr(directory, "_RECORDS", 3)
     kept = Directory()
     for company_id in (1, 2, 3, 4, 5, 1, 5):
         await kept.company_domains(autotask, company_id)

@@ -293,3 +293,50 @@ async def test_until_autotask_names_the_tenant_it_is_a_problem(
     answer = await api.get("/health/work")
     assert answer.status_code == 503
     assert "tenant" in [problem["code"] for problem in answer.json()["problems"]]
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+async def finished(desk: Desk, first: int, *results: str, by_mail: bool = True) -> None:
+    """Store tickets that were looked at just now."""
+    tickets = [
+        TicketRecord(id=first + n, result=result, by_mail=by_mail)
+        for n, result in enumerate(results)
+    ]
+    await store(desk, *tickets)
+    await run(desk, update(TicketRecord).values(looked_at=func.now()))
+
+
+async def test_lists_that_are_not_found_are_a_problem(
+    api: httpx.AsyncClient, working: Desk, tenant: Tenant
+) -> None:
+    """Below 0.8 of the mail tickets of a day: somebody's source does not work."""
+    await look_at(working, 999)  # the tenant is known
+    await finished(working, 1, *["done"] * 3, "nobody_copied", "no_list")
+    assert await codes(api) == []
+    share = (await api.get("/health/work")).json()
+    assert (share["mail_tickets"], share["lists_found"]) == (5, 0.8)
+
+    await finished(working, 10, "ambiguous_message")
+    assert await codes(api) == ["lists_missing"]
+    share = (await api.get("/health/work")).json()
+    assert (share["mail_tickets"], share["lists_found"]) == (6, 0.667)
+
+
+async def test_a_share_of_few_tickets_says_nothing(
+    api: httpx.AsyncClient, working: Desk, tenant: Tenant
+) -> None:
+    """Nor do tickets by phone, those without a result, and those of last week."""
+    await look_at(working, 999)
+    await finished(working, 1, *["no_list"] * 4)
+    await finished(working, 10, *["no_list"] * 9, by_mail=False)
+    await finished(working, 20, *["gone", "complete", "parked", "failed"][:3])
+    old = [TicketRecord(id=30 + n, result="no_list", by_mail=True) for n in range(9)]
+    await store(working, *old)
+    yesterday = func.now() - timedelta(hours=25)
+    await run(
+        working, update(TicketRecord).where(TicketRecord.id >= 30).values(looked_at=yesterday)
+    )
+    assert await codes(api) == []
+    assert (await api.get("/health/work")).json()["mail_tickets"] == 4

@@ -22,7 +22,8 @@ from typer.main import get_command
 
 from app import health
 from app.cli import EXIT_SECONDS, cli
-from app.settings import Settings, load_settings
+from app.environment import load_settings
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.environment import SettingsError, load_settings
 from app.keys import ApiKey
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import Settings
 
 KEY = "k" * 32
 LEAST = {
@@ -38,7 +39,16 @@ def test_the_least_that_is_needed() -> None:
         "webhook_secrets": (),
         "api_keys": (),
         "own_addresses": (),
-        "cc_sources": ("udf:CC",),
+        "cc_sources": ("udf:CC", "mailbox"),
+        "cc_sources_merge": False,
+        "include_to": False,
+        "mail_ticket_sources": (),
+        "graph_tenant_id": None,
+        "graph_client_id": None,
+        "graph_client_secret": None,
+        "graph_mailbox": None,
+        "graph_url": "https://graph.microsoft.com",
+        "graph_login_url": "https://login.microsoftonline.com",
         "catch_all_accounts": (),
         "contact_defaults": {},
         "settle_seconds": 3,
@@ -78,6 +88,13 @@ def test_the_least_that_is_needed() -> None:
         ("OWN_DOMAINS", "MSP.example, @other.example", ("msp.example", "other.example")),
         ("OWN_DOMAINS", "bücher.example", ("xn--bcher-kva.example",)),
         ("CC_SOURCES", "udf:CC, udf:Copied people", ("udf:CC", "udf:Copied people")),
+        ("CC_SOURCES", "eml,description,mailbox,eml", ("eml", "description", "mailbox")),
+        ("CC_SOURCES_MERGE", "true", True),
+        ("INCLUDE_TO", "true", True),
+        ("MAIL_TICKET_SOURCES", "4, 7", (4, 7)),
+        ("GRAPH_URL", "https://graph.microsoft.us/", "https://graph.microsoft.us"),
+        ("GRAPH_URL", "https://graph.microsoft.com/v1.0", "https://graph.microsoft.com"),
+        ("GRAPH_LOGIN_URL", "http://127.0.0.1:9100/login", "http://127.0.0.1:9100/login"),
         ("CATCH_ALL_ACCOUNTS", "0, 175", (0, 175)),
         ("CONTACT_DEFAULTS", '{"title": "via e-mail"}', {"title": "via e-mail"}),
         ("SETTLE_SECONDS", "0", 0),
@@ -127,6 +144,11 @@ def test_each_setting_is_read(name: str, value: str, expected: object) -> None:
         ("CC_SOURCES", "udf:CC,hunter2"),
         ("CC_SOURCES", "udf: "),
         ("CC_SOURCES", ","),
+        ("MAIL_TICKET_SOURCES", "Email hunter2"),
+        ("GRAPH_TENANT_ID", "../hunter2"),
+        ("GRAPH_CLIENT_ID", "hunter2?"),
+        ("GRAPH_URL", "http://hunter2.example"),
+        ("GRAPH_LOGIN_URL", "https://x:hunter2@login.example"),
         ("CATCH_ALL_ACCOUNTS", "1,hunter2"),
         ("CONTACT_DEFAULTS", "{hunter2"),
         ("CONTACT_DEFAULTS", '["hunter2"]'),
@@ -154,6 +176,37 @@ def test_what_is_wrong_is_named_and_not_shown(name: str, value: str) -> None:
     assert all(len(line) < 200 for line in lines)
     assert "hunter2" not in "".join(lines)
     assert KEY not in "".join(lines)
+
+
+MAILBOX = {
+    "GRAPH_TENANT_ID": "5f1c0b7e-0000-4000-8000-000000000001",
+    "GRAPH_CLIENT_ID": "5f1c0b7e-0000-4000-8000-000000000002",
+    "GRAPH_CLIENT_SECRET": "hunter2-of-graph",
+    "GRAPH_MAILBOX": "Help@MSP.example",
+}
+
+
+def test_the_mailbox_is_ours() -> None:
+    """What is sent to it comes back to us, so it is an own address without being listed."""
+    settings = load_settings(LEAST | MAILBOX)
+    assert settings.mailbox
+    assert settings.our_addresses == {"help@msp.example"}
+    assert "hunter2-of-graph" not in repr(settings)
+    assert load_settings(LEAST).mailbox is None
+
+
+@pytest.mark.parametrize("name", MAILBOX)
+def test_half_a_mailbox_is_a_mistake(name: str) -> None:
+    """Passing it over in silence would leave every ticket without a list."""
+    given = {other: value for other, value in MAILBOX.items() if other != name}
+    assert f"the mailbox needs {name} as well" in message(given)
+    assert "hunter2" not in message(given)
+
+
+def test_a_mailbox_is_an_address() -> None:
+    """A display name would be looked up in vain."""
+    text = message(MAILBOX | {"GRAPH_MAILBOX": "hunter2"})
+    assert text.splitlines()[1:] == ["  GRAPH_MAILBOX: must be an e-mail address"]
 
 
 def test_all_problems_are_in_one_message() -> None:

@@ -1,0 +1,24 @@
+"""The tables. What is due stands apart from what is known about a ticket."""
+
+from app.models.calls import Calls, Gate, MailboxGate, Slot, Tenant
+from app.models.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
+from app.models.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
+
+__all__ = [
+    "CalloutCount",
+    "Calls",
+    "Delivery",
+    "Due",
+    "Gate",
+    "Ledger",
+    "LinkRecord",
+    "Look",
+    "MailboxGate",
+    "Mapping",
+    "Participant",
+    "Slot",
+    "Tenant",
+    "TicketContact",
+    "TicketRecord",
+    "Worker",
+]

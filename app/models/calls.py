@@ -1,0 +1,72 @@
+"""Calls: to whom, how many, and what forbids them."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+from app.models.columns import At, Count, Now, Str
+
+
+class Tenant(Base):
+    """The one Autotask tenant that this database belongs to."""
+
+    __tablename__ = "tenant"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    api_url: Mapped[Str]
+    web_url: Mapped[Str | None]
+    bound_at: Mapped[Now]
+
+
+class Gate(Base):
+    """The one row that every call to Autotask passes: it serialises them, and it can be shut.
+
+    The rest: what Autotask refuses us, since when and how often, until that call succeeds.
+    """
+
+    __tablename__ = "gate"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    shut_until: Mapped[At | None]
+    code: Mapped[Str | None]
+    reason: Mapped[Str | None]
+    since: Mapped[At | None]
+    call: Mapped[Str | None]
+    times: Mapped[Count]
+
+
+class MailboxGate(Base):
+    """The one row that every reading of the mailbox passes.
+
+    What keeps us from it, since when and how often, until a reading succeeds.
+    """
+
+    __tablename__ = "mailbox_gate"
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    shut_until: Mapped[At | None]
+    code: Mapped[Str | None]
+    reason: Mapped[Str | None]
+    since: Mapped[At | None]
+    times: Mapped[Count]
+
+
+class Slot(Base):
+    """A request to an entity that is in progress, until its holder releases it or it expires."""
+
+    __tablename__ = "slots"
+    __table_args__ = (PrimaryKeyConstraint("entity", "n"),)
+    entity: Mapped[Str]
+    n: Mapped[int] = mapped_column(SmallInteger)
+    holder: Mapped[Str]
+    expires_at: Mapped[At]
+
+
+class Calls(Base):
+    """How many calls left in one small part of the budget's window."""
+
+    __tablename__ = "calls"
+    since: Mapped[At] = mapped_column(primary_key=True)
+    count: Mapped[Count]

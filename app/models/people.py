@@ -1,0 +1,119 @@
+"""People: on tickets, in accounts, and those that we created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base
+from app.models.columns import At, Big, Id, Now, Str
+
+
+class TicketContact(Base):
+    """The addresses of a contact that is the contact of tickets, as last read."""
+
+    __tablename__ = "ticket_contacts"
+    contact_id: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
+    addresses: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    read_at: Mapped[At]
+
+
+class Participant(Base):
+    """One address on one ticket, with our decision and what came of it.
+
+    key is the address, or the token itself where it is not one. detail: in more words, what is
+    wrong with the token, or what Autotask said.
+    """
+
+    __tablename__ = "participants"
+    __table_args__ = (UniqueConstraint("ticket_id", "key"),)
+    id: Mapped[Id]
+    ticket_id: Mapped[Big]
+    key: Mapped[Str]
+    name: Mapped[Str]
+    position: Mapped[int]
+    account_id: Mapped[Big]
+    decision: Mapped[Str]
+    reason: Mapped[Str]
+    outcome: Mapped[Str | None] = mapped_column(index=True)
+    contact_id: Mapped[Big | None]
+    detail: Mapped[Str | None]
+    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    retry_at: Mapped[At | None]
+    decided_at: Mapped[At]
+    acted_at: Mapped[At | None]
+
+
+class LinkRecord(Base):
+    """A contact that is, was or is being made an additional contact of a ticket.
+
+    sent_at is our intent: it stands while a request of ours may still take effect and is cleared
+    by a definite refusal. ours: a link of ours was seen to have taken effect.
+    """
+
+    __tablename__ = "links"
+    __table_args__ = (PrimaryKeyConstraint("ticket_id", "contact_id"),)
+    ticket_id: Mapped[Big]
+    contact_id: Mapped[Big]
+    account_id: Mapped[Big]
+    ours: Mapped[bool] = mapped_column(server_default=text("false"))
+    sent_at: Mapped[At | None]
+    first_seen_linked_at: Mapped[At | None]
+    removed_seen_at: Mapped[At | None]
+
+
+class Mapping(Base):
+    """Which contact an address means in an account."""
+
+    __tablename__ = "mappings"
+    __table_args__ = (PrimaryKeyConstraint("account_id", "email"), Index(None, "email"))
+    account_id: Mapped[Big]
+    email: Mapped[Str]
+    contact_id: Mapped[Big]
+    origin: Mapped[Str]
+    created_at: Mapped[Now]
+    verified_at: Mapped[At]
+
+
+class Ledger(Base):
+    """One row per contact that we created or are creating. Settled rows are history.
+
+    sent is what was written, sent_at when the request left last, settled_at when its fate was
+    known.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        Index(
+            "uq_ledger_one_of_ours",
+            "account_id",
+            "email",
+            unique=True,
+            postgresql_where=text("state IN ('sending', 'unsure', 'created')"),
+        ),
+        CheckConstraint(
+            "state NOT IN ('created', 'gone') OR contact_id IS NOT NULL", name="contact"
+        ),
+    )
+    id: Mapped[Id]
+    account_id: Mapped[Big]
+    email: Mapped[Str]
+    ticket_id: Mapped[Big]
+    state: Mapped[Str]
+    contact_id: Mapped[Big | None] = mapped_column(index=True)
+    sent: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    sends: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    sent_at: Mapped[At]
+    settled_at: Mapped[At | None]
+    error: Mapped[Str | None]
