@@ -18,12 +18,12 @@ from app.autotask.errors import AutotaskError
 from app.decide import not_customer
 from app.desk import Desk
 from app.errors import NotNow
-from app.facts import who_is_us
 from app.models import Delivery, Due, Ledger, Look, Mapping, Participant, TicketRecord
 from app.pages import Cursor, Limit, Page, after_number, after_text, page
 from app.problems import Problem, ProblemDetails
 from app.states import LedgerState, Origin, Outcome, Priority, Result
 from app.tenant import WrongTenant
+from app.us import who_is_us
 from app.work import TICKET
 
 log = structlog.get_logger()

@@ -20,6 +20,7 @@ from app.models import LinkRecord
 from app.models import Mapping as MappingRow
 from app.sources import Found
 from app.states import Origin
+from app.us import who_is_us
 
 log = structlog.get_logger()
 
@@ -130,18 +131,6 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     }
     read_at = seen.reading.read_at
     await ledger.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
-
-
-async def who_is_us(desk: Desk, autotask: Autotask) -> Us:
-    """Gather who is not a customer."""
-    technicians = await desk.directory.technicians(autotask)
-    domains = await desk.directory.own_domains(autotask)
-    settings = desk.settings
-    return Us(
-        addresses=settings.our_addresses,
-        domains=frozenset(settings.own_domains) | domains,
-        technicians=technicians,
-    )
 
 
 async def _known(desk: Desk, reading: Reading, keys: Sequence[str]) -> Known:

@@ -227,7 +227,7 @@ def _without_lists(tickets: int, lists: int) -> WorkProblem | None:
         since=None,
         detail=f"Of {tickets} tickets that came by mail within a day, {lists} had a Cc list, or "
         "proof that nobody was copied.",
-        cure="GET /admin/tickets?result=no_list, and each ticket's looks, say what was asked. See "
+        cure="GET /admin/tickets?result=no_list (or ambiguous_message): their notes say more. See "
         "docs/setup/ for your CC_SOURCES, and name in MAIL_TICKET_SOURCES which tickets come by "
         "mail.",
     )

@@ -36,6 +36,7 @@ _TRIES = 10  # before that nothing is given up: it may have waited most of the t
 _ROUNDS = 20  # readings of a ticket within one look
 _SEARCH_SECONDS = 5.0  # after which what was read before is read once more
 _BARREN = 3  # of which so many in a row may lead to nothing
+_AMBIGUOUS = "{}: more than one message could be the ticket's, so nobody is added"
 _OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
@@ -122,7 +123,7 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
             if time.monotonic() - reading.asked_at > _SEARCH_SECONDS:
                 continue
         search = searched[1]
-        found = await _with_earlier(desk, ticket, search.found)
+        found = await _with_earlier(desk, ticket, search)
         if found is None or not found.entries:
             return _without_list(desk, lease, ticket, search)
         reading = replace(reading, linked=await _linked(autotask, ticket))
@@ -148,6 +149,8 @@ def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) 
     if waits:
         note = "somebody has to wait: for another ticket's request, or to be tried again"
         return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
+    if search.ambiguous:
+        return Ending(Result.AMBIGUOUS_MESSAGE, _AMBIGUOUS.format(search.ambiguous), ticket=ticket)
     if search.shut:
         until = _jittered(search.shut.until, 5)
         return Ending(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
@@ -160,22 +163,25 @@ def _without_list(desk: Desk, lease: Lease, ticket: Ticket, search: Search) -> E
         note = f"{search.found.source}: nobody was copied"
         return Ending(Result.NOBODY_COPIED, note, ticket=ticket, found=search.found)
     if search.ambiguous:
-        note = (
-            f"{search.ambiguous}: more than one message could be the ticket's, so nobody is added"
-        )
-        return Ending(Result.AMBIGUOUS_MESSAGE, note, ticket=ticket)
-    if search.shut:
-        until, note = _jittered(search.shut.until, 5), search.shut.reason
-        return Ending(None, note, until, excused=True, ticket=ticket, waits_for_mailbox=True)
+        return Ending(Result.AMBIGUOUS_MESSAGE, _AMBIGUOUS.format(search.ambiguous), ticket=ticket)
     age = sources.next_reading(ticket, desk.settings, lease.age)
-    if age is None:
-        return Ending(Result.NO_LIST, "no source has a list", ticket=ticket)
-    note = "no source has a list yet; they are asked again"
-    return Ending(None, note, lease.since + age, excused=True, ticket=ticket)
+    again_at = lease.since + age if age else None
+    if search.shut:
+        until = _jittered(search.shut.until, 5)
+        # A field or an attachment may come earlier than the mailbox.
+        again_at = min(until, again_at) if again_at else until
+        note = search.shut.reason
+        return Ending(None, note, again_at, excused=True, ticket=ticket, waits_for_mailbox=True)
+    note = "; ".join(("no source has a list", *search.remarks))
+    if again_at is None:
+        return Ending(Result.NO_LIST, note, ticket=ticket)
+    return Ending(None, f"{note}; asked again", again_at, excused=True, ticket=ticket)
 
 
 async def _still_waiting(desk: Desk, lease: Lease) -> Ending | None:
     """Spare Autotask the readings of tickets that only the mailbox can help, while it is shut."""
+    if lease.age <= sources.REREADS[-1]:
+        return None  # fields and attachments may still come
     until = await desk.mailbox.pause()
     if until is None:
         return None
@@ -212,13 +218,15 @@ async def _linked(autotask: Autotask, ticket: Ticket) -> frozenset[int]:
     return frozenset(link.contact_id for link in links)
 
 
-async def _with_earlier(desk: Desk, ticket: Ticket, found: Found | None) -> Found | None:
-    """Add those who were in the list before."""
+async def _with_earlier(desk: Desk, ticket: Ticket, search: Search) -> Found | None:
+    """Add those who were in the list before; of an ambiguous one those whose work has begun."""
     async with desk.sessions() as session:
         before = await participants.of_ticket(session, ticket.id)
+    if search.ambiguous:
+        before = [row for row in before if row.outcome is None]
     earlier = [Address(row.key, row.name) for row in before if row.reason != Reason.INVALID]
     automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
-    return sources.with_earlier(found, earlier, automatic=automatic)
+    return sources.with_earlier(search.found, earlier, automatic=automatic)
 
 
 async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:

@@ -15,13 +15,13 @@ from typing import TypeVar
 
 import httpx
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Sessions, db_now
 from app.errors import NotNow
 from app.graph.client import REQUEST_SECONDS, Graph
-from app.graph.errors import GraphError
+from app.graph.errors import GraphError, TooManyMessages, Trouble
 from app.graph.models import Message
 from app.models import MailboxGate
 from app.settings import Settings
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 # Microsoft takes four requests at once for one app and mailbox, and answers 429 to a fifth:
 # https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
-_AT_ONCE = 2
+_AT_ONCE = 1  # of each process, of which there are several
 _PAUSES = (10, 30, 60, 120, 300, 600, 900)  # seconds, longer each time
 _PROBE = timedelta(seconds=2 * REQUEST_SECONDS)  # in which the one who asks for all has an answer
 
@@ -58,13 +58,9 @@ class Mailbox:
         self._address = settings.graph_mailbox or ""
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._checked = False
-        self._graph = (
-            Graph(
-                http, settings.mailbox, url=settings.graph_url, login_url=settings.graph_login_url
-            )
-            if settings.mailbox
-            else None
-        )
+        credentials = settings.graph_credentials if "mailbox" in settings.cc_sources else None
+        urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
+        self._graph = Graph(http, credentials, **urls) if credentials else None
 
     @property
     def configured(self) -> bool:
@@ -74,7 +70,7 @@ class Mailbox:
     async def messages(self, since: datetime, until: datetime) -> list[Message]:
         """List the messages that were received between two times.
 
-        Raises MailboxShut, also when reading fails now.
+        Raises MailboxShut, also when reading fails now, and TooManyMessages.
         """
         graph = self._graph
         assert graph is not None, "ask `configured` first"
@@ -88,8 +84,11 @@ class Mailbox:
         graph = self._graph
         if graph is None:
             return
-        async with self._sessions() as session:
+        async with self._sessions() as session, session.begin():
             known = await trouble(session)
+            if known and known.code != Trouble.THROTTLED and not self._checked:
+                # Who starts us may have mended it: a pause of before says nothing.
+                await session.execute(update(MailboxGate).values(shut_until=None))
         if self._checked and known is None:
             return
         with suppress(MailboxShut):  # it is stored, and shown by /health/work
@@ -110,6 +109,10 @@ class Mailbox:
             probe = await self._enter()
             try:
                 answer = await call()
+            except TooManyMessages:  # it can be read, though not for this ticket
+                if probe:
+                    await self._open()
+                raise
             except GraphError as error:
                 raise await self._shut(error, probe=probe) from error
             if probe:

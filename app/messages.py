@@ -9,16 +9,20 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from app.addresses import Address, Rejected, read_addresses
+from app.addresses import MAX_ENTRIES, Address, Rejected, read_addresses
 from app.header_text import clean, decode_words
 
 MAX_SUBJECT = 2_000  # characters that are compared and shown
 MAX_LISTS = 50  # Cc and To fields that are read; RFC 5322 section 3.6 has one of each
 MAX_MESSAGE_ID = 995  # characters: a line of RFC 5322 section 2.1.1 without the angle brackets
+MAX_FIELD = 100_000  # characters of a ticket field that are read
+MIN_BEGINNING = 100  # visible characters that the beginning of a longer subject must have
 TITLE_UNITS = 254  # UTF-16 units of a title that may have been cut: Tickets.title holds 255
 
 # `T20250915.0001`, and `T20120604.0002.005` of a task of a recurring one.
 _TICKET_NUMBER = re.compile(r"(?<![^\W_])T[0-9]{8}\.[0-9]{4,}(?:\.[0-9]{3})?(?![^\W_])", re.I)
+_LABEL_ALONE = re.compile(r"\s*+cc\s*+:[\s;,]*+", re.I)
+_NO_ENTRY = ("no_address", "template")  # reasons of what is no entry of a list at all
 _COMMENT = re.compile(r"\([^()]*+\)")
 _REPORT = re.compile(r"report-type\s*=\s*\"?(?:delivery-status|disposition-notification)\b", re.I)
 
@@ -27,8 +31,9 @@ _REPORT = re.compile(r"report-type\s*=\s*\"?(?:delivery-status|disposition-notif
 class Message:
     """What a source knows of a mail.
 
-    `sender` is the key of the one From address, None without one; `sender_unclear`: there is a
-    From (a mail file lacks one), and it is not exactly one usable address. `subject` is decoded,
+    `sender` is the key of the one From address, None without one; `sender_unclear`: a
+    sender is claimed and not known: a From that is not exactly one usable address, and for a mail
+    file also no From. `subject` is decoded,
     one line, None without a Subject field, and "" when there are several. `entries` is its Cc
     list, with `include_to` its To list, too. `automatic` names the header that says that no
     person wrote it; None: none does, or headers are not known. `cut`: the list may go on beyond
@@ -72,13 +77,29 @@ def is_own(message: Message, title: str, contact_keys: Collection[str]) -> bool:
     """Tell whether a message is the one that became the ticket of this title and contact.
 
     `contact_keys` are all addresses of the ticket's contact. What a source does not know of (a
-    template line has no From and no Subject) says nothing against it.
+    template line has no From and no Subject) says nothing against it. A follow-up never is.
     """
     if message.sender_unclear or (
         message.sender is not None and message.sender not in contact_keys
     ):
         return False
-    return message.subject is None or same_subject(message.subject, title)
+    return message.subject is None or opens_ticket(message.subject, title)
+
+
+def opens_ticket(subject: str, title: str) -> bool:
+    """Tell whether mail of this subject opened a ticket of this title, rather than followed it."""
+    return same_subject(subject, title) and not is_follow_up(subject)
+
+
+def read_field(text: str) -> list[Address | Rejected] | None:
+    """Read a ticket field that a gateway fills; None where it holds no list.
+
+    An empty one, a word (`n/a`) or a slot that was not filled proves nothing. One that holds the
+    label `Cc:` alone proves that nobody was copied.
+    """
+    entries = read_addresses(text[:MAX_FIELD], cut=len(text) > MAX_FIELD)
+    is_list = any(isinstance(one, Address) or one.reason not in _NO_ENTRY for one in entries)
+    return entries if is_list or _LABEL_ALONE.fullmatch(text) else None
 
 
 def same_subject(subject: str, title: str) -> bool:
@@ -90,7 +111,9 @@ def same_subject(subject: str, title: str) -> bool:
     seen, wanted = _visible(subject), _visible(title)
     if not seen or not wanted:
         return False
+    # Of what is seen, too: 250 invisible characters would let one word begin many subjects.
     is_long = len(title.encode("utf-16-le", "surrogatepass")) >= 2 * TITLE_UNITS
+    is_long = is_long and len(wanted) >= MIN_BEGINNING
     return seen.startswith(wanted) if is_long else seen == wanted
 
 
@@ -136,6 +159,10 @@ def _entries(
         is_cut = cut and number == len(fields) - 1
         for entry in read_addresses(fields[number][1], cut=is_cut):
             found.setdefault(entry.key if isinstance(entry, Address) else entry, entry)
+        if len(found) >= MAX_ENTRIES:  # of all fields together: reading takes time
+            rest = Rejected(f"{clean(fields[number][1])} …", "too_many")
+            found[rest] = rest
+            break
     if len(lists) > MAX_LISTS:
         rest = Rejected(f"{clean(fields[lists[MAX_LISTS]][1])} …", "too_many")
         found[rest] = rest
@@ -150,8 +177,13 @@ def _only_address(value: str) -> str | None:
 
 
 def _message_id(values: Sequence[str]) -> str | None:
-    identifiers = {value.strip().removeprefix("<").removesuffix(">") for value in values}
-    identifier = identifiers.pop() if len(identifiers) == 1 else ""
+    identifiers = {message_id_of(value) for value in values}
+    return identifiers.pop() if len(identifiers) == 1 else None
+
+
+def message_id_of(value: str) -> str | None:
+    """Read a Message-ID, without its angle brackets; None for what is none that can be kept."""
+    identifier = value.strip().removeprefix("<").removesuffix(">")
     fits = 0 < len(identifier) <= MAX_MESSAGE_ID and identifier.isprintable()
     return identifier if fits else None
 

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         return f"postgresql+psycopg://{rest}"
 
     @property
-    def mailbox(self) -> GraphCredentials | None:
+    def graph_credentials(self) -> GraphCredentials | None:
         """What opens the mailbox; None when that is not configured."""
         if not (self.graph_tenant_id and self.graph_client_id and self.graph_client_secret):
             return None
@@ -174,6 +174,8 @@ class Settings(BaseSettings):
         if not value:
             return None
         url = urlsplit(value)
+        if not url.hostname or url.query or url.fragment or (url.port or 1) < 1:
+            raise ValueError("must be https://host, with a path at most")
         if url.username or url.password:
             raise ValueError("must not contain a user name or password")
         if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
@@ -183,13 +185,19 @@ class Settings(BaseSettings):
     @field_validator("graph_tenant_id", "graph_client_id")
     @classmethod
     def _graph_ids(cls, value: str | None) -> str | None:
-        if value and not re.fullmatch(r"[A-Za-z0-9.-]+", value.strip()):
+        if value and not re.fullmatch(r"\w[\w.-]*", value.strip(), re.ASCII):
             raise ValueError("is the id that the app's overview page shows")
         return value.strip() if value else None
+
+    @field_validator("graph_client_secret")
+    @classmethod
+    def _without_blanks(cls, value: str | None) -> str | None:
+        return (value or "").strip() or None
 
     @field_validator("graph_mailbox")
     @classmethod
     def _one_mailbox(cls, value: str | None, info: ValidationInfo) -> str | None:
+        value = value.strip() if value else None
         if value and address_key(value) is None:
             raise ValueError("must be an e-mail address")
         names = ("graph_tenant_id", "graph_client_id", "graph_client_secret")
@@ -238,10 +246,8 @@ class Settings(BaseSettings):
     @field_validator("cc_sources")
     @classmethod
     def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = [
-            source in SOURCES or (source.startswith("udf:") and source.removeprefix("udf:").strip())
-            for source in value
-        ]
+        value = tuple(re.sub(r"^udf:\s+", "udf:", source) for source in value)
+        known = [source in SOURCES or re.match(r"udf:.", source) for source in value]
         if not value or not all(known):
             raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(SOURCES)}")
         return tuple(dict.fromkeys(value))

@@ -20,7 +20,7 @@ from app.addresses import Address, Rejected, read_addresses
 from app.header_blocks import read_header_block
 from app.header_text import clean
 from app.mail_files import MAX_MAIL_FILE, is_mail_file, read_mail_file
-from app.messages import Message, is_follow_up
+from app.messages import Message, is_follow_up, read_field
 from app.names import person_name
 
 WHY = {
@@ -47,10 +47,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read, and as what; of a bare list only the entries are known."""
+    """What was read, and as what; of a bare list only the entries are known.
+
+    answers: as a ticket field it would count as a list.
+    """
 
     kind: Kind
     message: Message
+    answers: bool = True
 
     @property
     def found(self) -> list[Address]:
@@ -87,10 +91,13 @@ def read(data: bytes, kind: Kind | None = None, *, include_to: bool = False) -> 
     block = None if kind is Kind.LIST else read_header_block(text, include_to=include_to)
     if block or kind is Kind.DESCRIPTION:
         return Reading(Kind.DESCRIPTION, block) if block else None
-    entries = tuple(read_addresses(text))
-    if all(isinstance(entry, Rejected) and entry.reason == "no_address" for entry in entries):
+    field = read_field(text)
+    entries = tuple(read_addresses(text) if field is None else field)
+    if field is None and all(
+        isinstance(entry, Rejected) and entry.reason == "no_address" for entry in entries
+    ):
         return None
-    return Reading(Kind.LIST, Message(None, False, None, entries))
+    return Reading(Kind.LIST, Message(None, False, None, entries), answers=field is not None)
 
 
 def _load(file: str) -> bytes | str:
@@ -191,3 +198,5 @@ def _about(reading: Reading) -> Iterator[str]:
         yield "Cut: the list may go on beyond the end of what is here."
     if not message.entries and not message.cut:
         yield "Nobody was copied."
+    if not reading.answers:
+        yield "In a ticket field this counts as no list: no address is in it."

@@ -89,7 +89,10 @@ class ParticipantView(_View):
 
 
 class TicketView(_View):
-    """What we know of a ticket. result null: it is due, or being looked at."""
+    """What we know of a ticket. result null: it is due, or being looked at.
+
+    by_mail: whether it counts as a mail ticket. message_id: of the mail its list was read from.
+    """
 
     id: int
     number: str | None
@@ -99,6 +102,8 @@ class TicketView(_View):
     note: str | None
     first_seen_at: datetime
     looked_at: datetime | None
+    by_mail: bool | None
+    message_id: str | None
 
 
 class DueView(_View):

@@ -62,7 +62,7 @@ def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def calls_in_transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """In every test: no transaction is open while Autotask is waited for."""
+    """In every test: no transaction is open while Autotask or Microsoft is waited for."""
     held = watch(monkeypatch)
     yield held
     assert held == [], "Commit before the call; what it tells goes into a transaction of its own."

@@ -19,7 +19,7 @@ ROWS = [
     "inbox",
     "look",
     "sources facts act",
-    "desk",
+    "desk us",
     "tickets participants mappings ledger",
     "budget directory tenant mailbox",
     "work",

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from app.graph import client as client_module
 from app.graph.client import Graph, GraphCredentials
-from app.graph.errors import GraphError, Trouble, retry_after
+from app.graph.errors import GraphError, TooManyMessages, Trouble, retry_after
 from app.graph.models import SELECTED, Message, Person, read_message
 from sandbox.graph import HELP_DESK, MailFault, MailSystem
 from sandbox.server import SandboxServer
@@ -470,7 +470,18 @@ async def test_pages_without_end_come_to_an_end(graph: Graph, mail: MailSystem) 
         mail.deliver(HELP_DESK, sender="a@x.example", subject=str(n), received_at=NOON)
     error = await trouble(graph)
     assert (error.trouble, mail.calls["messages"]) == (Trouble.AWAY, 20)
-    assert "more than 20 pages" in str(error)
+    assert "the same page" in str(error)
+
+
+async def test_more_than_can_be_read_is_no_trouble_of_the_mailbox(
+    graph: Graph, mail: MailSystem
+) -> None:
+    """A busy hour concerns the tickets of that hour, and nobody else's."""
+    mail.switches.page_size, mail.switches.pages_overlap = 1, False
+    for n in range(25):
+        mail.deliver(HELP_DESK, sender="a@x.example", subject=str(n), received_at=NOON)
+    with pytest.raises(TooManyMessages, match="more than 20 messages"):
+        await read(graph)
 
 
 # --- the token -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.addresses import Address
+from app.addresses import Address, Rejected
 from app.mail_files import MAX_HEADER, MAX_MAIL_FILE, read_mail_file
 from app.messages import Message, is_own
 
@@ -171,3 +171,15 @@ def test_no_bytes_raise_and_nobody_is_invented(data: bytes, include_to: bool) ->
     for entry in message.entries if message else ():
         if isinstance(entry, Address) and data.isascii():
             assert entry.key.partition("@")[0].encode() in data.lower()
+
+
+def test_entries_are_bounded_over_all_fields() -> None:
+    """Fifty fields of a thousand people would keep a worker busy for seconds."""
+    fields = "".join(
+        f"Cc: {', '.join(f'p{n}-{m}@x.example' for m in range(900))}\r\n" for n in range(5)
+    )
+    mail = read_mail_file(f"From: a@x.example\r\n{fields}\r\n".encode(), include_to=False)
+    assert mail is not None
+    assert 1_000 <= len(mail.entries) <= 2_001
+    assert isinstance(mail.entries[-1], Rejected)
+    assert mail.entries[-1].reason == "too_many"

@@ -190,16 +190,54 @@ async def test_pauses_grow_and_since_stays(desk: Desk, tenant: Tenant) -> None:
     assert (await gate_of(desk)).since == since
 
 
-async def test_two_failures_at_once_are_one_trouble(desk: Desk, tenant: Tenant) -> None:
+async def test_two_failures_at_once_are_one_trouble(
+    desk: Desk, make_desk: MakeDesk, server: SandboxServer, tenant: Tenant
+) -> None:
     """What left before the mailbox was shut tells nothing new, and does not prolong the pause."""
-    tenant.mail.switches.latency = 0.2
+    other: Desk = await make_desk(**mailbox_of(server))
+    tenant.mail.switches.latency = 0.3
     tenant.mail.fail(MailFault("reset", times=2))
-    shut = await asyncio.gather(read(desk), read(desk), return_exceptions=True)
+    shut = await asyncio.gather(read(desk), read(other), return_exceptions=True)
     assert tenant.mail.calls["messages"] == 2
     assert {error.until for error in shut if isinstance(error, MailboxShut)} == {
         (await gate_of(desk)).shut_until
     }
     assert (await gate_of(desk)).times == 1
+
+
+async def test_a_process_asks_the_mailbox_one_thing_at_a_time(desk: Desk, tenant: Tenant) -> None:
+    """Microsoft takes four at once, and there are several processes."""
+    tenant.mail.switches.latency = 0.05
+    await asyncio.gather(*(read(desk) for _ in range(6)))
+    assert tenant.mail.peak == 1
+
+
+async def test_who_mends_it_and_restarts_need_not_wait(
+    desk: Desk, make_desk: MakeDesk, server: SandboxServer, tenant: Tenant
+) -> None:
+    """The first check of a process ignores an old pause, unless Microsoft asked for it."""
+    out_of_scope(tenant)
+    with pytest.raises(MailboxShut):
+        await read(desk)
+    tenant.mail.in_scope.add(HELP_DESK)
+    restarted: Desk = await make_desk(**mailbox_of(server))
+    await restarted.mailbox.check()
+    assert (await gate_of(desk)).code is None
+
+    throttle(tenant)
+    with pytest.raises(MailboxShut):
+        await read(desk)
+    again: Desk = await make_desk(**mailbox_of(server))
+    await again.mailbox.check()
+    assert (await gate_of(desk)).code == "mailbox_throttled"
+
+
+async def test_a_mailbox_that_is_no_source_is_left_alone(
+    make_desk: MakeDesk, server: SandboxServer
+) -> None:
+    """Taking it out of CC_SOURCES is enough; its old trouble is nobody's."""
+    desk: Desk = await make_desk(cc_sources=("udf:CC",), **mailbox_of(server))
+    assert not desk.mailbox.configured
 
 
 async def test_a_worker_finds_out_before_a_ticket_has_to(

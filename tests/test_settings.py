@@ -89,6 +89,7 @@ def test_the_least_that_is_needed() -> None:
         ("OWN_DOMAINS", "bücher.example", ("xn--bcher-kva.example",)),
         ("CC_SOURCES", "udf:CC, udf:Copied people", ("udf:CC", "udf:Copied people")),
         ("CC_SOURCES", "eml,description,mailbox,eml", ("eml", "description", "mailbox")),
+        ("CC_SOURCES", "udf: CC", ("udf:CC",)),
         ("CC_SOURCES_MERGE", "true", True),
         ("INCLUDE_TO", "true", True),
         ("MAIL_TICKET_SOURCES", "4, 7", (4, 7)),
@@ -148,6 +149,11 @@ def test_each_setting_is_read(name: str, value: str, expected: object) -> None:
         ("GRAPH_TENANT_ID", "../hunter2"),
         ("GRAPH_CLIENT_ID", "hunter2?"),
         ("GRAPH_URL", "http://hunter2.example"),
+        ("GRAPH_URL", "https://"),
+        ("GRAPH_URL", "https:///hunter2"),
+        ("GRAPH_URL", "https://graph.example/?x=hunter2"),
+        ("GRAPH_URL", "https://graph.example:99999/hunter2"),
+        ("GRAPH_TENANT_ID", ".."),
         ("GRAPH_LOGIN_URL", "https://x:hunter2@login.example"),
         ("CATCH_ALL_ACCOUNTS", "1,hunter2"),
         ("CONTACT_DEFAULTS", "{hunter2"),
@@ -189,10 +195,14 @@ MAILBOX = {
 def test_the_mailbox_is_ours() -> None:
     """What is sent to it comes back to us, so it is an own address without being listed."""
     settings = load_settings(LEAST | MAILBOX)
-    assert settings.mailbox
+    assert settings.graph_credentials
     assert settings.our_addresses == {"help@msp.example"}
     assert "hunter2-of-graph" not in repr(settings)
-    assert load_settings(LEAST).mailbox is None
+    assert load_settings(LEAST).graph_credentials is None
+    blanks = {"GRAPH_MAILBOX": " help@msp.example ", "GRAPH_CLIENT_SECRET": "hunter2-of-graph\n"}
+    trimmed = load_settings(LEAST | MAILBOX | blanks)
+    assert trimmed.graph_mailbox == "help@msp.example"
+    assert trimmed.graph_client_secret == "hunter2-of-graph"
 
 
 @pytest.mark.parametrize("name", MAILBOX)

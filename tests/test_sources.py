@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
+from app import settings as settings_module
 from app.desk import Desk
-from app.models import Look, MailboxGate, TicketRecord
-from app.sources import REREADS
+from app.models import MailboxGate
+from app.sources import REREADS, search
 from app.states import Result
 from sandbox.graph import HELP_DESK, MailFault
 from sandbox.seed import Seed
@@ -24,24 +25,10 @@ from tests.helpers import (
     mailbox_of,
     outcomes,
     people_of,
-    rows,
 )
+from tests.mails import ANA, BLOCK, BOTH, BRUNO, NINA, SUBJECT, eml, record_of, source_of
 
 MakeDesk = Callable[..., Any]
-ANA = "Ana Ruiz <ana.ruiz@alpine-dental.example>"
-BRUNO = "bruno.keller@alpine-dental.example"
-NINA = "nina@radiology.example"
-SUBJECT = "Kein Bild am Röntgengerät & >255"
-BLOCK = f"""\
-From: {ANA}
-Sent: Monday, 23 November 2026 09:12
-To: Help Desk <help@northwind-msp.example>
-Cc: Bruno Keller <{BRUNO}>; "Osei, Nina" <{NINA}>
-Subject: {SUBJECT}
-
-Good morning, it does not work.
-"""
-BOTH = {BRUNO: ("known", "linked"), NINA: ("outside", "created_and_linked")}
 
 
 @pytest.fixture
@@ -50,26 +37,6 @@ async def desk(make_desk: MakeDesk, server: SandboxServer, people: Seed) -> Desk
     sources = ("udf:CC", "mailbox", "description", "eml")
     desk: Desk = await make_desk(cc_sources=sources, **mailbox_of(server))
     return desk
-
-
-def eml(cc: str | None = f"{BRUNO}, Nina <{NINA}>", sender: str = ANA, more: str = "") -> bytes:
-    """Write a mail file."""
-    copied = f"Cc: {cc}\r\n" if cc is not None else ""
-    head = f"From: {sender}\r\nTo: help@northwind-msp.example\r\n{copied}Subject: {SUBJECT}\r\n"
-    return f"{head}{more}\r\nGood morning.\r\n".encode()
-
-
-async def record_of(desk: Desk, ticket: int) -> TicketRecord:
-    """Give what is known of a ticket."""
-    [record] = [one for one in await rows(desk, TicketRecord) if one.id == ticket]
-    assert isinstance(record, TicketRecord)
-    return record
-
-
-async def source_of(desk: Desk) -> str | None:
-    """Give where the last look found its list."""
-    source: str | None = (await rows(desk, Look))[-1].source
-    return source
 
 
 # --- description and attached mail ---------------------------------------------------------------
@@ -291,3 +258,8 @@ async def reopen(desk: Desk) -> None:
     """Let the mailbox's pause be over."""
     async with desk.sessions() as session, session.begin():
         await session.execute(update(MailboxGate).values(shut_until=func.now()))
+
+
+def test_every_source_of_the_settings_can_be_read() -> None:
+    """A name that is accepted and not known would be a defect in every look."""
+    assert set(search.SOURCES) == set(settings_module.SOURCES)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.autotask import client
 from app.autotask.sending import send
+from app.graph.client import Graph
 
 _open: dict[SessionTransaction, asyncio.Task[Any]] = {}
 
@@ -42,7 +44,15 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             held.append(f"{request.method} {request.url.path}")
         return await send(http, request, *bounds)
 
+    ask_graph = Graph._send
+
+    async def watched_graph(graph: Graph, method: str, url: str, **parts: Any) -> httpx.Response:
+        if asyncio.current_task() in _open.values():
+            held.append(f"{method} {urlsplit(url).path}")
+        return await ask_graph(graph, method, url, **parts)
+
     monkeypatch.setattr(client, "send", watched)
+    monkeypatch.setattr(Graph, "_send", watched_graph)
     return held
 
 

@@ -18,7 +18,14 @@ from urllib.parse import quote, urlencode
 import httpx
 from pydantic import ValidationError
 
-from app.graph.errors import GraphError, Trouble, json_object, refused_call, refused_token
+from app.graph.errors import (
+    GraphError,
+    TooManyMessages,
+    Trouble,
+    json_object,
+    refused_call,
+    refused_token,
+)
 from app.graph.models import SELECTED, Message, Token, read_message
 
 REQUEST_SECONDS = 30.0
@@ -63,7 +70,8 @@ class Graph:
     async def messages(self, mailbox: str, since: datetime, until: datetime) -> list[Message]:
         """List what a mailbox received between two times, whatever the folder, newest first.
 
-        Both ends count, and fractions of a second are rounded outwards. Raises GraphError.
+        Both ends count, and fractions of a second are rounded outwards. Raises GraphError, and
+        TooManyMessages where more than 20 pages were received.
         One message that cannot be read makes the whole answer AWAY: it could be the very one that
         is looked for, and without it another may seem to be. A sender cannot bring that about, as
         read_message takes whatever he can write.
@@ -94,12 +102,15 @@ class Graph:
         found: dict[str, Message] = {}
         for _ in range(_MOST_PAGES):
             told, next_url = await self._page(url)
+            known = len(found)
             for message in map(_read, told):
                 found.setdefault(message.id, message)
             if next_url is None:
                 return list(found.values())
             url = self._on_our_origin(next_url)
-        raise GraphError(Trouble.AWAY, f"Graph gives more than {_MOST_PAGES} pages")
+        if len(found) == known:
+            raise GraphError(Trouble.AWAY, "Graph gives the same page for ever")
+        raise TooManyMessages(f"more than {len(found)} messages came in at about that time")
 
     async def _page(self, url: str) -> tuple[list[Any], object]:
         """Give a page's members, and what it names as the next one: a page may be empty."""

@@ -42,6 +42,10 @@ class GraphError(Exception):
         self.retry_after = retry_after
 
 
+class TooManyMessages(Exception):
+    """More was received in the time asked for than is read: nothing is wrong with the mailbox."""
+
+
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes, which warns that the
 # numbers change: one that is not here is judged by OAuth's word below.
 _MEANING_OF_NUMBER = {

@@ -99,6 +99,7 @@ class TicketRecord(Base):
     looked_at: Mapped[At | None]
     by_mail: Mapped[bool | None]  # whether it may have come by mail; null before the first look
     message_id: Mapped[Str | None]  # of the message that its list was read from
+    # Whether the last look had no list, and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
 
 

@@ -1,0 +1,88 @@
+"""The source `mailbox`: the ticket's own message in one Microsoft 365 mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from app.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
+from app.autotask.client import Autotask
+from app.autotask.models import Ticket
+from app.decide import not_customer
+from app.desk import Desk
+from app.graph.errors import TooManyMessages
+from app.graph.models import Message as GraphMessage
+from app.graph.models import Person
+from app.messages import Message, automatic_reason, message_id_of, opens_ticket
+from app.settings import Settings
+from app.sources.found import AmbiguousMessage, Answer, only
+from app.us import who_is_us
+
+# Autotask's processing takes up to half an hour, 10 minutes as a rule:
+# https://www.autotask.net/help/content/0_admin/1foundationalfeatures/incomingemailprocessing/
+_BEFORE, _AFTER = timedelta(minutes=60), timedelta(minutes=5)
+
+_MOST_FITTING = 5  # messages whose lists are read; more than one is ambiguous, copies aside
+
+
+async def read_message(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+    """Look the ticket's message up. Raises MailboxShut, AmbiguousMessage."""
+    if not desk.mailbox.configured or not ticket.title or ticket.created_at is None:
+        return None
+    if not _may_be_mail(ticket, desk.settings):
+        return None
+    try:
+        since, until = ticket.created_at - _BEFORE, ticket.created_at + _AFTER
+        received = await desk.mailbox.messages(since, until)
+    except OverflowError:
+        return "the ticket has no date of creation"  # 0001-01-01 is how .NET writes none
+    except TooManyMessages as error:
+        return str(error)
+    # Strangers' lists may be long: only those of messages that fit are read, and in a thread.
+    title = ticket.title
+    fitting = [m for m in received if not m.is_draft and opens_ticket(m.subject, title)]
+    fitting = [
+        m for m in fitting if m.sender and await _is_sender(desk, autotask, ticket, m.sender)
+    ]
+    if len(fitting) > _MOST_FITTING:
+        raise AmbiguousMessage
+    return only(source, await asyncio.to_thread(_read, fitting, desk.settings))
+
+
+def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
+    """Tell whether to look at all: without a contact, the title alone would decide."""
+    sources = settings.mail_ticket_sources
+    return ticket.contact_id is not None or not sources or ticket.source in sources
+
+
+async def _is_sender(desk: Desk, autotask: Autotask, ticket: Ticket, sender: Person) -> bool:
+    """Tell whether a message is from the ticket's contact.
+
+    Where nobody is known to be it: whether it is from a customer at all, rather than from us.
+    """
+    one = read_mailbox(sender.address)
+    if not isinstance(one, Address):
+        return False
+    if ticket.contact_id is not None:
+        return one.key in await desk.directory.contact_keys(autotask, ticket.contact_id)
+    return not not_customer([one.key], await who_is_us(desk, autotask))
+
+
+def _read(messages: Sequence[GraphMessage], settings: Settings) -> list[Message]:
+    return [_message(one, settings) for one in messages]
+
+
+def _message(message: GraphMessage, settings: Settings) -> Message:
+    people = [*message.cc, *(message.to if settings.include_to else ())]
+    entries = [read_mailbox(one.address, one.name) for one in people[:MAX_ENTRIES]]
+    if len(people) > MAX_ENTRIES:
+        entries.append(Rejected(f"{len(people) - MAX_ENTRIES} more …", "too_many"))
+    return Message(
+        sender=None,
+        sender_unclear=False,
+        subject=message.subject,
+        entries=tuple(entries),
+        message_id=message_id_of(message.message_id or ""),
+        automatic=automatic_reason(message.headers),
+    )

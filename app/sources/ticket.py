@@ -1,0 +1,71 @@
+"""Sources that are on the ticket: a field, the description, an attached mail."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.autotask.client import Autotask
+from app.autotask.errors import Refused
+from app.autotask.models import Attachment, Ticket
+from app.desk import Desk
+from app.header_blocks import read_header_block
+from app.header_text import clean
+from app.mail_files import MAX_MAIL_FILE, read_mail_file
+from app.messages import read_field
+from app.sources.found import Answer, Found, is_tickets_own, only
+
+_MOST_FILES = 5  # attached messages that are opened
+
+
+async def read_udf(_desk: Desk, _autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+    """Read a user-defined field."""
+    text = ticket.udf(source.removeprefix("udf:")) or ""
+    entries = read_field(text)
+    if entries is not None:
+        return Found(source, entries)
+    return f"it holds no list: {clean(text, limit=60)}" if text.strip() else None
+
+
+async def read_description(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+    """Read the header block that the description begins with, if it is the ticket's own."""
+    message = read_header_block(ticket.description or "", include_to=desk.settings.include_to)
+    own = [message] if message and await is_tickets_own(desk, autotask, ticket, message) else []
+    return only(source, own)
+
+
+async def read_eml(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+    """Read the attached messages, and of them the one that is the ticket's own.
+
+    Raises AmbiguousMessage.
+    """
+    attached = sorted(
+        filter(_is_mail_file, await autotask.attachments(ticket.id)), key=lambda one: one.id
+    )
+    own, unread = [], len(attached[_MOST_FILES:])
+    for one in attached[:_MOST_FILES]:
+        try:
+            data = await autotask.attachment_data(ticket.id, one.id, MAX_MAIL_FILE)
+        except Refused:  # this file only
+            unread += 1
+            continue
+        if data is None:
+            continue
+        # In a thread: a stranger's header may take a second to read.
+        include_to = desk.settings.include_to
+        message = await asyncio.to_thread(read_mail_file, data, include_to=include_to)
+        if message is None or message.subject is None:
+            continue  # whoever writes to a help desk has a subject; forged mail may lack it
+        if await is_tickets_own(desk, autotask, ticket, message):
+            own.append(message)
+    if not own and unread:
+        return f"of {len(attached)} attached messages {unread} could not be read"
+    return only(source, own)
+
+
+def _is_mail_file(attachment: Attachment) -> bool:
+    """Tell whether it may be the original message; what hangs on a note or a time entry is not."""
+    names = (attachment.title or "", attachment.full_path or "")
+    named = any(name.lower().endswith(".eml") for name in names)
+    fits = attachment.size is None or attachment.size <= MAX_MAIL_FILE
+    is_mail = named or (attachment.content_type or "").lower() == "message/rfc822"
+    return attachment.of_ticket and fits and is_mail
