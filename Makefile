@@ -28,13 +28,13 @@ endif
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-demo: $(VENV)/embedded ## Show the service at work against a double of Autotask
+demo: $(VENV)/embedded ## Show the service at work against doubles of Autotask and Microsoft Graph
 	@$(BIN)/python -m app demo $(ARGS)
 
 serve: $(VENV)/embedded ## Run the service; see .env.example for what it needs
 	@$(BIN)/python -m app serve $(ARGS)
 
-sandbox: $(VENV)/embedded ## Run a double of Autotask to try the service against
+sandbox: $(VENV)/embedded ## Run the doubles of Autotask and Microsoft Graph to try the service against
 	@$(BIN)/python -m app sandbox $(ARGS)
 
 test: $(VENV)/dev ## Run the tests; ARGS="-k name" runs some

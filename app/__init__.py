@@ -6,7 +6,7 @@
     inbox                         a delivery in, a ticket due
     look                          one look at one ticket, top to bottom
     sources  facts  act           its steps: find the list, gather facts (then decide), carry out
-    desk                          the parts that a process makes once and shares
+    desk  us                      the parts that a process makes once and shares; who is no customer
     tickets  participants  mappings  ledger
                                   what we know of tickets, of people on them, of whom addresses
                                   mean; creating once

@@ -1,4 +1,4 @@
-"""`demo`: the product against a double of Autotask, nothing to configure."""
+"""`demo`: the product against doubles of Autotask and Graph, nothing to configure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ console = Console(width=None if Console().is_terminal else 130)
 def run_demo(*, keep: bool) -> int:
     """Show two tickets, one with ten tricky CCs; 0 when the sandbox agrees with what we say."""
     log.configure("console", quiet=True)
-    console.print("Starting an embedded PostgreSQL and a double of Autotask …")
+    console.print("Starting an embedded PostgreSQL, and doubles of Autotask and Microsoft Graph …")
     tenant = Tenant()
     people = seed(tenant)
     with EmbeddedPostgres() as postgres, SandboxServer(tenant) as server:

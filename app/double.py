@@ -1,4 +1,4 @@
-"""`sandbox`: the double of Autotask alone, and what to do with it."""
+"""`sandbox`: the doubles of Autotask and Graph alone, and what to do with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 
 _SANDBOX_IS_UP = """\
-A double of Autotask is up, as a small MSP would have it. Put this into .env, then `make serve`:
+Doubles of Autotask and Microsoft Graph are up, as a small MSP would have them. Put this into .env,
+then `make serve`:
 
 AUTOTASK_API_URL={api_url}
 AUTOTASK_USERNAME={tenant.username}

@@ -1,7 +1,7 @@
 """Reads the header block at the top of a ticket's description.
 
 Mail clients write one above a forwarded mail, gateways and templates write one by configuration.
-The languages are those of the issue: English, German, French and Spanish. Why no library does it:
+The languages are English, German, French and Spanish. Why no library does it:
 docs/decisions/0005-reading-mails.md. Pure, never raises.
 """
 

@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from app.addresses import mask, read_addresses
+from app.header_blocks import read_header_block
 from app.header_text import clean, decode_words
+from app.mail_files import read_mail_file
+from app.messages import same_subject
 from app.names import person_name
 
 SIZES = {"64 kB": 2**16, "256 kB": 2**18, "1 MB": 2**20}
@@ -54,6 +57,13 @@ READERS: dict[str, Callable[[str], object]] = {
     "clean": clean,
     "mask": mask,
     "person_name": lambda text: person_name(text, text),
+    "read_mail_file": lambda text: read_mail_file(
+        f"From: a@x.com\r\nCc: {text}\r\n\r\n".encode(), include_to=False
+    ),
+    "read_header_block": lambda text: read_header_block(
+        f"From: a@x.com\nCc: {text}\nSubject: x\n", include_to=False
+    ),
+    "same_subject": lambda text: same_subject(text, text[:255]),
 }
 
 
