@@ -86,7 +86,7 @@ def _picklist(field: Field) -> list[dict[str, Any]]:
             "isDefaultValue": order == 0,
             "sortOrder": order + 1,
             "parentValue": "",
-            "isActive": True,
+            "isActive": value not in field.inactive,
             "isSystem": value in (1, 5) and field.name == "status",
         }
         for order, (value, label) in enumerate(field.picklist)

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.calls import THREADS, Call
 from sandbox.model import RefusedError
-from sandbox.routes import Ask, NoRouteError, entity_of, resolve
+from sandbox.reads import Ask, NoRouteError
+from sandbox.routes import entity_of, resolve
 from sandbox.switches import Fault, FaultKind
 from sandbox.tenant import Tenant
 

@@ -12,7 +12,7 @@ from sandbox.callouts import Callouts
 from sandbox.gate import Gate
 from sandbox.graph_http import GRAPH, LOGIN
 from sandbox.http import Wrap, create_app
-from sandbox.routes import BASE
+from sandbox.reads import BASE
 from sandbox.tenant import Tenant
 
 HOST = "127.0.0.1"

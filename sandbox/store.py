@@ -12,6 +12,7 @@ from sandbox.model import (
     CONTACTS,
     ENTITIES,
     LINKS,
+    NOTES,
     RESOURCES,
     TICKETS,
     Entity,
@@ -31,6 +32,7 @@ _FIRST_IDS = {
     RESOURCES.name: 29682885,
     LINKS.name: 501,
     ATTACHMENTS.name: 7001,
+    NOTES.name: 9001,
 }
 
 
@@ -51,6 +53,7 @@ class Store(CallLog):
         self.resources = self._tables[RESOURCES.name]
         self.links = self._tables[LINKS.name]
         self.attachments = self._tables[ATTACHMENTS.name]
+        self.notes = self._tables[NOTES.name]
 
     def table(self, entity: Entity) -> Table:
         """Return the records of an entity by id."""
@@ -71,9 +74,11 @@ class Store(CallLog):
                 if name not in record:
                     raise KeyError(f"{entity.name} has no field {name}")
                 record[name] = value
-            number = next(self._ids[entity.name]) if record_id is None else record_id
+            table = self.table(entity)
+            free = (number for number in self._ids[entity.name] if number not in table)
+            number = next(free) if record_id is None else record_id
             record["id"] = number
-            self.table(entity)[number] = record
+            table[number] = record
             return number
 
     def add_company(
@@ -126,6 +131,20 @@ class Store(CallLog):
             **fields,
         }
         return self.insert(CONTACTS, values)
+
+    def change_contact(self, contact_id: int, **fields: Any) -> None:
+        """Change a contact's fields as a person in the UI would: `isActive=0`, `lastName="B"`.
+
+        Raise ValueError for another company: a contact cannot be moved (fact sheet 3.3).
+        """
+        with self.lock:
+            contact = self.contacts[contact_id]
+            if fields.get("companyID", contact["companyID"]) != contact["companyID"]:
+                raise ValueError("a contact stays in its company")
+            for name in fields:
+                if name not in contact:
+                    raise KeyError(f"{CONTACTS.name} has no field {name}")
+            contact.update(fields, lastModifiedDate=self.now())
 
     def add_resource(
         self,

@@ -29,6 +29,7 @@ _TEXTS = {
     "duplicate": "The Contact is already an additional contact of this Ticket.",
     "own_contact": "The Contact is the contact of this Ticket.",
     "bad_user": "Invalid username or password.",
+    "picklist": "The value is not a valid choice for the field",
     "request_limit": "The external request threshold of the database has been exceeded.",
 }
 
@@ -48,6 +49,10 @@ class Switches:
     parent_company_contact: Literal["refused", "accepted"] = "refused"
     # 3.2: whether a link or unlink moves lastActivityDate and causes an Update callout.
     link_touches_ticket: bool = True
+    # 3.6: whether a note moves lastActivityDate and causes an Update callout.
+    note_touches_ticket: bool = True
+    # 3.6, contract: one live tenant wants a note's title too.
+    note_title: Literal["required", "optional"] = "required"
     # 2.5: wording of the refusal for a missing or inactive contact.
     reference_text: Literal["new", "old"] = "new"
     # 2.6: status beyond three requests at once on one entity ("not always HTTP 429").

@@ -1,15 +1,27 @@
 """Apply what an API client writes, by Autotask's rules; raise `RefusedError` as Autotask does.
 
 Rules of the additional contacts: https://www.autotask.net/help/developerhelp/Content/APIs/REST/
-Entities/TicketAdditionalContactsEntity.htm, of contacts: ContactsEntity.htm, same folder.
+Entities/TicketAdditionalContactsEntity.htm, of contacts: ContactsEntity.htm, of notes:
+TicketNotesEntity.htm, same folder.
 """
 
 from typing import Any
 
-from sandbox.model import CATCH_ALL, CONTACTS, LINKS, TICKETS, Entity, Field, Record, RefusedError
+from sandbox.model import (
+    CATCH_ALL,
+    CONTACTS,
+    LINKS,
+    NOTES,
+    TICKETS,
+    Entity,
+    Field,
+    Record,
+    RefusedError,
+)
 from sandbox.store import set_udf
 from sandbox.switches import Switches
-from sandbox.tenant import MAX_LINKS, Tenant
+from sandbox.tenant import Tenant
+from sandbox.tickets import MAX_LINKS
 
 NO_SUCH_ROW = (
     "No message. No matching records found. The logged in Resource may not have the required"
@@ -21,7 +33,7 @@ def create_contact(tenant: Tenant, company_id: int, body: object) -> int:
     """Create a contact below a company and return its id."""
     values, udfs = _read_body(CONTACTS, body, tenant.switches)
     _check_company(tenant, company_id, values)
-    _check_required({**values, **udfs}, tenant.required_contact_fields)
+    _check_required(CONTACTS, {**values, **udfs}, tenant.required_contact_fields)
     values["companyID"] = company_id
     if values.get("receivesEmailNotifications") is None:
         values["receivesEmailNotifications"] = tenant.switches.notifications_default
@@ -45,7 +57,7 @@ def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bo
         values = {field.name: None for field in writable if field.kind != "udfs"} | values
         udfs = dict.fromkeys(tenant.udfs.get(CONTACTS.name, [])) | udfs
     values["companyID"] = company_id
-    _check_required({**contact, **values})
+    _check_required(CONTACTS, {**contact, **values})
     _check_udfs(tenant, CONTACTS, udfs)
     contact.update(values)
     _store_udfs(contact, udfs)
@@ -103,7 +115,7 @@ def create_link(tenant: Tenant, ticket_id: int, body: object) -> int:
             raise RefusedError(switches.texts["own_contact"])
         ticket["contactID"] = None
     link_id = tenant.insert(LINKS, {"ticketID": ticket_id, "contactID": contact_id})
-    tenant.touch(ticket_id, tenant.api_resource_id)
+    tenant.touch(ticket_id, tenant.api_resource_id, shows=tenant.switches.link_touches_ticket)
     return link_id
 
 
@@ -113,8 +125,28 @@ def delete_link(tenant: Tenant, ticket_id: int, link_id: int) -> int:
     if row is None or row["ticketID"] != ticket_id:
         raise RefusedError(NO_SUCH_ROW)
     del tenant.links[link_id]
-    tenant.touch(ticket_id, tenant.api_resource_id)
+    tenant.touch(ticket_id, tenant.api_resource_id, shows=tenant.switches.link_touches_ticket)
     return link_id
+
+
+def create_note(tenant: Tenant, ticket_id: int, body: object) -> int:
+    """Write a note on a ticket as the API user and return its id."""
+    values, _ = _read_body(NOTES, body, tenant.switches)
+    if ticket_id not in tenant.tickets or values.get("ticketID", ticket_id) not in (
+        ticket_id,
+        None,
+    ):
+        raise RefusedError(_reference("ticketID", "Ticket", ticket_id, tenant.switches))
+    values["ticketID"] = ticket_id
+    title = ("title",) if tenant.switches.note_title == "required" else ()
+    _check_required(NOTES, values, title)
+    for name in ("publish", "noteType"):
+        field = NOTES.field(name)
+        if values[name] in field.inactive or values[name] not in dict(field.picklist):
+            raise RefusedError(f"{tenant.switches.texts['picklist']} {name}.")
+    note_id = tenant.insert_note(ticket_id, {**values, "creatorResourceID": tenant.api_resource_id})
+    tenant.touch(ticket_id, tenant.api_resource_id, shows=tenant.switches.note_touches_ticket)
+    return note_id
 
 
 def _companies_allowed(tenant: Tenant, company_id: int) -> tuple[int | None, ...]:
@@ -198,8 +230,8 @@ def _check_company(tenant: Tenant, company_id: int, values: Record) -> None:
         raise RefusedError("The companyID cannot differ from that of the parent Company.")
 
 
-def _check_required(values: Record, more: tuple[str, ...] = ()) -> None:
-    own = [field.name for field in CONTACTS.fields.values() if field.required]
+def _check_required(entity: Entity, values: Record, more: tuple[str, ...] = ()) -> None:
+    own = [field.name for field in entity.fields.values() if field.required]
     for name in (*own, *more):
         value = values.get(name)
         if value is None or (isinstance(value, str) and not value.strip()):

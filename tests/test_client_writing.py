@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from app.autotask import client as client_module
+from app.autotask import calls
 from app.autotask.client import PERMIT_SECONDS, Autotask
 from app.autotask.errors import TooLate, Unanswered
 from sandbox.seed import Seed
@@ -99,7 +99,7 @@ async def test_a_process_that_was_stopped_before_sending_does_not_send(
     await autotask.contact(people.ana)  # the connection stands
     tenant.forget_calls()
     times = iter([100.0, 100.0 + stopped])
-    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(calls, "time", SimpleNamespace(monotonic=lambda: next(times)))
 
     if sent:
         await autotask.create_contact(people.alpine, NIA, inf)

@@ -2,77 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from datetime import datetime
 
 import httpx
 
 from app.autotask import protocol
-from app.autotask.errors import (
-    AutotaskError,
-    NotSent,
-    Refusal,
-    Refused,
-    TooLarge,
-    TooLate,
-    Unanswered,
-)
+from app.autotask.calls import PERMIT_SECONDS, REQUEST_SECONDS, Calls, Credentials, Throttle
+from app.autotask.errors import Refused, TooLarge, Unanswered
 from app.autotask.models import (
     Attachment,
+    Choice,
     Company,
     Contact,
     Link,
+    LinkedTicket,
     NewContact,
-    R,
+    Note,
     Resource,
     Ticket,
+    WholeContact,
     Zone,
     read_data,
+    read_picklists,
     read_record,
     read_records,
 )
 from app.autotask.sending import send
 
-REQUEST_SECONDS = 45.0
-"""After this long without a whole answer a request is given up."""
-
-PERMIT_SECONDS = 10.0
-"""A write leaves within this time of its permission, or not at all: a process that was stopped
-in between must not send it later, when another has taken over."""
+__all__ = [
+    "PERMIT_SECONDS",
+    "REQUEST_SECONDS",
+    "Autotask",
+    "Credentials",
+    "Throttle",
+    "discover_zone",
+    "http_client",
+]
 
 _ZONES = "https://webservices.autotask.net/ATServicesRest"
-_PAGE_LIMIT = 200
 _RECORD_ROOM = 64 * 1024  # what an attachment's record has besides its data
-
-
-class Throttle(Protocol):
-    """Asks for permission to make one call on an entity, and keeps it while the call is made.
-
-    write: it changes something at Autotask.
-    """
-
-    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """.../REST/General_Topics/REST_Security_Auth.htm: three headers on every call."""
-
-    username: str
-    secret: str = field(repr=False)
-    integration_code: str = field(repr=False)
-
-    def headers(self) -> dict[str, str]:
-        """Write the three headers."""
-        return {
-            "UserName": self.username,
-            "Secret": self.secret,
-            "ApiIntegrationCode": self.integration_code,
-        }
+_ACTIVE = [{"op": "eq", "field": "isActive", "value": True}]
 
 
 def http_client() -> httpx.AsyncClient:
@@ -88,38 +58,63 @@ class Autotask:
     """Autotask as one caller sees it. Cheap to make: the pool is shared.
 
     Every method raises an AutotaskError as errors.py sorts them, or what the throttle raises.
-    asked_at: time.monotonic() when the latest call was permitted, just before it left.
+    What writes is never sent twice, and not after not_after, a time.monotonic() (TooLate).
     """
 
     def __init__(
         self, http: httpx.AsyncClient, api_url: str, credentials: Credentials, throttle: Throttle
     ) -> None:
-        self._http = http
-        self._root = protocol.api_root(api_url)
-        self._credentials = credentials
-        self._throttle = throttle
-        self.asked_at = 0.0
+        self._calls = Calls(http, api_url, credentials, throttle)
+
+    @property
+    def asked_at(self) -> float:
+        """time.monotonic() when the latest call was permitted, just before it left."""
+        return self._calls.asked_at
+
+    # --- reading ---------------------------------------------------------------------------------
 
     async def ticket(self, ticket_id: int) -> Ticket | None:
         """Read a ticket; None when it does not exist."""
-        return await self._item(f"/Tickets/{ticket_id}", Ticket)
+        return await self._calls.item(f"/Tickets/{ticket_id}", Ticket)
+
+    async def tickets_created(
+        self, since: datetime, after_id: int = 0, company_id: int | None = None
+    ) -> list[Ticket]:
+        """List tickets that were created since a time, by id, the first 500 after after_id.
+
+        company_id: of this company only. An empty list: there are no more.
+        """
+        wanted = protocol.created_filter(since, after_id, company_id)
+        found = await self._calls.page("Tickets", wanted, Ticket)
+        return sorted(found, key=lambda ticket: ticket.id)
 
     async def contact(self, contact_id: int) -> Contact | None:
         """Read a contact; None when it does not exist."""
-        return await self._item(f"/Contacts/{contact_id}", Contact)
+        return await self._calls.item(f"/Contacts/{contact_id}", Contact)
+
+    async def whole_contact(self, contact_id: int) -> WholeContact | None:
+        """Read all of a contact; None when it does not exist."""
+        return await self._calls.item(f"/Contacts/{contact_id}", WholeContact)
+
+    async def tickets_of(self, contact_id: int) -> set[int]:
+        """Name all tickets that a contact is on, as their contact or an additional one."""
+        of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]
+        own = await self._calls.query("Tickets", of_it, Ticket, ("id", "companyID"))
+        links = await self._calls.query("TicketAdditionalContacts", of_it, LinkedTicket)
+        return {ticket.id for ticket in own} | {link.id for link in links}
 
     async def company(self, company_id: int) -> Company | None:
         """Read a company; None when it does not exist."""
-        return await self._item(f"/Companies/{company_id}", Company)
+        return await self._calls.item(f"/Companies/{company_id}", Company)
 
     async def additional_contacts(self, ticket_id: int) -> list[Link]:
         """List a ticket's additional contacts (at most 30, so one page)."""
-        answer = await self._call("GET", f"/Tickets/{ticket_id}/AdditionalContacts")
+        answer = await self._calls.get(f"/Tickets/{ticket_id}/AdditionalContacts")
         return read_records(answer, Link)
 
     async def attachments(self, ticket_id: int) -> list[Attachment]:
         """List a ticket's attachments, and those of its notes and time entries."""
-        return await self._pages("GET", f"/Tickets/{ticket_id}/Attachments", None, Attachment)
+        return await self._calls.pages(f"/Tickets/{ticket_id}/Attachments", Attachment)
 
     async def attachment_data(self, ticket_id: int, attachment_id: int, limit: int) -> bytes | None:
         """Read what is in an attachment; None: it is gone, over limit bytes, or no base64.
@@ -129,18 +124,26 @@ class Autotask:
         # Base64 takes four thirds, line ends and escapes in the JSON up to an eighth of that.
         most = limit * 3 // 2 + _RECORD_ROOM
         try:
-            answer = await self._call(
-                "GET", f"/Tickets/{ticket_id}/Attachments/{attachment_id}", most=most
-            )
+            path = f"/Tickets/{ticket_id}/Attachments/{attachment_id}"
+            answer = await self._calls.get(path, most)
         except TooLarge:
             return None
         except Refused as refused:
             ids = {"id": attachment_id, "ticketID": ticket_id}
-            if await self._confirm_missing(refused, "TicketAttachments", ids, Attachment):
+            if await self._calls.confirm_missing(refused, "TicketAttachments", ids, Attachment):
                 raise Unanswered("404, and yet the query finds it") from refused
             return None
         data = read_data(answer, attachment_id)
         return None if data is None or len(data) > limit else data
+
+    async def notes(self, ticket_id: int) -> list[Note]:
+        """List a ticket's notes, whoever wrote them."""
+        return await self._calls.pages(f"/Tickets/{ticket_id}/Notes", Note)
+
+    async def note_picklists(self) -> dict[str, tuple[Choice, ...]]:
+        """Read what a note's `publish` and `noteType` can be, by these names, in their order."""
+        answer = await self._calls.get("/TicketNotes/entityInformation/fields")
+        return read_picklists(answer, ("publish", "noteType"))
 
     async def contacts(
         self, company_id: int, addresses: Sequence[str], contact_ids: Sequence[int]
@@ -150,116 +153,71 @@ class Autotask:
         At most LOOKUP_ADDRESSES addresses. What was asked for by id can be of another company.
         """
         wanted = protocol.contact_filter(company_id, addresses, contact_ids)
-        return await self._query("/Contacts/query", wanted, Contact)
+        return await self._calls.query("Contacts", wanted, Contact)
+
+    async def active_companies(self) -> list[Company]:
+        """List the active companies, thousands perhaps, with no more of each than is used."""
+        fields = ("id", "webAddress", "parentCompanyID")
+        return await self._calls.query("Companies", _ACTIVE, Company, fields)
 
     async def active_resources(self) -> list[Resource]:
         """List the MSP's own active people."""
-        active = [{"op": "eq", "field": "isActive", "value": True}]
-        return await self._query("/Resources/query", active, Resource)
+        return await self._calls.query("Resources", _ACTIVE, Resource)
+
+    # --- writing ---------------------------------------------------------------------------------
 
     async def create_contact(self, company_id: int, contact: NewContact, not_after: float) -> int:
-        """Create a contact in a company and give its id. Never sent twice by this client.
-
-        not_after: time.monotonic() after which the request must not leave (TooLate).
-        """
+        """Create a contact in a company and give its id."""
         path = f"/Companies/{company_id}/Contacts"
-        return await self._create(path, contact.body(company_id), not_after)
+        return await self._calls.create(path, contact.body(company_id), not_after)
+
+    async def activate_contact(self, company_id: int, contact_id: int, not_after: float) -> None:
+        """Make a company's contact active, whatever it was."""
+        await self._set_active(company_id, contact_id, 1, not_after)
+
+    async def deactivate_contact(self, company_id: int, contact_id: int, not_after: float) -> None:
+        """Make a company's contact inactive, whatever it was: deleting is refused too often."""
+        await self._set_active(company_id, contact_id, 0, not_after)
+
+    async def _set_active(
+        self, company_id: int, contact_id: int, active: int, not_after: float
+    ) -> None:
+        # An integer: true and false are refused. Refused as MISSING: no such contact there.
+        body = {"id": contact_id, "isActive": active}
+        await self._calls.change(f"/Companies/{company_id}/Contacts", body, not_after)
 
     async def link_contact(self, ticket_id: int, contact_id: int, not_after: float) -> int:
-        """Make a contact an additional contact of a ticket and give the link's id.
-
-        not_after: time.monotonic() after which the request must not leave (TooLate).
-        """
+        """Make a contact an additional contact of a ticket and give the link's id."""
         body = {"id": 0, "ticketID": ticket_id, "contactID": contact_id}
-        return await self._create(f"/Tickets/{ticket_id}/AdditionalContacts", body, not_after)
+        return await self._calls.create(f"/Tickets/{ticket_id}/AdditionalContacts", body, not_after)
 
-    async def _item(self, path: str, model: type[R]) -> R | None:
-        """Read one record. A missing one is `{"item": null}`, or 404 as some clients report."""
-        try:
-            answer = await self._call("GET", path)
-        except Refused as refused:
-            entity, _, record_id = path.strip("/").partition("/")
-            return await self._confirm_missing(refused, entity, {"id": int(record_id)}, model)
-        item = answer.get("item")
-        return None if item is None else read_record(item, model)
+    async def unlink(self, ticket_id: int, link_id: int, not_after: float) -> None:
+        """Delete an additional contact's row by its own id; a missing one is Refused as MISSING."""
+        await self._calls.delete(f"/Tickets/{ticket_id}/AdditionalContacts/{link_id}", not_after)
 
-    async def _confirm_missing(
-        self, refused: Refused, entity: str, ids: dict[str, int], model: type[R]
-    ) -> R | None:
-        """Ask once more in another way: a wrong address or a proxy says 404 of everything."""
-        if refused.kind is not Refusal.MISSING:
-            raise refused
-        wanted = [{"op": "eq", "field": name, "value": number} for name, number in ids.items()]
-        try:
-            found = await self._query(f"/{entity}/query", wanted, model)
-        except Refused as error:
-            raise Unanswered(f"404, and so is the query: {error}") from error
-        return found[0] if found else None
-
-    async def _query(self, path: str, wanted: list[dict[str, Any]], model: type[R]) -> list[R]:
-        return await self._pages("POST", path, {"filter": wanted, "MaxRecords": 500}, model)
-
-    async def _pages(
-        self, method: str, path: str, body: dict[str, Any] | None, model: type[R]
-    ) -> list[R]:
-        """Read all pages; each next one is asked for as the first was, on the API's own origin."""
-        answer = await self._call(method, path, body)
-        found = read_records(answer, model)
-        for _ in range(_PAGE_LIMIT):
-            url = protocol.next_page(answer)
-            if not url:
-                return found
-            if not protocol.same_origin(url, self._root):
-                raise Unanswered("the next page is not on the API's own origin")
-            answer = await self._call(method, path, body, url=url)
-            found += read_records(answer, model)
-        raise Unanswered(f"more than {_PAGE_LIMIT} pages")
-
-    async def _create(self, path: str, body: dict[str, Any], not_after: float) -> int:
-        answer = await self._call("POST", path, body, not_after=not_after, write=True)
-        item_id = answer.get("itemId")
-        if not isinstance(item_id, int) or isinstance(item_id, bool) or item_id <= 0:
-            raise Unanswered("the answer names no record")
-        return item_id
-
-    async def _call(
+    async def create_note(
         self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        url: str | None = None,
-        not_after: float = float("inf"),
-        write: bool = False,
-        most: int | None = None,
-    ) -> dict[str, Any]:
-        entity = protocol.entity_of(path)
-        try:
-            async with self._throttle(entity, write=write):
-                self.asked_at = time.monotonic()
-                not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
-                request = self._request(method, url or self._root + path, body, not_after)
-                answer = await send(self._http, request, REQUEST_SECONDS, most)
-                return protocol.decipher(*answer)
-        except AutotaskError as error:
-            error.call = f"{method} {entity}"
-            raise
+        ticket_id: int,
+        title: str,
+        description: str,
+        publish: int,
+        note_type: int,
+        not_after: float,
+    ) -> int:
+        """Write a note on a ticket and give its id.
 
-    def _request(
-        self, method: str, url: str, body: dict[str, Any] | None, not_after: float
-    ) -> httpx.Request:
-        headers = self._credentials.headers() | {"Content-Type": "application/json"}
-        if body is None:
-            return self._build(method, url, headers=headers)
-        content = json.dumps(body).encode()
-        headers["Content-Length"] = str(len(content))
-        return self._build(method, url, headers=headers, content=_guarded(content, not_after))
-
-    def _build(self, method: str, url: str, **parts: Any) -> httpx.Request:
-        try:
-            return self._http.build_request(method, url, **parts)
-        except httpx.InvalidURL as error:
-            raise NotSent("an address that Autotask named is none") from error
+        At most NOTE_TITLE and NOTE_DESCRIPTION characters. publish (who sees it) and note_type
+        are values of note_picklists.
+        """
+        body = {
+            "id": 0,
+            "ticketID": ticket_id,
+            "title": title,
+            "description": description,
+            "publish": publish,
+            "noteType": note_type,
+        }
+        return await self._calls.create(f"/Tickets/{ticket_id}/Notes", body, not_after)
 
 
 async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
@@ -274,14 +232,3 @@ async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
     if not protocol.is_zone_url(zone.url):
         raise Unanswered("the zone's address is not one of Autotask's")
     return zone
-
-
-async def _guarded(content: bytes, not_after: float) -> AsyncIterator[bytes]:
-    """Hand out a request's body, at the last moment before it is written to the socket.
-
-    By now the connection stands. A body that never comes leaves Autotask with an incomplete
-    request, which it cannot carry out.
-    """
-    if time.monotonic() > not_after:
-        raise TooLate("the permission to send had run out")
-    yield content

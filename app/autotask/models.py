@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -109,6 +109,42 @@ class Attachment(_Record):
         return not (self.note_id or self.time_entry_id or self.parent_attachment_id)
 
 
+class Note(_Record):
+    """.../REST/Entities/TicketNotesEntity.htm: a note of a ticket, a mail's reply among them.
+
+    creator_id is the resource that wrote it, None where a contact did. created_at is in UTC; None
+    when there is none that can be read.
+    """
+
+    id: int
+    title: str | None = None
+    description: str | None = None
+    creator_id: int | None = Field(None, alias="creatorResourceID")
+    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+        None, alias="createDateTime"
+    )
+
+
+class Choice(_Record):
+    """.../REST/API_Calls/REST_Entity_Information_Call.htm: one value of a field's picklist.
+
+    An inactive one stays on old records and is for no new one.
+    """
+
+    value: int
+    label: Annotated[str, BeforeValidator(lambda v: v or "")] = ""
+    active: Annotated[bool, BeforeValidator(lambda v: v is not False)] = Field(
+        True, alias="isActive"
+    )
+
+
+class _Field(_Record):
+    name: str
+    choices: Annotated[tuple[object, ...], BeforeValidator(lambda v: v or ())] = Field(
+        (), alias="picklistValues"
+    )
+
+
 class _Content(_Record):
     id: int
     data: str | None = None
@@ -123,6 +159,7 @@ class Contact(_Record):
     email2: str | None = Field(None, alias="emailAddress2")
     email3: str | None = Field(None, alias="emailAddress3")
     active: Annotated[bool, BeforeValidator(bool)] = Field(True, alias="isActive")  # 1, 0 or null
+    gets_mail: bool | None = Field(None, alias="receivesEmailNotifications")
     note: str | None = None
 
     @property
@@ -131,11 +168,29 @@ class Contact(_Record):
         return tuple(e for e in (self.email, self.email2, self.email3) if e)
 
 
+class WholeContact(Contact):
+    """A contact with all its fields, under Autotask's names."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Give every field as Autotask has it."""
+        return self.model_dump(by_alias=True)
+
+
+class LinkedTicket(_Record):
+    """The ticket that a contact is an additional contact of."""
+
+    id: int = Field(alias="ticketID")
+
+
 class Company(_Record):
     """.../REST/Entities/CompaniesEntity.htm"""
 
     id: int
     web_address: str | None = Field(None, alias="webAddress")
+    parent_id: int | None = Field(None, alias="parentCompanyID")
 
 
 class Resource(_Record):
@@ -199,12 +254,23 @@ def read_record(item: object, model: type[R]) -> R:
         raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error
 
 
-def read_records(answer: Mapping[str, Any], model: type[R]) -> list[R]:
+def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") -> list[R]:
     """Read the records of a list or query; Unanswered if it is none."""
-    items = answer.get("items")
+    items = answer.get(key)
     if not isinstance(items, list):
-        raise Unanswered("the answer has no items")
+        raise Unanswered(f"the answer has no {key}")
     return [read_record(item, model) for item in items]
+
+
+def read_picklists(
+    answer: Mapping[str, Any], names: Collection[str]
+) -> dict[str, tuple[Choice, ...]]:
+    """Read some fields' picklists of an entity's field definitions; a field it lacks has none."""
+    fields = {field.name: field.choices for field in read_records(answer, _Field, "fields")}
+    return {
+        name: tuple(read_record(choice, Choice) for choice in fields.get(name, ()))
+        for name in names
+    }
 
 
 def read_data(answer: Mapping[str, Any], attachment_id: int) -> bytes | None:

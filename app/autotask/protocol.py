@@ -33,6 +33,10 @@ THREADS_PER_ENTITY = 3
 REQUESTS_PER_HOUR = 10_000
 """A tenant's default, all tools together: .../REST/General_Topics/REST_Thresholds_Limits.htm"""
 
+NOTE_TITLE = 250
+NOTE_DESCRIPTION = 32_000
+"""Characters that a ticket's note has room for: .../REST/Entities/TicketNotesEntity.htm"""
+
 STATUS_COMPLETE = 5
 """The system status "Complete" of a ticket."""
 
@@ -82,6 +86,7 @@ _CHILDREN = {
     "additionalcontacts": "TicketAdditionalContacts",
     "attachments": "TicketAttachments",
     "contacts": "Contacts",
+    "notes": "TicketNotes",
 }
 
 
@@ -116,6 +121,20 @@ def contact_filter(
         company = {"op": "eq", "field": "companyID", "value": company_id}
         wanted.append({"op": "and", "items": [company, {"op": "or", "items": by_address}]})
     return [{"op": "or", "items": wanted}]
+
+
+def created_filter(
+    since: datetime, after_id: int, company_id: int | None = None
+) -> list[dict[str, Any]]:
+    """Ask for what was created since a time and has an id above one; of one company, or of all."""
+    created = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
+    wanted: list[dict[str, Any]] = [
+        {"op": "gte", "field": "createDate", "value": created},
+        {"op": "gt", "field": "id", "value": after_id},
+    ]
+    if company_id is not None:
+        wanted.append({"op": "eq", "field": "companyID", "value": company_id})
+    return wanted
 
 
 # --- answers: .../REST/General_Topics/REST_Error_Codes.htm and what clients report ---------------

@@ -1,0 +1,226 @@
+"""Single calls to Autotask, whatever they are about: each permitted, bounded, sent once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+
+from app.autotask import protocol
+from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
+from app.autotask.models import R, read_record, read_records
+from app.autotask.sending import send
+
+REQUEST_SECONDS = 45.0
+"""After this long without a whole answer a request is given up."""
+
+PERMIT_SECONDS = 10.0
+"""A write leaves within this time of its permission, or not at all: a process that was stopped
+in between must not send it later, when another has taken over."""
+
+_PAGE_LIMIT = 200
+
+
+class Throttle(Protocol):
+    """Asks for permission to make one call on an entity, and keeps it while the call is made.
+
+    write: it changes something at Autotask.
+    """
+
+    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """.../REST/General_Topics/REST_Security_Auth.htm: three headers on every call."""
+
+    username: str
+    secret: str = field(repr=False)
+    integration_code: str = field(repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """Write the three headers."""
+        return {
+            "UserName": self.username,
+            "Secret": self.secret,
+            "ApiIntegrationCode": self.integration_code,
+        }
+
+
+class Calls:
+    """The kinds of calls that the API knows, by one caller. Each raises as Autotask does.
+
+    not_after: time.monotonic() after which the request must not leave (TooLate).
+    asked_at: time.monotonic() when the latest call was permitted, just before it left.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, api_url: str, credentials: Credentials, throttle: Throttle
+    ) -> None:
+        self._http = http
+        self._root = protocol.api_root(api_url)
+        self._credentials = credentials
+        self._throttle = throttle
+        self.asked_at = 0.0
+
+    async def get(self, path: str, most: int | None = None) -> dict[str, Any]:
+        """Read whatever is there; TooLarge over most bytes."""
+        return await self._call("GET", path, most=most)
+
+    async def item(self, path: str, model: type[R]) -> R | None:
+        """Read one record. A missing one is `{"item": null}`, or 404 as some clients report."""
+        try:
+            answer = await self._call("GET", path)
+        except Refused as refused:
+            entity, _, record_id = path.strip("/").partition("/")
+            return await self.confirm_missing(refused, entity, {"id": int(record_id)}, model)
+        item = answer.get("item")
+        return None if item is None else read_record(item, model)
+
+    async def confirm_missing(
+        self, refused: Refused, entity: str, ids: dict[str, int], model: type[R]
+    ) -> R | None:
+        """Ask once more in another way: a wrong address or a proxy says 404 of everything."""
+        if refused.kind is not Refusal.MISSING:
+            raise refused
+        wanted = [{"op": "eq", "field": name, "value": number} for name, number in ids.items()]
+        try:
+            found = await self.query(entity, wanted, model)
+        except Refused as error:
+            raise Unanswered(f"404, and so is the query: {error}") from error
+        return found[0] if found else None
+
+    async def query(
+        self,
+        entity: str,
+        wanted: list[dict[str, Any]],
+        model: type[R],
+        fields: tuple[str, ...] = (),
+    ) -> list[R]:
+        """Find all records that fulfil a filter, with these fields only (none named: all).
+
+        .../REST/API_Calls/REST_Advanced_Query_Features.htm: beyond 500 rows the id must be named.
+        """
+        body: dict[str, Any] = {"filter": wanted, "MaxRecords": 500}
+        if fields:
+            body["IncludeFields"] = list(fields)
+        return await self._pages("POST", f"/{entity}/query", body, model)
+
+    async def page(self, entity: str, wanted: list[dict[str, Any]], model: type[R]) -> list[R]:
+        """Find the first 500 records that fulfil a filter; they come in the order of their ids."""
+        body = {"filter": wanted, "MaxRecords": 500}
+        return read_records(await self._call("POST", f"/{entity}/query", body), model)
+
+    async def pages(self, path: str, model: type[R]) -> list[R]:
+        """List the records below another one."""
+        return await self._pages("GET", path, None, model)
+
+    async def create(self, path: str, body: dict[str, Any], not_after: float) -> int:
+        """Create a record and give its id."""
+        return _named(await self._call("POST", path, body, not_after=not_after, write=True))
+
+    async def change(self, path: str, body: dict[str, Any], not_after: float) -> None:
+        """Change what the body names of a record, its id among it; the rest stays."""
+        _named(await self._call("PATCH", path, body, not_after=not_after, write=True))
+
+    async def delete(self, path: str, not_after: float) -> None:
+        """Delete a record; a missing one is Refused as MISSING."""
+        _named(await self._call("DELETE", path, not_after=not_after, write=True))
+
+    async def _pages(
+        self, method: str, path: str, body: dict[str, Any] | None, model: type[R]
+    ) -> list[R]:
+        """Read all pages; each next one is asked for as the first was, on the API's own origin."""
+        answer = await self._call(method, path, body)
+        found = read_records(answer, model)
+        for _ in range(_PAGE_LIMIT):
+            url = protocol.next_page(answer)
+            if not url:
+                return found
+            if not protocol.same_origin(url, self._root):
+                raise Unanswered("the next page is not on the API's own origin")
+            answer = await self._call(method, path, body, url=url)
+            found += read_records(answer, model)
+        raise Unanswered(f"more than {_PAGE_LIMIT} pages")
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        url: str | None = None,
+        not_after: float = float("inf"),
+        write: bool = False,
+        most: int | None = None,
+    ) -> dict[str, Any]:
+        entity = protocol.entity_of(path)
+        try:
+            async with self._throttle(entity, write=write):
+                self.asked_at = time.monotonic()
+                not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
+                request = self._request(method, url or self._root + path, body, not_after)
+                if write and body is None:
+                    request.extensions["trace"] = _gate(not_after)
+                answer = await send(self._http, request, REQUEST_SECONDS, most)
+                return protocol.decipher(*answer)
+        except AutotaskError as error:
+            error.call = f"{method} {entity}"
+            raise
+
+    def _request(
+        self, method: str, url: str, body: dict[str, Any] | None, not_after: float
+    ) -> httpx.Request:
+        headers = self._credentials.headers() | {"Content-Type": "application/json"}
+        if body is None:
+            return self._build(method, url, headers=headers)
+        content = json.dumps(body).encode()
+        headers["Content-Length"] = str(len(content))
+        return self._build(method, url, headers=headers, content=_guarded(content, not_after))
+
+    def _build(self, method: str, url: str, **parts: Any) -> httpx.Request:
+        try:
+            return self._http.build_request(method, url, **parts)
+        except httpx.InvalidURL as error:
+            raise NotSent("an address that Autotask named is none") from error
+
+
+def _named(answer: dict[str, Any]) -> int:
+    """Give the id of the record that a write was about; without one nobody knows what happened."""
+    item_id = answer.get("itemId")
+    if not isinstance(item_id, int) or isinstance(item_id, bool) or item_id <= 0:
+        raise Unanswered("the answer names no record")
+    return item_id
+
+
+async def _guarded(content: bytes, not_after: float) -> AsyncIterator[bytes]:
+    """Hand out a request's body, at the last moment before it is written to the socket.
+
+    By now the connection stands. A body that never comes leaves Autotask with an incomplete
+    request, which it cannot carry out.
+    """
+    _in_time(not_after)
+    yield content
+
+
+def _gate(not_after: float) -> Callable[[str, object], Awaitable[None]]:
+    """Make what httpcore calls at each step of a request (its extension `trace`).
+
+    For requests without a body: by the time their first byte is written the connection stands.
+    """
+
+    async def step(name: str, _details: object) -> None:
+        if name.endswith("send_request_headers.started"):
+            _in_time(not_after)
+
+    return step
+
+
+def _in_time(not_after: float) -> None:
+    if time.monotonic() > not_after:
+        raise TooLate("the permission to send had run out")
