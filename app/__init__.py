@@ -1,27 +1,40 @@
 """autotask-cc: puts the people in a mail's Cc on its Autotask ticket.
 
     main  worker  cli  demo       processes: compose the parts, own their lifetimes; double, the
-                                  sandbox alone; show, what the command line shows of a list
-    webhooks  admin  health       edges: HTTP in; auth, views, pages and problems serve them
+                                  sandbox alone; show, what the command line shows of a list;
+                                  report, what it shows of a backtest; running,
+                                  the start and the end of serve and worker; undo_command
+    webhooks  admin  health       edges: HTTP in; auth, views, pages and problems serve them;
+                                  mapping_files, mappings as CSV
     inbox                         a delivery in, a ticket due
-    look                          one look at one ticket, top to bottom
-    sources  facts  act           its steps: find the list, gather facts (then decide), carry out
+    look                          one look at one ticket, top to bottom; preview, what one would
+                                  come to; backtest, what it would have for last month's;
+                                  undo, taking back what looks did
+    sources  facts  act           its steps: find the list, gather facts (then decide), carry out;
+                                  known, what is so before Autotask is asked; writes, what leaves;
+                                  notes, what is told on the ticket
     desk  us                      the parts that a process makes once and shares; who is no customer
-    tickets  participants  mappings  ledger
+    tickets  participants  mappings  ledger  policies  audit
                                   what we know of tickets, of people on them, of whom addresses
-                                  mean; creating once
+                                  mean; creating once, with note_ledger for notes; what accounts
+                                  allow; who did what; judging, people's word about who is held;
+                                  forgetting an address; traces, what we did for a ticket
     budget  directory  tenant  mailbox
                                   slots and counters over all processes; slow facts of Autotask;
                                   which tenant this is; the mailbox, and what keeps us from it
     work                          due work and its leases
     environment  settings  models  states  db  keys  log  errors
+                                  setting_types, what settings are written as; note_text, pure:
+                                  what a note says
     messages  header_blocks  mail_files
                                   pure: which mail is a ticket's own; what a description (with
                                   html_lines) or an .eml says of it
-    decide  addresses  names      pure: what is done about whom, how a list is read (with
-                                  address_tokens and header_text), what a contact is called
-    autotask/                     Autotask's protocol and callouts (no I/O), client, sending,
-                                  models, errors
+    decide  policy  addresses  names
+                                  pure: what is done about whom, what is allowed, how a list is read
+                                  (with address_tokens, header_text), what a contact is called;
+                                  csv_cells, what no spreadsheet executes
+    autotask/                     Autotask's protocol and callouts (no I/O), client, calls,
+                                  sending, models, errors
     graph/                        Microsoft Graph's client, models, errors
     embedded  embedded_files      a PostgreSQL of our own, for trials
 

@@ -37,6 +37,7 @@ class AdminRoute(APIRoute):
                 raise Problem(
                     403, f"The key `{key.name}` has the role `{key.role}`; that is not enough."
                 )
+            request.state.key = key.name
             with structlog.contextvars.bound_contextvars(key=key.name):
                 return await handle(request)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 _PARTS = 60  # of the window that are counted apart, a minute each as a rule
 _SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request is given up before that
 _SLOT_WAIT = 30.0  # seconds that a call waits for a slot before its look gives way
+_PAUSED = timedelta(seconds=5)  # until a look that has to write is due again; none is claimed
 _SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each time
 
 
@@ -68,16 +69,18 @@ class Budget:
         """
 
         def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
-            return self._permit(entity, lease, "write" if write else "read")
+            return self._permit(entity, lease, write=write)
 
         return permit
 
     @asynccontextmanager
-    async def _permit(self, entity: str, lease: Lease | None, doing: str) -> AsyncIterator[None]:
+    async def _permit(
+        self, entity: str, lease: Lease | None, *, write: bool
+    ) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
-        known, probe = await self._wait_for_slot(entity, holder, lease)
+        known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
         change: _GateChange | None = None
-        call = f"{doing} {entity}"
+        call = f"{'write' if write else 'read'} {entity}"
         try:
             yield
             change = _GateChange(call) if known else None
@@ -92,13 +95,13 @@ class Budget:
             await asyncio.shield(self._release(entity, holder, change, probe))
 
     async def _wait_for_slot(
-        self, entity: str, holder: str, lease: Lease | None
+        self, entity: str, holder: str, lease: Lease | None, *, write: bool
     ) -> tuple[bool, bool]:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
         pause = 0.02
         while True:
             async with self._sessions() as session, session.begin():
-                taken = await self._take(session, entity, holder, lease)
+                taken = await self._take(session, entity, holder, lease, write=write)
             if taken is not None:
                 return taken
             if asyncio.get_running_loop().time() > deadline:
@@ -109,7 +112,7 @@ class Budget:
             pause = min(pause * 1.5, 0.25)
 
     async def _take(
-        self, session: AsyncSession, entity: str, holder: str, lease: Lease | None
+        self, session: AsyncSession, entity: str, holder: str, lease: Lease | None, *, write: bool
     ) -> tuple[bool, bool] | None:
         """Take a slot and count the call; None: none is free.
 
@@ -121,6 +124,8 @@ class Budget:
             raise LeaseLost
         if gate.shut_until and gate.shut_until > now:
             raise NotNow(gate.shut_until, f"paused: {gate.reason}")
+        if write and gate.paused_at:
+            raise NotNow(now + _PAUSED, f"all writes are paused by {gate.paused_by}")
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
@@ -129,7 +134,7 @@ class Budget:
         if probe:
             # One call finds out whether the gate may open; the others wait for its result.
             gate.shut_until = now + _SLOT_LIFE
-        held = {"holder": holder, "expires_at": now + _SLOT_LIFE}
+        held = {"holder": holder, "expires_at": now + _SLOT_LIFE, "writes": write}
         slot = insert(Slot).values(entity=entity, n=free, **held)
         await session.execute(
             slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
@@ -215,6 +220,41 @@ async def gate_state(session: AsyncSession) -> Shut | None:
     if gate.code is None or gate.reason is None or gate.since is None:
         return None
     return Shut(gate.code, gate.reason, gate.since, gate.shut_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Somebody's word that nothing is to be written."""
+
+    since: datetime
+    by: str
+
+
+async def pause_state(session: AsyncSession) -> Pause | None:
+    """Say who has paused all writes; None when nobody has."""
+    gate = (await session.execute(select(Gate))).scalar_one()
+    if gate.paused_at is None or gate.paused_by is None:
+        return None
+    return Pause(gate.paused_at, gate.paused_by)
+
+
+async def pause(session: AsyncSession, who: str | None) -> bool:
+    """Pause all writes over all processes, or let them go on (None); tells whether that changes.
+
+    Once this is committed no write gets permission; those that had it before are `writing`.
+    """
+    gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
+    if (who is None) == (gate.paused_at is None):
+        return False
+    gate.paused_at, gate.paused_by = (await db_now(session), who) if who else (None, None)
+    return True
+
+
+async def writing(session: AsyncSession) -> int:
+    """Count the writes that are on their way."""
+    now = await db_now(session)
+    held = select(func.count()).where(Slot.writes, Slot.expires_at > now)
+    return (await session.execute(held)).scalar_one()
 
 
 async def _change_gate(session: AsyncSession, change: _GateChange, probe: bool) -> None:

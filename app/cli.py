@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, TextIO
 
-import structlog
 import typer
-import uvicorn
 from sqlalchemy.exc import DBAPIError
 
-from app import db, log
+from app import db, log, running
 from app.autotask.errors import AutotaskError
-from app.desk import Desk, open_desk
+from app.backtest import Asked, PolicyFileError, read_policy
+from app.desk import open_desk
 from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
 from app.environment import SettingsError, load_settings
-from app.main import create_app
+from app.errors import NotNow
+from app.mapping_files import Imported, export_to, import_file
+from app.report import run_backtest
 from app.settings import Settings
 from app.show import Kind, show
 from app.tenant import WrongTenant
-from app.worker import Worker
-
-EXIT_SECONDS = 18.0
-"""A process that was told to stop is gone after this long, whatever hangs."""
+from app.undo_command import read_since, run_undo
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -38,13 +33,19 @@ cli = typer.Typer(
     help="Puts the people in a mail's Cc on its Autotask ticket.",
 )
 
+_mappings = typer.Typer(
+    no_args_is_help=True,
+    help="Write and read files of which contact an address means in an account.",
+)
+cli.add_typer(_mappings, name="mappings")
+
 
 @cli.command()
 def serve() -> None:
     """Receive callouts, serve the admin API, and work (RUN_WORKER=false: leave that to workers)."""
     settings = _settings()
     with _database(settings) as url:
-        asyncio.run(_serve(settings, url))
+        asyncio.run(running.serve(settings, url))
 
 
 @cli.command()
@@ -52,7 +53,7 @@ def worker() -> None:
     """Work on due tickets, in a process of its own; several may run at once."""
     settings = _settings()
     with _database(settings) as url:
-        asyncio.run(_work(settings, url))
+        asyncio.run(running.work(settings, url))
 
 
 @cli.command()
@@ -97,6 +98,111 @@ def read(
     raise typer.Exit(show(file, kind, include_to=include_to, as_json=as_json))
 
 
+@cli.command()
+def backtest(
+    days: Annotated[int, typer.Option(min=1, max=365, help="How far back.")] = 30,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="A JSON file, or a preset's name: open, guarded, known_only, off. It takes the "
+            "place of DEFAULT_POLICY, and accounts keep their own; with --account, of that "
+            "account's own. Left out: the policies as they are."
+        ),
+    ] = None,
+    account: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="Only this account's tickets.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--csv", help="Write a line for each address here.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many tickets, the oldest first.")
+    ] = None,
+) -> None:
+    """Show what a policy would have done with the tickets of the last days; nothing is changed.
+
+    Complete tickets are taken as open ones, and each as if it had just come: what the service did
+    for it, and the limits of a day, do not count. It uses at most half of our share of Autotask's
+    calls an hour, and waits when that is spent. Ctrl-C shows what was found so far.
+    """
+    settings = _settings(quiet=True)
+    try:
+        document = read_policy(policy, of_account=account is not None) if policy else None
+    except PolicyFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    with _database(settings) as url:
+        code = run_backtest(settings, url, Asked(days, document, account, limit), file)
+    raise typer.Exit(code)
+
+
+@cli.command()
+def undo(
+    since: Annotated[
+        str | None, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")
+    ] = None,
+    ticket: Annotated[int | None, typer.Option(min=0, help="Only this ticket.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would be done.")] = False,
+) -> None:
+    """Take off whom we linked and deactivate whom we created; whom a person touched is kept.
+
+    Exit code 1: something could not be done now and is to be tried again.
+    """
+    try:
+        started = read_since(since) if since else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
+    if started is None and ticket is None:
+        raise typer.BadParameter("give --since, --ticket or both")
+    settings = _settings(quiet=True)
+    with _database(settings) as url:
+        raise typer.Exit(run_undo(settings, url, started, ticket, dry_run=dry_run))
+
+
+@_mappings.command("export")
+def export_mappings(
+    file: Annotated[str, typer.Argument(help="A file to write, or - for standard output.")],
+) -> None:
+    """Write all mappings as CSV: account_id, email, contact_id, origin (found or manual).
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    settings = _settings()
+    with _database(settings) as url, _opened(file) as out:
+        count = asyncio.run(_export(settings, url, out))
+    typer.echo(f"{count} mappings written.", err=True)
+
+
+@_mappings.command("import")
+def import_mappings(
+    file: Annotated[str, typer.Argument(help="A file as `mappings export` writes it, or -.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it, and store nothing.")
+    ] = False,
+) -> None:
+    """Take mappings from a CSV file: all of its lines, or, if one of them is wrong, none.
+
+    The file: UTF-8, commas or semicolons; the first line names the columns account_id, email,
+    contact_id and, if you like, origin. Each contact has to be there at Autotask, active and of
+    that account.
+
+    What is imported is manual from then on, whatever its origin says. A line whose contact is on
+    record already changes nothing, unless it says manual, or no origin, where the record says
+    found. So a file that was exported and not changed changes nothing.
+    """
+    settings = _settings()
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    with _database(settings) as url:
+        came = asyncio.run(_import(settings, url, data, dry_run=dry_run))
+    for refusal in came.refusals:
+        typer.echo(str(refusal), err=True)
+    if came.refusals:
+        typer.echo(f"Nothing was imported: {len(came.refusals)} of its lines are wrong.", err=True)
+        raise typer.Exit(1)
+    would = "would be " if dry_run else ""
+    typer.echo(f"{came.new} {would}added, {came.changed} {would}changed, {came.same} as before.")
+
+
 def main() -> None:
     """Run a command; what can be wrong outside is said in a sentence, with exit code 1."""
     try:
@@ -112,14 +218,16 @@ def main() -> None:
         if reason is None:
             raise
         typer.echo(f"PostgreSQL cannot be used: {reason}. Check DATABASE_URL.", err=True)
+    except (AutotaskError, NotNow) as error:
+        typer.echo(f"Autotask cannot be asked now: {error}. Try again later.", err=True)
     except OSError as error:
         typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
     sys.exit(1)
 
 
-def _settings() -> Settings:
+def _settings(*, quiet: bool = False) -> Settings:
     settings = load_settings()
-    log.configure(settings.log_format)
+    log.configure(settings.log_format, quiet=quiet)
     return settings
 
 
@@ -134,54 +242,29 @@ def _database(settings: Settings) -> Iterator[str]:
         yield postgres.url
 
 
-async def _serve(settings: Settings, url: str) -> None:
+@contextmanager
+def _opened(file: str) -> Iterator[TextIO]:
+    if file == "-":
+        yield sys.stdout
+        return
+    # With the mark by which spreadsheets know UTF-8.
+    with Path(file).open("w", encoding="utf-8-sig", newline="") as opened:
+        yield opened
+
+
+async def _export(settings: Settings, url: str, file: TextIO) -> int:
     async with open_desk(settings, url) as desk:
         await db.require_schema(desk.sessions)
-        await _check_tenant(desk)
-        config = uvicorn.Config(
-            create_app(desk),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-        await _Server(config).serve()
+        return await export_to(desk, file)
 
 
-class _Server(uvicorn.Server):
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop, and do not let a database that hangs prevent it."""
-        _exit_soon()
-        super().handle_exit(sig, frame)
-
-
-def _exit_soon() -> None:
-    """End the process hard if it has not ended by then; what it held frees itself."""
-    timer = threading.Timer(EXIT_SECONDS, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
-
-
-async def _check_tenant(desk: Desk) -> None:
-    """Refuse to start for another tenant; start anyway while Autotask cannot be asked."""
-    try:
-        await desk.tenancy.api_url()
-    except AutotaskError as error:
-        structlog.get_logger().warning("autotask_away", error=str(error))
-
-
-async def _work(settings: Settings, url: str) -> None:
+async def _import(settings: Settings, url: str, data: bytes, *, dry_run: bool) -> Imported:
     async with open_desk(settings, url) as desk:
         await db.require_schema(desk.sessions)
-        one = Worker(desk)
-        loop = asyncio.get_running_loop()
+        with typer.progressbar(length=1, label="Checking contacts", file=sys.stderr) as bar:
 
-        def stop() -> None:
-            _exit_soon()
-            one.stop()
+            def progress(done: int, of: int) -> None:
+                bar.length = of
+                bar.update(done - bar.pos)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-        await one.run()
+            return await import_file(desk, data, dry_run=dry_run, progress=progress)

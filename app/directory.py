@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from app.addresses import address_key
 from app.autotask.client import Autotask
+from app.autotask.models import Choice, Company
 from app.autotask.protocol import OWN_ORGANISATION
+from app.decide import and_parents
 
 T = TypeVar("T")
 
@@ -27,6 +29,8 @@ class Directory:
         self._technicians: _Kept[frozenset[str]] = _Kept(_TECHNICIANS_SECONDS)
         self._domains: dict[int, _Kept[frozenset[str]]] = {}
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
+        self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
+        self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
         """Give the addresses of all active resources, as keys; never older than ten minutes."""
@@ -51,6 +55,18 @@ class Directory:
 
         return await _kept_in(self._domains, company_id, _COMPANY_SECONDS).get(read)
 
+    async def clients(self, autotask: Autotask) -> Clients:
+        """Give all active companies' domains and families; a day old at most."""
+
+        async def read() -> Clients:
+            return Clients(await autotask.active_companies())
+
+        return await self._clients.get(read)
+
+    async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
+        """Give what a note's `publish` and `noteType` can be; a day old at most."""
+        return await self._note_choices.get(autotask.note_picklists)
+
     async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
         """Give a contact's addresses, as keys: to recognise whom a message is from, no more."""
 
@@ -60,6 +76,36 @@ class Directory:
             return frozenset(key for email in emails if (key := address_key(email)))
 
         return await _kept_in(self._contacts, contact_id, _CONTACT_SECONDS).get(read)
+
+
+class Clients:
+    """The domains of all active companies, and who belongs together."""
+
+    def __init__(self, companies: Sequence[Company]) -> None:
+        self._parents = {one.id: one.parent_id for one in companies if one.parent_id}
+        self._by_domain: dict[str, set[int]] = {}
+        for one in companies:
+            domain = web_domain(one.web_address)
+            if domain and one.id != OWN_ORGANISATION:
+                self._by_domain.setdefault(domain, set()).add(self._family(one.id))
+
+    def others(self, company_id: int, domains: Iterable[str]) -> frozenset[str]:
+        """Of these domains and those above them, name the ones that are other customers' alone.
+
+        Parent and sub-organisations of a company are one customer.
+        """
+        family = self._family(company_id)
+        found = {part for domain in domains for part in and_parents(domain)}
+        return frozenset(
+            part for part in found if (of := self._by_domain.get(part)) and family not in of
+        )
+
+    def _family(self, company_id: int) -> int:
+        seen = {company_id}
+        while (parent := self._parents.get(company_id)) and parent not in seen:
+            seen.add(parent)
+            company_id = parent
+        return company_id
 
 
 class _Kept(Generic[T]):

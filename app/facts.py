@@ -4,73 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger, mappings, participants
+from app import ledger, mappings, participants, policies, tickets
 from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
 from app.autotask.models import Contact, Ticket
 from app.autotask.protocol import LOOKUP_ADDRESSES, LOOKUP_IDS
 from app.decide import Candidate, Facts, Us, needs_contacts, not_customer
 from app.desk import Desk
-from app.models import LinkRecord
-from app.models import Mapping as MappingRow
+from app.known import Known, Reading, Words
+from app.policy import PolicyDocument, in_effect
 from app.sources import Found
 from app.states import Origin
 from app.us import who_is_us
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A ticket as it was read.
-
-    asked_at: time.monotonic() when its request left. read_at: the database's clock before that.
-    """
-
-    ticket: Ticket
-    linked: frozenset[int]
-    asked_at: float
-    read_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What our records say about a ticket's list."""
-
-    keys: Sequence[str]
-    mappings: Mapping[str, MappingRow]
-    links: Mapping[int, LinkRecord]
-    created: frozenset[int]
-    contact_keys: frozenset[str] | None
-
-    def gone(self, reading: Reading) -> set[int]:
-        """Contacts that were on the ticket in this account and are not now."""
-        return {
-            contact_id
-            for contact_id, link in self.links.items()
-            if link.first_seen_linked_at
-            and link.account_id == reading.ticket.company_id
-            # Becoming the ticket's own contact takes somebody off the additional ones.
-            and contact_id not in {*reading.linked, reading.ticket.contact_id}
-        }
-
-    def suffices(self, reading: Reading) -> bool:
-        """Tell whether the records are fresh and whole enough to do without asking Autotask."""
-        verified_since = reading.read_at - mappings.VERIFIED_FOR
-        fresh = {m.email: m.contact_id for m in self.mappings.values()}
-        return (
-            all(key in fresh for key in self.keys)
-            and all(m.verified_at > verified_since for m in self.mappings.values())
-            and (self.contact_keys is not None or reading.ticket.contact_id is None)
-            # Somebody on the ticket whom no mapping explains may be one of these people, too.
-            and reading.linked <= set(fresh.values())
-            and not self.gone(reading) & set(fresh.values())
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +34,36 @@ class Seen:
     contacts: Mapping[int, Contact] | None
     facts: Facts
 
+    @property
+    def observes(self) -> bool:
+        """Whether nothing may be written: decided and recorded only."""
+        return self.known.words.observed or self.facts.policy.act == "observe"
+
 
 async def gather(
-    desk: Desk, autotask: Autotask, reading: Reading, found: Found, *, ask: bool
+    desk: Desk,
+    autotask: Autotask,
+    reading: Reading,
+    found: Found,
+    *,
+    ask: bool,
+    policy: PolicyDocument | None = None,
 ) -> Seen:
     """Gather the facts about a ticket's list; nothing is changed, here or at Autotask.
 
-    ask: ask Autotask for the contacts even where the records would do.
+    ask: ask Autotask for the contacts even where the records would do. policy: take this one for
+    the account's own, to see what it would do.
     """
     us = await who_is_us(desk, autotask)
-    known = await _known(desk, reading, needs_contacts(found.entries, us))
-    domains = await desk.directory.company_domains(autotask, reading.ticket.company_id)
+    known = await _known(desk, reading, found, us, policy)
+    company_id = reading.ticket.company_id
+    clients = await desk.directory.clients(autotask)
     contacts = None
-    facts = _facts_from_records(reading, known, us, domains)
+    facts = replace(
+        _facts_from_records(reading, known, us),
+        account_domains=await desk.directory.company_domains(autotask, company_id),
+        other_clients=clients.others(company_id, (key.rpartition("@")[2] for key in known.keys)),
+    )
     if known.keys and (ask or not known.suffices(reading)):
         contacts = await _look_up(autotask, reading, known)
         facts = _with_contacts(facts, reading, known, contacts)
@@ -133,9 +102,28 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     await ledger.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 
 
-async def _known(desk: Desk, reading: Reading, keys: Sequence[str]) -> Known:
+def unusable(contact: Contact | None, contact_id: int, account_id: int, us: Us) -> str | None:
+    """Say why no address of an account can mean a contact; None: it can."""
+    if contact is None:
+        return f"Autotask has no contact {contact_id}."
+    if not contact.active:
+        return f"Contact {contact_id} is inactive: activate it first."
+    if contact.company_id != account_id:
+        return (
+            f"Contact {contact_id} is of account {contact.company_id}: only a ticket's own "
+            "account's contacts can be on it."
+        )
+    reason = not_customer(_keys(contact), us)
+    return reason and f"Mail to contact {contact_id} comes to the help desk ({reason})."
+
+
+async def _known(
+    desk: Desk, reading: Reading, found: Found, us: Us, policy: PolicyDocument | None
+) -> Known:
     ticket = reading.ticket
     async with desk.sessions() as session:
+        judged = await participants.judged(session, ticket.id, ticket.company_id)
+        keys = needs_contacts(found.entries, us, judged[0])
         contact_id = ticket.contact_id
         return Known(
             keys=keys,
@@ -145,7 +133,31 @@ async def _known(desk: Desk, reading: Reading, keys: Sequence[str]) -> Known:
             contact_keys=(
                 await mappings.contact_addresses(session, contact_id) if contact_id else None
             ),
+            words=await _words(session, desk, ticket, keys, judged, policy),
         )
+
+
+async def _words(
+    session: AsyncSession,
+    desk: Desk,
+    ticket: Ticket,
+    keys: Sequence[str],
+    judged: tuple[frozenset[str], frozenset[str]],
+    document: PolicyDocument | None,
+) -> Words:
+    settings, account_id = desk.settings, ticket.company_id
+    if document is None:
+        document = await policies.document_of(session, account_id)
+    by_sender, in_all = await ledger.new_outside(session, account_id, ticket.contact_id)
+    left = min(settings.max_new_per_sender - by_sender, settings.max_new_per_day - in_all)
+    return Words(
+        policy=in_effect(settings.default_policy, document).policy,
+        observed=await tickets.is_observed(session, ticket.id),
+        forgotten=await policies.forgotten(session, keys),
+        approved=judged[0],
+        rejected=judged[1],
+        new_left=left,
+    )
 
 
 async def _look_up(autotask: Autotask, reading: Reading, known: Known) -> dict[int, Contact]:
@@ -163,9 +175,7 @@ async def _look_up(autotask: Autotask, reading: Reading, known: Known) -> dict[i
     return found
 
 
-def _facts_from_records(
-    reading: Reading, known: Known, us: Us, account_domains: frozenset[str]
-) -> Facts:
+def _facts_from_records(reading: Reading, known: Known, us: Us) -> Facts:
     return Facts(
         us=us,
         contact_id=reading.ticket.contact_id,
@@ -174,9 +184,14 @@ def _facts_from_records(
         removed=frozenset(i for i in known.gone(reading) if known.links[i].removed_seen_at),
         created=known.created,
         candidates={
-            email: [Candidate(row.contact_id, mapped=True)] for email, row in known.mappings.items()
+            email: [Candidate(row.contact_id, mapped=True, muted=row.muted)]
+            for email, row in known.mappings.items()
         },
-        account_domains=account_domains,
+        policy=known.words.policy,
+        forgotten=known.words.forgotten,
+        approved=known.words.approved,
+        rejected=known.words.rejected,
+        new_left=known.words.new_left,
     )
 
 
@@ -218,6 +233,7 @@ def _candidates(known: Known, here: Mapping[int, Contact], us: Us) -> dict[str, 
                     active=contact.active,
                     mapped=mapped,
                     primary=address_key(contact.email or "") == key,
+                    muted=None if contact.gets_mail is None else not contact.gets_mail,
                     not_customer=not_customer(keys_of[contact.id], us),
                 )
                 candidates.setdefault(key, []).append(one)

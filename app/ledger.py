@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 _OPEN = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)
 _UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 _FIRST_WAIT = timedelta(seconds=2)
+_COUNTING = 20_261_123  # an advisory lock's number, like no other of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,13 @@ async def claim(
     *,
     settle: timedelta,
     read_at: datetime,
+    outside: bool = False,
+    sender_id: int | None = None,
 ) -> Claim | Created | Pending:
     """Claim an address whose contacts, read at `read_at`, showed none that carries it.
 
-    settle: how long a request without an answer may still take effect.
+    settle: how long a request without an answer may still take effect. outside and sender_id: who
+    it is, and who brings them, to be counted by new_outside.
     """
     while True:
         now = await db_now(session)
@@ -82,6 +86,8 @@ async def claim(
             ticket_id=ticket_id,
             state=LedgerState.SENDING,
             sent_at=now,
+            outside=outside,
+            sender_id=sender_id,
         )
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
@@ -119,6 +125,25 @@ def _over(
     return Claim(row.id, row.sends)
 
 
+async def new_outside(
+    session: AsyncSession, account_id: int, sender_id: int | None, *, alone: bool = False
+) -> tuple[int, int]:
+    """Count the outside people of the last 24 hours: those of a sender, and all.
+
+    Refused ones count, too: a list of nonsense is no way round. Senders of an account who are no
+    contacts share one count. alone: nobody else counts until this transaction ends.
+    """
+    if alone:
+        await session.execute(select(func.pg_advisory_xact_lock(_COUNTING)))
+    unknown = and_(Ledger.sender_id.is_(None), Ledger.account_id == account_id)
+    mine = Ledger.sender_id == sender_id if sender_id else unknown
+    counted = select(func.count().filter(mine), func.count()).where(
+        Ledger.outside, Ledger.sent_at > func.now() - timedelta(hours=24)
+    )
+    by_sender, in_all = (await session.execute(counted)).one()
+    return by_sender, in_all
+
+
 async def record_sent(session: AsyncSession, claim: Claim, body: Mapping[str, object]) -> None:
     """Keep what is about to be written, to tell later whether a person has changed it since."""
     await session.execute(update(Ledger).where(Ledger.id == claim.id).values(sent=dict(body)))
@@ -132,9 +157,13 @@ async def created(session: AsyncSession, claim: Claim, contact_id: int) -> None:
             log.error("created_after_it_was_given_up", ledger=claim.id, contact=contact_id)
 
 
-async def refused(session: AsyncSession, claim: Claim, error: str) -> None:
-    """Record that the request definitely created nothing: the address is free."""
-    await _settle(session, claim, LedgerState.REFUSED, error=error[:500])
+async def refused(session: AsyncSession, claim: Claim, error: str, *, left: bool = True) -> None:
+    """Record that the request definitely created nothing: the address is free.
+
+    left: it was Autotask that refused it. What never left does not count as brought.
+    """
+    counts = {} if left else {"outside": False}
+    await _settle(session, claim, LedgerState.REFUSED, error=error[:500], **counts)
 
 
 async def unsure(session: AsyncSession, claim: Claim, error: str) -> None:

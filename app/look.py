@@ -9,22 +9,23 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app import ledger, participants, sources, tickets, work
-from app.act import Acting, Halt, ReadAgain
-from app.addresses import Address, mask
+from app import ledger, notes, participants, preview, sources, tickets, work
+from app.act import Acting
+from app.addresses import mask
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded, Unanswered
 from app.autotask.models import Ticket
-from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
-from app.db import db_now, is_outage
-from app.decide import Reason, decide
+from app.db import is_outage
+from app.decide import decide
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
-from app.facts import Reading, gather
+from app.facts import gather
+from app.preview import Preview
 from app.sources import Found, Search
 from app.states import Result
 from app.tickets import Looked
 from app.work import Lease, fenced
+from app.writes import Halt, ReadAgain, Writes
 
 log = structlog.get_logger()
 
@@ -36,7 +37,6 @@ _TRIES = 10  # before that nothing is given up: it may have waited most of the t
 _ROUNDS = 20  # readings of a ticket within one look
 _SEARCH_SECONDS = 5.0  # after which what was read before is read once more
 _BARREN = 3  # of which so many in a row may lead to nothing
-_AMBIGUOUS = "{}: more than one message could be the ticket's, so nobody is added"
 _OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
@@ -114,33 +114,34 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
     refused: set[str] = set()
     ask, barren = False, 0
     for _ in range(_ROUNDS):
-        reading = await _read(desk, autotask, lease)
-        if isinstance(reading, Ending):
-            return reading
+        reading = await preview.read(desk, autotask, lease.ref)
+        if isinstance(reading, Preview):
+            return Ending(reading.result, reading.note, ticket=reading.ticket)
         ticket = reading.ticket
         if searched is None or searched[0] != ticket:
             searched = ticket, await sources.find_list(desk, autotask, ticket)
             if time.monotonic() - reading.asked_at > _SEARCH_SECONDS:
                 continue
         search = searched[1]
-        found = await _with_earlier(desk, ticket, search)
+        found = await preview.with_earlier(desk, ticket, search)
         if found is None or not found.entries:
             return _without_list(desk, lease, ticket, search)
-        reading = replace(reading, linked=await _linked(autotask, ticket))
+        reading = replace(reading, linked=await preview.linked(autotask, ticket))
         seen = await gather(desk, autotask, reading, found, ask=ask)
-        acting = Acting(desk, autotask, lease, seen, refused)
+        acting = Acting(Writes(desk, autotask, lease, seen), refused)
         try:
             await acting.carry_out(decide(found.entries, seen.facts))
         except ReadAgain:
             ask = True
-            barren = 0 if acting.writes else barren + 1
+            barren = 0 if acting.writes.announced else barren + 1
             if barren >= _BARREN:
                 raise Unanswered("Autotask is too slow to act on what was read") from None
             continue
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
             return Ending(None, note, halt.until, spent=True, ticket=ticket, found=found)
-        return _acted(ticket, search, found, acting.waits)
+        ending = _acted(ticket, search, found, acting.waits)
+        return ending if seen.observes else await _told(desk, autotask, lease, ending)
     raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
 
 
@@ -150,32 +151,41 @@ def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) 
         note = "somebody has to wait: for another ticket's request, or to be tried again"
         return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
-        return Ending(Result.AMBIGUOUS_MESSAGE, _AMBIGUOUS.format(search.ambiguous), ticket=ticket)
+        over = preview.without_list(ticket, search)
+        return Ending(over.result, over.note, ticket=ticket)
     if search.shut:
         until = _jittered(search.shut.until, 5)
         return Ending(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
     return Ending(Result.DONE, found.note, ticket=ticket, found=found)
 
 
+async def _told(desk: Desk, autotask: Autotask, lease: Lease, ending: Ending) -> Ending:
+    """Write the note about a ticket that is done; while it cannot be told, the looks go on."""
+    if ending.result is None:
+        return ending
+    try:
+        await notes.tell(desk, autotask, lease)
+    except NotNow as wait:
+        until = _jittered(wait.until, 2)
+        return replace(ending, result=None, note=wait.reason, again_at=until, excused=True)
+    return ending
+
+
 def _without_list(desk: Desk, lease: Lease, ticket: Ticket, search: Search) -> Ending:
     """End a look that found nobody to add."""
-    if search.found:
-        note = f"{search.found.source}: nobody was copied"
-        return Ending(Result.NOBODY_COPIED, note, ticket=ticket, found=search.found)
-    if search.ambiguous:
-        return Ending(Result.AMBIGUOUS_MESSAGE, _AMBIGUOUS.format(search.ambiguous), ticket=ticket)
+    over = preview.without_list(ticket, search)
     age = sources.next_reading(ticket, desk.settings, lease.age)
     again_at = lease.since + age if age else None
-    if search.shut:
-        until = _jittered(search.shut.until, 5)
+    if over.shut:
+        until = _jittered(over.shut.until, 5)
         # A field or an attachment may come earlier than the mailbox.
         again_at = min(until, again_at) if again_at else until
-        note = search.shut.reason
-        return Ending(None, note, again_at, excused=True, ticket=ticket, waits_for_mailbox=True)
-    note = "; ".join(("no source has a list", *search.remarks))
-    if again_at is None:
-        return Ending(Result.NO_LIST, note, ticket=ticket)
-    return Ending(None, f"{note}; asked again", again_at, excused=True, ticket=ticket)
+        return Ending(
+            None, over.note, again_at, excused=True, ticket=ticket, waits_for_mailbox=True
+        )
+    if over.result is Result.NO_LIST and again_at:
+        return Ending(None, f"{over.note}; asked again", again_at, excused=True, ticket=ticket)
+    return Ending(over.result, over.note, ticket=ticket, found=over.found)
 
 
 async def _still_waiting(desk: Desk, lease: Lease) -> Ending | None:
@@ -192,41 +202,6 @@ async def _still_waiting(desk: Desk, lease: Lease) -> Ending | None:
             return None
     note = "the mailbox cannot be read now; see /health/work"
     return Ending(None, note, _jittered(until, 60), excused=True, waits_for_mailbox=True)
-
-
-async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Ending:
-    """Read the ticket; an Ending where that tells that nobody is to be added.
-
-    Who is on it is read when it is known that somebody may be added.
-    """
-    async with desk.sessions() as session:
-        read_at = await db_now(session)
-    ticket = await autotask.ticket(lease.ref)
-    if ticket is None:
-        return Ending(Result.GONE, "Autotask has no such ticket")
-    asked_at = autotask.asked_at
-    if ticket.status == STATUS_COMPLETE:
-        return Ending(Result.COMPLETE, ticket=ticket)
-    if ticket.company_id in (OWN_ORGANISATION, *desk.settings.catch_all_accounts):
-        note = "no customer account yet; once it has one, POST /admin/tickets/{id}/process"
-        return Ending(Result.PARKED, note, ticket=ticket)
-    return Reading(ticket, frozenset(), asked_at, read_at)
-
-
-async def _linked(autotask: Autotask, ticket: Ticket) -> frozenset[int]:
-    links = await autotask.additional_contacts(ticket.id)
-    return frozenset(link.contact_id for link in links)
-
-
-async def _with_earlier(desk: Desk, ticket: Ticket, search: Search) -> Found | None:
-    """Add those who were in the list before; of an ambiguous one those whose work has begun."""
-    async with desk.sessions() as session:
-        before = await participants.of_ticket(session, ticket.id)
-    if search.ambiguous:
-        before = [row for row in before if row.outcome is None]
-    earlier = [Address(row.key, row.name) for row in before if row.reason != Reason.INVALID]
-    automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
-    return sources.with_earlier(search.found, earlier, automatic=automatic)
 
 
 async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from collections.abc import Mapping as MappingOf
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,6 +16,10 @@ from app.states import Origin
 
 VERIFIED_FOR = timedelta(hours=1)
 """A mapping that was seen to hold is relied on for so long without asking Autotask."""
+
+_BATCH = 1_000  # rows that are read or written at a time
+
+_NOT_SEEN: MappingOf[str, bool | None] = {}
 
 
 async def of_addresses(
@@ -33,8 +37,12 @@ async def remember(
     account_id: int,
     contacts: MappingOf[str, int],
     origin: Origin = Origin.FOUND,
+    muted: MappingOf[str, bool | None] = _NOT_SEEN,
 ) -> None:
-    """Store which contacts addresses were just seen to mean; a manual mapping stays manual."""
+    """Store which contacts addresses were just seen to mean; a manual mapping stays manual.
+
+    muted: by address, whether the contact is set to get no mail.
+    """
     for email, contact_id in sorted(contacts.items()):
         now = func.clock_timestamp()
         row = insert(Mapping).values(
@@ -43,6 +51,7 @@ async def remember(
             contact_id=contact_id,
             origin=origin,
             verified_at=now,
+            muted=muted.get(email),
         )
         # What a person said stands, until they say otherwise or the contact is gone.
         manual = Mapping.origin == Origin.MANUAL
@@ -53,9 +62,60 @@ async def remember(
                 set_={
                     "contact_id": contact_id,
                     "verified_at": now,
+                    "muted": muted.get(email),
                     "origin": origin if by_person else Mapping.origin,
                 },
                 where=None if by_person else or_(not_(manual), Mapping.contact_id == contact_id),
+            )
+        )
+
+
+async def each(session: AsyncSession) -> AsyncIterator[Mapping]:
+    """Give all mappings of all accounts, in the order of accounts and addresses."""
+    query = select(Mapping).order_by(Mapping.account_id, Mapping.email)
+    found = await session.stream_scalars(query.execution_options(yield_per=_BATCH))
+    async for row in found:
+        yield row
+
+
+async def of_accounts(
+    session: AsyncSession, account_ids: Collection[int]
+) -> dict[tuple[int, str], tuple[int, str]]:
+    """Give contact and origin of accounts' mappings, by account and address."""
+    columns = (Mapping.account_id, Mapping.email, Mapping.contact_id, Mapping.origin)
+    found = await session.execute(select(*columns).where(Mapping.account_id.in_(list(account_ids))))
+    return {(row.account_id, row.email): (row.contact_id, row.origin) for row in found}
+
+
+async def set_all(
+    session: AsyncSession,
+    contacts: MappingOf[tuple[int, str], tuple[int, bool | None]],
+    seen_at: datetime,
+) -> None:
+    """Store which contact a person says that addresses mean, and whether it is muted.
+
+    contacts: by account and address. seen_at: the database's clock before they were read.
+    """
+    entries = sorted(contacts.items())
+    for start in range(0, len(entries), _BATCH):
+        rows = insert(Mapping).values(
+            [
+                {
+                    "account_id": account_id,
+                    "email": email,
+                    "contact_id": contact_id,
+                    "origin": Origin.MANUAL,
+                    "verified_at": seen_at,
+                    "muted": muted,
+                }
+                for (account_id, email), (contact_id, muted) in entries[start : start + _BATCH]
+            ]
+        )
+        names = ("contact_id", "origin", "verified_at", "muted")
+        await session.execute(
+            rows.on_conflict_do_update(
+                index_elements=[Mapping.account_id, Mapping.email],
+                set_={name: rows.excluded[name] for name in names},
             )
         )
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import policies
 from app.db import db_now
 from app.decide import Decision, Reason, Verdict
 from app.ledger import Pending
@@ -45,22 +46,27 @@ async def record_decisions(
     """Store decisions that are not the same as before, and give the participants by key.
 
     ours: contacts that we linked to the ticket or created for it. That they are known now is our
-    own doing, so the reason why they were brought is kept.
+    own doing, so the reason why they were brought is kept. Of a forgotten address no more is
+    stored than its alias.
     """
     rows = {row.key: row for row in await of_ticket(session, ticket_id)}
     for position, one in enumerate(decisions):
-        row = rows.get(one.key)
-        if row is None:
-            row = Participant(
-                ticket_id=ticket_id, key=one.key, name=one.name, position=position, failures=0
-            )
-            rows[one.key] = row
+        forgotten = one.reason is Reason.FORGOTTEN
+        key, name = (policies.alias(one.key), "") if forgotten else (one.key, one.name)
+        row = rows[one.key] = rows.get(key) or Participant(
+            ticket_id=ticket_id, key=key, name=name, position=position, failures=0
+        )
+        if row not in session:
             session.add(row)
         elif row.account_id == account_id and _is_as_before(row, one, ours):
+            row.muted = row.muted if one.muted is None else one.muted
             continue
         row.account_id = account_id
         row.decision, row.reason, row.contact_id = one.verdict, one.reason, one.contact_id
         row.detail, row.outcome, row.retry_at, row.failures = one.detail, None, None, 0
+        if one.verdict is Verdict.HOLD and row.approved_by and row.judged_account != account_id:
+            row.detail = f"was approved in account {row.judged_account}; the ticket has moved"
+        row.muted = one.muted
         row.decided_at = func.clock_timestamp()
     return rows
 
@@ -68,11 +74,25 @@ async def record_decisions(
 def _is_as_before(row: Participant, one: Decision, ours: Collection[int]) -> bool:
     if (row.decision, row.reason) == (one.verdict, one.reason):
         return True
+    if row.outcome == Outcome.UNLINKED and one.reason is Reason.REJECTED:
+        return True  # undone: what was done, and that it was undone, stays to be seen
     return (
         one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED)
         and one.contact_id in ours
         and row.decision in (Verdict.LINK, Verdict.CREATE)
     )
+
+
+async def judged(
+    session: AsyncSession, ticket_id: int, account_id: int
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Give whom people approved on a ticket, and whom they rejected, while it is in an account.
+
+    A rejection outlives a move: who was not wanted on the ticket is not asked for again.
+    """
+    rows = [row for row in await of_ticket(session, ticket_id) if row.judged_at]
+    approved = {r.key for r in rows if r.approved_by and r.judged_account == account_id}
+    return frozenset(approved), frozenset(row.key for row in rows if row.rejected_by)
 
 
 async def record_outcome(
@@ -105,7 +125,9 @@ async def record_failure(
             .where(Participant.ticket_id == ticket_id, Participant.key == key)
             .with_for_update()
         )
-    ).scalar_one()
+    ).scalar_one_or_none()
+    if row is None:  # forgotten meanwhile
+        return None
     now = await db_now(session)
     row.failures += 1
     row.detail, row.acted_at = error[:500], now
@@ -176,6 +198,7 @@ async def saw_linked(
             set_={
                 "account_id": account_id,
                 "first_seen_linked_at": func.coalesce(LinkRecord.first_seen_linked_at, now),
+                "unlinked_at": None,
                 "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
             },
         )

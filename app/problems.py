@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+
+_WORD = re.compile(r"[a-z_]{1,30}")  # a mistyped field's name, and nobody's address
 
 
 class Problem(Exception):
@@ -66,5 +69,8 @@ def install(app: FastAPI) -> None:
 
 def _input_error(error: dict[str, Any]) -> str:
     """Say where and what, without the input, which may be an address: an extra name is input."""
-    where = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
-    return f"{'.'.join(str(part) for part in where)}: {error['msg']}"
+    where = error["loc"]
+    if error["type"] == "extra_forbidden" and not _WORD.fullmatch(str(where[-1])):
+        where = where[:-1]
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in where)}: {message}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -19,25 +17,8 @@ from app.autotask.client import Credentials
 from app.autotask.models import NewContact
 from app.graph.client import GraphCredentials
 from app.keys import ApiKey, parse_keys
-
-
-def _list(value: object) -> object:
-    """Read a comma-separated list."""
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _json(value: object) -> object:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError("is not JSON") from None
-
-
-Listed = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_list)]
-
+from app.policy import PolicyDocument
+from app.setting_types import JsonObject, Listed, Numbers, PolicyText, is_loopback
 
 SOURCES = ("mailbox", "description", "eml")
 """Cc sources beside user-defined fields."""
@@ -107,8 +88,30 @@ class Settings(BaseSettings):
     catch_all_accounts: Numbers = Field(
         (), description="company ids that hold mail of unknown senders; nobody is added there"
     )
-    contact_defaults: Annotated[dict[str, Any], BeforeValidator(_json)] = Field(
+    default_policy: PolicyText = Field(
+        PolicyDocument(),
+        description="JSON, or a preset's name: what accounts allow; see docs/decision-table.md",
+    )
+    max_new_per_sender: int = Field(
+        20, ge=0, description="outside people that one sender's mails may bring in 24 hours"
+    )
+    max_new_per_day: int = Field(
+        500, ge=0, description="outside people that all mails together may bring in 24 hours"
+    )
+    contact_defaults: JsonObject = Field(
         {}, description="JSON: further fields of new contacts, where the tenant requires them"
+    )
+
+    ticket_note: Literal["off", "exceptions", "internal"] = Field(
+        "off",
+        description="a note on the ticket of what was done: off; exceptions, only where somebody "
+        "is held, failed or gets no mail; or internal, on every ticket with people to tell of",
+    )
+    ticket_note_publish: int | None = Field(
+        None,
+        validate_default=True,
+        description="who sees that note: the id of your Autotask's choice for people inside only "
+        "(the picklist `publish` of TicketNotes)",
     )
 
     settle_seconds: float = Field(3, ge=0, le=600, description="from a callout to the first look")
@@ -178,7 +181,7 @@ class Settings(BaseSettings):
             raise ValueError("must be https://host, with a path at most")
         if url.username or url.password:
             raise ValueError("must not contain a user name or password")
-        if url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname or "")):
+        if url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or "")):
             return re.sub(r"(/v1\.0)?/*$", "", value, flags=re.IGNORECASE)
         raise ValueError("must be https://…, or http:// on this machine")
 
@@ -252,6 +255,20 @@ class Settings(BaseSettings):
             raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(SOURCES)}")
         return tuple(dict.fromkeys(value))
 
+    @field_validator("default_policy")
+    @classmethod
+    def _nobodys_own_domains(cls, value: PolicyDocument) -> PolicyDocument:
+        if value.own_domains:
+            raise ValueError("own_domains belong to an account: PUT /admin/accounts/{id}/policy")
+        return value
+
+    @field_validator("ticket_note_publish")
+    @classmethod
+    def _publish_with_note(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is None and info.data.get("ticket_note", "off") != "off":
+            raise ValueError("TICKET_NOTE needs it, or a note might reach the client portal")
+        return value
+
     @field_validator("contact_defaults")
     @classmethod
     def _no_core_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -273,10 +290,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from environment.load_settings alone."""
         return (init_settings,)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

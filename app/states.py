@@ -28,6 +28,9 @@ class Outcome(StrEnum):
     HELD = "held"
     IGNORED = "ignored"
     FAILED = "failed"
+    UNLINKED = "unlinked"  # we took it off again
+    WOULD_LINK = "would_link"  # in observe mode nothing is written
+    WOULD_CREATE = "would_create"
 
 
 class Origin(StrEnum):
@@ -45,6 +48,7 @@ class LedgerState(StrEnum):
     CREATED = "created"
     REFUSED = "refused"  # definitely not created
     GONE = "gone"  # was created, and no longer carries the address
+    RETIRED = "retired"  # was created, and ended by us
 
 
 class Priority(IntEnum):

@@ -86,3 +86,16 @@ async def waits_for_mailbox(session: AsyncSession, ticket_id: int) -> bool:
     """Tell whether a ticket's last look found that only the mailbox could have its list."""
     waits = select(TicketRecord.waits_for_mailbox).where(TicketRecord.id == ticket_id)
     return bool((await session.execute(waits)).scalar_one_or_none())
+
+
+async def is_observed(session: AsyncSession, ticket_id: int) -> bool:
+    """Tell whether a ticket was first decided on in observe mode."""
+    observed = select(TicketRecord.observed).where(TicketRecord.id == ticket_id)
+    return bool((await session.execute(observed)).scalar_one_or_none())
+
+
+async def observe(session: AsyncSession, ticket_id: int) -> None:
+    """Record that a ticket is decided on in observe mode, for good."""
+    await session.execute(
+        update(TicketRecord).where(TicketRecord.id == ticket_id).values(observed=True)
+    )

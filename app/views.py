@@ -8,7 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.models import Delivery, Due, LinkRecord, Look, Mapping, Participant, TicketRecord
+from app.models import Delivery, Due, LinkRecord, Look, Mapping, Note, Participant, TicketRecord
+from app.preview import Preview
 
 
 class _View(BaseModel):
@@ -70,10 +71,11 @@ class ParticipantView(_View):
     """One address on a ticket: what was decided and why, and what came of it.
 
     outcome null: not finished. detail: what is wrong with what stood in the list, or what Autotask
-    said. The last two are facts about the
-    contact on this ticket: when it was first seen linked, and seen to have been taken off.
+    said. muted: the contact is set to get no mail; null: not known. The last two are facts about
+    the contact on this ticket: when it was first seen linked, and seen to have been taken off.
     """
 
+    id: int
     address: str = Field(validation_alias="key")
     name: str
     decision: str
@@ -84,8 +86,83 @@ class ParticipantView(_View):
     retry_at: datetime | None
     decided_at: datetime
     acted_at: datetime | None
+    muted: bool | None
+    approved_by: str | None
+    rejected_by: str | None
+    judged_at: datetime | None
     first_seen_linked_at: datetime | None = None
     removed_seen_at: datetime | None = None
+
+
+class DecisionView(_View):
+    """What a look would decide about one address. muted: the contact gets no mail; null: unknown.
+
+    detail: what is wrong with what stood in the list.
+    """
+
+    address: str = Field(validation_alias="key")
+    name: str
+    decision: str = Field(validation_alias="verdict")
+    reason: str
+    contact_id: int | None
+    muted: bool | None
+    detail: str | None
+
+
+class PreviewView(BaseModel):
+    """How a look would end. result null: it would be made again, and note says why.
+
+    source: where the list was found; null: it is of earlier looks. observed: a look would decide
+    and record, and write nothing to Autotask.
+    """
+
+    ticket_id: int
+    number: str | None
+    account_id: int | None
+    contact_id: int | None
+    result: str | None
+    note: str | None
+    source: str | None
+    observed: bool
+    decisions: list[DecisionView]
+
+    @classmethod
+    def of(cls, ticket_id: int, one: Preview) -> Self:
+        """Show a preview."""
+        ticket = one.ticket
+        return cls(
+            ticket_id=ticket_id,
+            number=ticket.number if ticket else None,
+            account_id=ticket.company_id if ticket else None,
+            contact_id=ticket.contact_id if ticket else None,
+            result=one.result,
+            note=one.note,
+            source=one.found.source if one.found else None,
+            observed=bool(one.seen and one.seen.observes),
+            decisions=[DecisionView.model_validate(each) for each in one.decisions],
+        )
+
+
+class PersonView(ParticipantView):
+    """One address on one ticket, as lists of people over many tickets show it."""
+
+    ticket_id: int
+    ticket_number: str | None = None
+    account_id: int
+
+    @classmethod
+    def of(cls, row: Participant, number: str | None) -> Self:
+        """Show a participant; number: the ticket's."""
+        return cls.model_validate(row).model_copy(update={"ticket_number": number})
+
+
+class NoteView(_View):
+    """A note that we wrote on a ticket. state: created; sending or unsure; refused, with error."""
+
+    state: str
+    note_id: int | None
+    sent_at: datetime
+    error: str | None
 
 
 class TicketView(_View):
@@ -124,6 +201,7 @@ class TicketDetails(TicketView):
     participants: list[ParticipantView]
     looks: list[LookView]
     deliveries: list[DeliveryView]
+    notes: list[NoteView]
 
 
 def ticket_details(
@@ -133,6 +211,7 @@ def ticket_details(
     links: MappingOf[int, LinkRecord],
     looks: list[Look],
     deliveries: list[Delivery],
+    notes: list[Note],
 ) -> TicketDetails:
     """Put together what is known of a ticket."""
     return TicketDetails(
@@ -141,6 +220,7 @@ def ticket_details(
         participants=[_participant(row, links) for row in participants],
         looks=[LookView.model_validate(row) for row in looks],
         deliveries=[DeliveryView.model_validate(row) for row in deliveries],
+        notes=[NoteView.model_validate(row) for row in notes],
     )
 
 

@@ -124,6 +124,31 @@ async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> li
     ]
 
 
+async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Lease | None:
+    """Take one thing, due or not, for something else than a look; None while somebody has it.
+
+    It covers no trigger: what is due stays due when it is finished.
+    """
+    free = or_(Due.holder.is_(None), Due.lease_until < func.now())
+    taken = await session.execute(
+        update(Due)
+        .where(Due.kind == kind, Due.ref == ref, free)
+        .values(
+            due_at=_if(Due.holder.is_(None), Due.due_at, func.coalesce(Due.due_at, func.now())),
+            holder=holder,
+            lease_until=func.now() + LEASE,
+            attempt=Due.attempt + 1,
+        )
+        .returning(Due.attempt, Due.tries, Due.done, Due.since, func.now())
+        .execution_options(synchronize_session=False)
+    )
+    row = taken.one_or_none()
+    if row is None:
+        return None
+    attempt, tries, done, since, now = row
+    return Lease(kind, ref, holder, attempt, tries, done, since, now)
+
+
 async def beat(session: AsyncSession, leases: Collection[Lease]) -> set[Lease]:
     """Prolong leases, and give those that are lost: an expired one is lost even if still free."""
     kept = await session.execute(
@@ -140,6 +165,16 @@ async def beat(session: AsyncSession, leases: Collection[Lease]) -> set[Lease]:
     )
     alive = {(kind, ref) for kind, ref in kept}
     return {lease for lease in leases if (lease.kind, lease.ref) not in alive}
+
+
+async def hold(session: AsyncSession, kind: str, refs: Collection[int]) -> None:
+    """Keep looks at some things from storing anything until this transaction ends."""
+    await session.execute(
+        select(Due.ref)
+        .where(Due.kind == kind, Due.ref.in_(list(refs)))
+        .order_by(Due.ref)
+        .with_for_update(key_share=True)
+    )
 
 
 @asynccontextmanager

@@ -98,7 +98,8 @@ class Worker:
             now = await db_now(session)
             gate = await budget.gate_state(session)
             shut = gate is not None and gate.until is not None and gate.until > now
-            if shut or await self._desk.budget.spent_until(session, now):
+            paused = await budget.pause_state(session)
+            if shut or paused or await self._desk.budget.spent_until(session, now):
                 return 0
             leases = await work.claim(session, work.TICKET, self.id, room)
         for lease in leases:

@@ -1,20 +1,25 @@
 """The tables. What is due stands apart from what is known about a ticket."""
 
+from app.models.accounts import AccountPolicy, Audit, Forgotten, Note
 from app.models.calls import Calls, Gate, MailboxGate, Slot, Tenant
 from app.models.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
 from app.models.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
 
 __all__ = [
+    "AccountPolicy",
+    "Audit",
     "CalloutCount",
     "Calls",
     "Delivery",
     "Due",
+    "Forgotten",
     "Gate",
     "Ledger",
     "LinkRecord",
     "Look",
     "MailboxGate",
     "Mapping",
+    "Note",
     "Participant",
     "Slot",
     "Tenant",

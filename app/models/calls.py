@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, SmallInteger
+from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -23,7 +23,8 @@ class Tenant(Base):
 class Gate(Base):
     """The one row that every call to Autotask passes: it serialises them, and it can be shut.
 
-    The rest: what Autotask refuses us, since when and how often, until that call succeeds.
+    paused_by: who has stopped all writes. The rest: what Autotask refuses us, since when and how
+    often, until that call succeeds.
     """
 
     __tablename__ = "gate"
@@ -35,6 +36,8 @@ class Gate(Base):
     since: Mapped[At | None]
     call: Mapped[Str | None]
     times: Mapped[Count]
+    paused_at: Mapped[At | None]
+    paused_by: Mapped[Str | None]
 
 
 class MailboxGate(Base):
@@ -62,6 +65,7 @@ class Slot(Base):
     n: Mapped[int] = mapped_column(SmallInteger)
     holder: Mapped[Str]
     expires_at: Mapped[At]
+    writes: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Calls(Base):

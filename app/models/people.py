@@ -33,11 +33,12 @@ class Participant(Base):
     """One address on one ticket, with our decision and what came of it.
 
     key is the address, or the token itself where it is not one. detail: in more words, what is
-    wrong with the token, or what Autotask said.
+    wrong with the token, or what Autotask said. muted: the contact is set to get no mail. approved
+    and rejected, by whom, are facts about the account that the ticket was in then.
     """
 
     __tablename__ = "participants"
-    __table_args__ = (UniqueConstraint("ticket_id", "key"),)
+    __table_args__ = (UniqueConstraint("ticket_id", "key"), Index(None, "key"))
     id: Mapped[Id]
     ticket_id: Mapped[Big]
     key: Mapped[Str]
@@ -53,13 +54,19 @@ class Participant(Base):
     retry_at: Mapped[At | None]
     decided_at: Mapped[At]
     acted_at: Mapped[At | None]
+    muted: Mapped[bool | None]
+    approved_by: Mapped[Str | None]
+    rejected_by: Mapped[Str | None]
+    judged_at: Mapped[At | None]
+    judged_account: Mapped[Big | None]
 
 
 class LinkRecord(Base):
     """A contact that is, was or is being made an additional contact of a ticket.
 
     sent_at is our intent: it stands while a request of ours may still take effect and is cleared
-    by a definite refusal. ours: a link of ours was seen to have taken effect.
+    by a definite refusal. ours: a link of ours was seen to have taken effect. unlinked_at: we took
+    it off again.
     """
 
     __tablename__ = "links"
@@ -71,6 +78,7 @@ class LinkRecord(Base):
     sent_at: Mapped[At | None]
     first_seen_linked_at: Mapped[At | None]
     removed_seen_at: Mapped[At | None]
+    unlinked_at: Mapped[At | None]
 
 
 class Mapping(Base):
@@ -84,13 +92,15 @@ class Mapping(Base):
     origin: Mapped[Str]
     created_at: Mapped[Now]
     verified_at: Mapped[At]
+    muted: Mapped[bool | None]  # whether the contact is set to get no mail, as last seen
 
 
 class Ledger(Base):
     """One row per contact that we created or are creating. Settled rows are history.
 
     sent is what was written, sent_at when the request left last, settled_at when its fate was
-    known.
+    known. outside: somebody from outside the account, whom sender_id, the ticket's contact,
+    brought.
     """
 
     __tablename__ = "ledger"
@@ -105,6 +115,7 @@ class Ledger(Base):
         CheckConstraint(
             "state NOT IN ('created', 'gone') OR contact_id IS NOT NULL", name="contact"
         ),
+        Index("ix_ledger_outside", "sent_at", postgresql_where=text("outside")),
     )
     id: Mapped[Id]
     account_id: Mapped[Big]
@@ -117,3 +128,5 @@ class Ledger(Base):
     sent_at: Mapped[At]
     settled_at: Mapped[At | None]
     error: Mapped[Str | None]
+    outside: Mapped[bool] = mapped_column(server_default=text("false"))
+    sender_id: Mapped[Big | None]

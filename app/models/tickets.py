@@ -86,7 +86,7 @@ class Worker(Base):
 
 
 class TicketRecord(Base):
-    """What we know of a ticket."""
+    """What we know of a ticket. observed: it was first decided on in observe mode, and stays so."""
 
     __tablename__ = "tickets"
     id: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
@@ -101,6 +101,7 @@ class TicketRecord(Base):
     message_id: Mapped[Str | None]  # of the message that its list was read from
     # Whether the last look had no list, and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
+    observed: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Look(Base):

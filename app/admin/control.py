@@ -1,0 +1,138 @@
+"""Control over HTTP: pausing all writes, and who did what."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit, budget
+from app.admin.common import desk_of, problems, who
+from app.auth import AdminRoute
+from app.desk import Desk
+from app.models import Audit
+from app.pages import Cursor, Limit, Page, after_number, page
+
+router = APIRouter(prefix="/admin", route_class=AdminRoute)
+
+_STILL_SECONDS = 70.0  # a write's slot is given back, or runs out, within a minute
+_POLL_SECONDS = 0.1
+
+
+class PauseBody(BaseModel):
+    """Whether nothing is to be written to Autotask."""
+
+    model_config = ConfigDict(extra="forbid")
+    paused: bool = Field(strict=True)
+
+
+class PauseView(BaseModel):
+    """Whether all writes to Autotask are paused, since when and by whom.
+
+    writing: requests that had left before, and whose end is not known yet.
+    """
+
+    paused: bool
+    since: datetime | None
+    by: str | None
+    writing: int
+    detail: str
+
+
+class AuditView(BaseModel):
+    """A change that somebody made. who: the name of a key, or `cli`. detail: of the change."""
+
+    model_config = ConfigDict(from_attributes=True)
+    id: int
+    at: datetime
+    who: str
+    what: str
+    account_id: int | None
+    ticket_id: int | None
+    detail: dict[str, Any]
+
+
+@router.get("/pause")
+async def get_pause(request: Request) -> PauseView:
+    """Tell whether all writes to Autotask are paused."""
+    async with desk_of(request).sessions() as session:
+        return await _pause(session)
+
+
+@router.put("/pause", responses=problems(s400="the body is not UTF-8"))
+async def put_pause(request: Request, body: PauseBody) -> PauseView:
+    """Stop all writes to Autotask at once, over all processes, or let them go on.
+
+    The answer to a pause comes when no write is on its way any more, a minute later at most; then
+    none leaves until somebody lets it. One that got no answer before may still take effect at
+    Autotask for five minutes. Callouts are stored meanwhile.
+    """
+    desk = desk_of(request)
+    async with desk.sessions() as session, session.begin():
+        if await budget.pause(session, who(request) if body.paused else None):
+            what = "writes_paused" if body.paused else "writes_resumed"
+            audit.record(session, who(request), what)
+    return await _still(desk) if body.paused else await get_pause(request)
+
+
+async def _still(desk: Desk) -> PauseView:
+    """Wait for the writes that had permission before; somebody else may end the pause."""
+    deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
+    while True:
+        async with desk.sessions() as session:
+            found = await _pause(session)
+        late = asyncio.get_running_loop().time() > deadline
+        if not found.paused or not found.writing or late:
+            return found
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _pause(session: AsyncSession) -> PauseView:
+    pause, writing = await budget.pause_state(session), await budget.writing(session)
+    if pause is None:
+        detail = "Writes are not paused."
+    elif writing:
+        detail = "No write leaves any more; some that had left before have not ended. Ask again."
+    else:
+        detail = "No write is on its way, and none leaves until the pause ends."
+    return PauseView(
+        paused=pause is not None,
+        since=pause.since if pause else None,
+        by=pause.by if pause else None,
+        writing=writing,
+        detail=detail,
+    )
+
+
+@router.get("/audit")
+async def list_audit(
+    request: Request,
+    who: Annotated[
+        str | None, Query(max_length=100, pattern=r"^[^\x00]*$", description="a key's name, or cli")
+    ] = None,
+    what: Annotated[str | None, Query(max_length=100, pattern=r"^[a-z_]*$")] = None,
+    account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+    ticket: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+    since: Annotated[datetime | None, Query(description="done at or after this")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[AuditView]:
+    """List the changes that people made, the newest first."""
+    query = select(Audit).order_by(Audit.id.desc()).limit(limit + 1)
+    same = {Audit.who: who, Audit.what: what, Audit.account_id: account, Audit.ticket_id: ticket}
+    for column, value in same.items():
+        if value is not None:
+            query = query.where(column == value)
+    if since is not None:
+        query = query.where(Audit.at >= since)
+    before = after_number(cursor)
+    if before is not None:
+        query = query.where(Audit.id < before)
+    async with desk_of(request).sessions() as session:
+        rows = list((await session.execute(query)).scalars())
+    return page(rows, limit, AuditView.model_validate, lambda row: row.id)

@@ -1,0 +1,130 @@
+"""People over HTTP: one address over all accounts, and forgetting it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit, forgetting, policies, views
+from app.admin.common import Email, desk_of, key_of, who
+from app.admin.mappings import is_created
+from app.auth import AdminRoute
+from app.models import Ledger, Mapping, Participant
+from app.states import LedgerState
+
+router = APIRouter(prefix="/admin", route_class=AdminRoute)
+
+LIST_TICKETS = 100
+"""Tickets that a person's page shows, the latest first."""
+
+
+class OnTicketView(BaseModel):
+    """An address on one ticket. outcome null: not finished."""
+
+    model_config = ConfigDict(from_attributes=True)
+    ticket_id: int
+    account_id: int
+    name: str
+    decision: str
+    reason: str
+    outcome: str | None
+    contact_id: int | None
+    decided_at: datetime
+    acted_at: datetime | None
+
+
+class ContactView(BaseModel):
+    """A contact that we created for an address."""
+
+    model_config = ConfigDict(from_attributes=True)
+    account_id: int
+    contact_id: int
+    ticket_id: int
+
+
+class PersonView(BaseModel):
+    """What is known of an address in all accounts. forgotten_at: it is ignored since then."""
+
+    address: str
+    forgotten_at: datetime | None
+    mappings: list[views.MappingView]
+    created: list[ContactView]
+    tickets: list[OnTicketView]
+
+
+class ForgottenView(BaseModel):
+    """What was forgotten: on how many tickets, how many mappings and policies.
+
+    created: contacts that we created for the address; they stay at Autotask until a person deletes
+    them there.
+    """
+
+    tickets: int
+    mappings: int
+    policies: int
+    created: list[ContactView]
+
+
+@router.get("/people/{email:path}")
+async def get_person(request: Request, email: Email) -> PersonView:
+    """Show an address over all accounts: its mappings, and its latest tickets.
+
+    Of a forgotten one the tickets without its name, and whom we created.
+    """
+    key = key_of(email)
+    keys = (key, policies.alias(key))
+    mappings = (
+        select(Mapping, is_created()).where(Mapping.email == key).order_by(Mapping.account_id)
+    )
+    tickets = (
+        select(Participant)
+        .where(Participant.key.in_(keys))
+        .order_by(Participant.id.desc())
+        .limit(LIST_TICKETS)
+    )
+    async with desk_of(request).sessions() as session:
+        return PersonView(
+            address=key,
+            forgotten_at=await policies.forgotten_at(session, key),
+            mappings=[
+                views.MappingView.of(row, created)
+                for row, created in await session.execute(mappings)
+            ],
+            created=await _created(session, key),
+            tickets=[
+                OnTicketView.model_validate(row)
+                for row in (await session.execute(tickets)).scalars()
+            ],
+        )
+
+
+@router.delete("/people/{email:path}")
+async def forget_person(request: Request, email: Email) -> ForgottenView:
+    """Forget an address in all accounts, for good: nobody adds it to a ticket again.
+
+    Mappings, names and entries in policies are deleted; tickets, ledger and audit keep what was
+    done without whom. Contacts at Autotask are not touched: the answer names those we created.
+    """
+    key = key_of(email)
+    async with desk_of(request).sessions() as session, session.begin():
+        forgot = await forgetting.forget(session, key)
+        counts = {
+            "tickets": forgot.tickets,
+            "mappings": forgot.mappings,
+            "policies": forgot.policies,
+        }
+        audit.record(session, who(request), "person_forgotten", **counts)
+        return ForgottenView(**counts, created=await _created(session, key))
+
+
+async def _created(session: AsyncSession, key: str) -> list[ContactView]:
+    found = await session.execute(
+        select(Ledger)
+        .where(Ledger.email == key, Ledger.state == LedgerState.CREATED)
+        .order_by(Ledger.id)
+    )
+    return [ContactView.model_validate(row) for row in found.scalars()]

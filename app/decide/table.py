@@ -1,0 +1,195 @@
+"""The decision table: facts in, decisions out.
+
+The numbers in comments are its lines, as in docs/decision-table.md. The first that matches wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from app.addresses import Address, Rejected
+from app.autotask.protocol import MAX_ADDITIONAL_CONTACTS
+from app.decide.types import Candidate, Decision, Facts, Reason, Us, Verdict
+from app.decide.who import and_parents, is_machine, is_own
+from app.policy import Act
+
+LIST_LIMIT = 100
+"""Addresses of one list that are considered at all."""
+
+
+def decide(entries: Sequence[Address | Rejected], facts: Facts) -> list[Decision]:
+    """Decide about every entry of a list, in its order; one decision for each key."""
+    # Addresses first: what two entries say alike is decided by the one that can be used.
+    decisions: dict[str, Decision] = {}
+    for entry in sorted(entries, key=lambda entry: isinstance(entry, Rejected)):
+        one = _decide_alone(entry, facts)
+        decisions.setdefault(one.key, one)
+    order = list(dict.fromkeys(_key(entry) for entry in entries))
+    return _within_limits([decisions[key] for key in order], facts)
+
+
+def _key(entry: Address | Rejected) -> str:
+    return entry.key if isinstance(entry, Address) else entry.text
+
+
+def needs_contacts(
+    entries: Sequence[Address | Rejected], us: Us, approved: Collection[str] = ()
+) -> list[str]:
+    """Name the addresses whose decision depends on Autotask's contacts.
+
+    Those among the first hundred, and who was approved wherever they stand.
+    """
+    listed = list(dict.fromkeys(_key(entry) for entry in entries))
+    order = listed[:LIST_LIMIT] + [key for key in listed[LIST_LIMIT:] if key in approved]
+    addresses = {entry.key: entry for entry in entries if isinstance(entry, Address)}
+    return [
+        key for key in order if key in addresses and _without_contacts(addresses[key], us) is None
+    ]
+
+
+def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
+    """Go through lines 1 to 14."""
+    if isinstance(entry, Rejected):  # 1
+        return Decision(_key(entry), "", Verdict.IGNORE, Reason.INVALID, detail=entry.reason)
+    if entry.key in facts.forgotten:  # 2
+        return Decision(entry.key, entry.name, Verdict.IGNORE, Reason.FORGOTTEN)
+    early = _without_contacts(entry, facts.us)
+    if early:
+        verdict, reason = early
+        return Decision(entry.key, entry.name, verdict, reason)
+    verdict, reason, one = _of_this_ticket(entry, facts) or _of_this_account(entry, facts)
+    contact_id, muted = (one.contact_id, one.muted) if one else (None, None)
+    if reason is Reason.TICKET_CONTACT:
+        contact_id = facts.contact_id
+    return Decision(entry.key, entry.name, verdict, reason, contact_id, muted=muted)
+
+
+def _without_contacts(address: Address, us: Us) -> tuple[Verdict, Reason] | None:
+    if is_own(address.key, us):  # 3
+        return Verdict.IGNORE, Reason.OWN_ADDRESS
+    if is_machine(address.key):  # 4
+        return Verdict.IGNORE, Reason.MACHINE
+    if address.key in us.technicians:  # 5
+        return Verdict.IGNORE, Reason.TECHNICIAN
+    return None
+
+
+_Verdict: TypeAlias = tuple[Verdict, Reason, Candidate | None]
+
+
+def _of_this_ticket(  # noqa: PLR0911  a line of the table each
+    address: Address, facts: Facts
+) -> _Verdict | None:
+    """Go through lines 6 to 8: what is so on this ticket, whatever the account allows."""
+    candidates = sorted(facts.candidates.get(address.key, ()), key=Candidate.rank)
+    by_id = {candidate.contact_id: candidate for candidate in candidates}
+    if address.key in facts.contact_keys or facts.contact_id in by_id:  # 6
+        return Verdict.IGNORE, Reason.TICKET_CONTACT, None
+    on_ticket = next((one for one in candidates if one.contact_id in facts.linked), None)
+    if on_ticket is not None:  # 7
+        return Verdict.LINK, Reason.ALREADY_LINKED, on_ticket
+    taken_off = next((one for one in candidates if one.contact_id in facts.removed), None)
+    if taken_off is not None:  # 8
+        return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
+    if address.key in facts.unlisted:
+        return Verdict.IGNORE, Reason.NOT_LISTED, None
+    if address.key in facts.rejected:
+        return Verdict.IGNORE, Reason.REJECTED, None
+    best = _best(candidates)
+    if best and best.not_customer:  # 3, 5: by another address of the same contact
+        return Verdict.IGNORE, best.not_customer, best
+    return None
+
+
+def _of_this_account(  # noqa: PLR0911  a line of the table each
+    address: Address, facts: Facts
+) -> _Verdict:
+    """Go through lines 9 to 14: what the account's policy says."""
+    policy, best = facts.policy, _best(facts.candidates.get(address.key, ()))
+    said = policy.says(address.key)
+    if policy.off:  # 9
+        return Verdict.IGNORE, Reason.POLICY_OFF, best
+    if said == "denied":
+        return Verdict.IGNORE, Reason.DENIED, best
+    approved = address.key in facts.approved
+    if facts.automatic and not approved:
+        return Verdict.HOLD, Reason.AUTOMATIC_MAIL, best
+    if best and best.active:  # 10
+        return Verdict.LINK, Reason.KNOWN, best
+    wanted = approved or said == "allowed"
+    if best:  # 11
+        verdict = Verdict.LINK if wanted else _ON_INACTIVE[policy.inactive]
+        return verdict, Reason.INACTIVE, best
+    if not address.is_ascii and not wanted:
+        # Look-alike letters, and few systems can send there: a person has to see it first.
+        return Verdict.HOLD, Reason.NON_ASCII, None
+    reason, act = _class_of(address, facts)
+    return Verdict.CREATE if wanted else Verdict(act), reason, None
+
+
+def _class_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
+    """Go through lines 12 to 14: where somebody unknown is from, and what the policy says."""
+    policy, own = facts.policy, {*facts.account_domains, *facts.policy.own_domains}
+    # A domain that is also the account's own is nobody else's here: two accounts of one customer.
+    closest = next((domain for domain in and_parents(address.domain) if domain in own), None)
+    others = next((d for d in and_parents(address.domain) if d in facts.other_clients), None)
+    if others and (closest is None or len(others) > len(closest)):  # 12
+        return Reason.OTHER_CLIENT, policy.other_client
+    if closest:  # 13
+        return Reason.INSIDE, policy.inside
+    return Reason.OUTSIDE, policy.outside  # 14
+
+
+_ON_INACTIVE = {
+    "hold": Verdict.HOLD,
+    "reactivate": Verdict.LINK,
+    "ignore": Verdict.IGNORE,
+}
+
+
+def _best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Take the best customer among the contacts, else the best at all."""
+    ranked = sorted(candidates, key=Candidate.rank)
+    return next((one for one in ranked if not one.not_customer), next(iter(ranked), None))
+
+
+def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
+    """Apply line 15: hold what there is no room for, the best-known people first.
+
+    Who was approved passes the policy's limits, and not Autotask's.
+    """
+    room = MAX_ADDITIONAL_CONTACTS - len(facts.linked)
+    new = facts.policy.max_new_per_ticket - len(facts.created)
+    today = facts.new_left if facts.new_left is not None else len(decisions)
+    placed = set(facts.linked)
+    within = list(decisions)
+    for position in sorted(range(len(decisions)), key=lambda p: _best_known(p, decisions, facts)):
+        one = decisions[position]
+        if not one.acts or one.contact_id in placed:
+            continue  # two addresses of one contact take one place
+        creates = one.verdict is Verdict.CREATE
+        approved = one.key in facts.approved
+        over = not approved and (position >= LIST_LIMIT or (creates and new <= 0))
+        over_today = one.is_new_outside and not approved and today <= 0
+        if room <= 0 or over or over_today:
+            reason = Reason.OVER_LIMIT if room <= 0 or over else Reason.OVER_DAILY_LIMIT
+            within[position] = replace(one, verdict=Verdict.HOLD, reason=reason)
+            continue
+        room -= 1
+        new -= creates
+        today -= one.is_new_outside
+        if one.contact_id is not None:
+            placed.add(one.contact_id)
+    return within
+
+
+def _best_known(position: int, decisions: Sequence[Decision], facts: Facts) -> tuple[int, int]:
+    """Order those who want a place: mapped, other contacts, inside, outside; then as listed."""
+    one = decisions[position]
+    mapped = any(
+        c.mapped and c.contact_id == one.contact_id for c in facts.candidates.get(one.key, ())
+    )
+    order = {Reason.KNOWN: 0 if mapped else 1, Reason.INACTIVE: 1, Reason.INSIDE: 2}
+    return order.get(one.reason, 3), position

@@ -1,0 +1,134 @@
+"""What a decision is made of, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from app.policy import Policy
+
+_BUILT_IN = Policy()
+
+
+class Verdict(StrEnum):
+    """What is done about an address."""
+
+    LINK = "link"
+    CREATE = "create"
+    HOLD = "hold"
+    IGNORE = "ignore"
+
+
+class Reason(StrEnum):
+    """Why: one for each line of the table."""
+
+    INVALID = "invalid"
+    FORGOTTEN = "forgotten"
+    OWN_ADDRESS = "own_address"
+    MACHINE = "machine"
+    TECHNICIAN = "technician"
+    TICKET_CONTACT = "ticket_contact"
+    ALREADY_LINKED = "already_linked"
+    REMOVED_BY_PERSON = "removed_by_person"
+    NOT_LISTED = "not_listed"
+    REJECTED = "rejected"
+    POLICY_OFF = "policy_off"
+    DENIED = "denied"
+    AUTOMATIC_MAIL = "automatic_mail"
+    KNOWN = "known"
+    INACTIVE = "inactive"
+    NON_ASCII = "non_ascii"
+    OTHER_CLIENT = "other_client"
+    INSIDE = "inside"
+    OUTSIDE = "outside"
+    OVER_LIMIT = "over_limit"
+    OVER_DAILY_LIMIT = "over_daily_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A contact of the ticket's company that an address could mean."""
+
+    contact_id: int
+    active: bool = True
+    mapped: bool = False
+    primary: bool = False  # the address is in its first e-mail field
+    muted: bool | None = None  # it is set to get no mail; None: not known
+    not_customer: Reason | None = None  # another of its addresses is our own or a technician's
+
+    def rank(self) -> tuple[bool, bool, bool, int]:
+        """Order candidates: the mapped one if active, active ones, first field, lowest id."""
+        return (
+            not (self.mapped and self.active),
+            not self.active,
+            not self.primary,
+            self.contact_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Us:
+    """Who is not a customer: the help desk's addresses and domains, and its technicians."""
+
+    addresses: frozenset[str]
+    domains: frozenset[str]
+    technicians: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about a ticket and the people in its list.
+
+    linked: contacts on the ticket. contact_keys: all addresses of the ticket's own contact.
+    removed: contacts that were on it and that a person took off. created: contacts that earlier
+    looks at this ticket created. candidates: by address key. account_domains: domains that are the
+    account's own. unlisted: addresses that were in the list earlier and are not any more.
+    automatic: the list is of a machine's mail, so nobody may be added unasked. other_clients:
+    domains of other customer accounts. forgotten, approved, rejected: addresses, by people's word.
+    new_left: outside people that may still be created today.
+    """
+
+    us: Us
+    contact_id: int | None = None
+    contact_keys: frozenset[str] = frozenset()
+    linked: frozenset[int] = frozenset()
+    removed: frozenset[int] = frozenset()
+    created: frozenset[int] = frozenset()
+    candidates: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
+    account_domains: frozenset[str] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    automatic: bool = False
+    policy: Policy = _BUILT_IN
+    other_clients: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
+    approved: frozenset[str] = frozenset()
+    rejected: frozenset[str] = frozenset()
+    new_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one entry of a list, and why.
+
+    contact_id: where a contact is meant; one that is inactive is activated first. muted: it gets
+    no mail. detail: what is wrong with an entry that is no address.
+    """
+
+    key: str
+    name: str
+    verdict: Verdict
+    reason: Reason
+    contact_id: int | None = None
+    detail: str | None = None
+    muted: bool | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether somebody is to be brought onto the ticket."""
+        return self.verdict in (Verdict.LINK, Verdict.CREATE)
+
+    @property
+    def is_new_outside(self) -> bool:
+        """Whether somebody from outside the account is to be created."""
+        return self.verdict is Verdict.CREATE and self.reason is not Reason.INSIDE

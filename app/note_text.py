@@ -1,0 +1,126 @@
+"""What a note on a ticket says about the people in its Cc, for a technician to read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from app.autotask.protocol import NOTE_DESCRIPTION, printable
+from app.decide import Reason
+from app.models import Participant
+from app.states import Outcome
+
+_ADDED = {
+    Outcome.LINKED: "contact was there",
+    Outcome.CREATED_AND_LINKED: "new contact",
+    Outcome.ALREADY_LINKED: "was on the ticket already",
+}
+_FAILED = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+_WHY = {
+    Reason.INVALID: "no address that can be used",
+    Reason.OWN_ADDRESS: "an address of our own",
+    Reason.MACHINE: "a machine's address",
+    Reason.TECHNICIAN: "a technician of ours",
+    Reason.TICKET_CONTACT: "the ticket's own contact",
+    Reason.REMOVED_BY_PERSON: "was taken off the ticket by a person",
+    Reason.NOT_LISTED: "is not in the list any more",
+    Reason.REJECTED: "was rejected by a person",
+    Reason.POLICY_OFF: "nobody is added for this customer",
+    Reason.DENIED: "not wanted, by the customer's policy",
+    Reason.AUTOMATIC_MAIL: "the mail was sent by a machine",
+    Reason.INACTIVE: "the contact is inactive",
+    Reason.NON_ASCII: "the address has letters that look like others, or few systems can send to",
+    Reason.OTHER_CLIENT: "the address belongs to another customer",
+    Reason.INSIDE: "new at this customer",
+    Reason.OUTSIDE: "unknown, and from outside this customer",
+    Reason.OVER_LIMIT: "there is no room: too many people on the ticket or in one mail",
+    Reason.OVER_DAILY_LIMIT: "too many new people from outside today",
+}
+# Nobody needs to be told that these were left out; they are named beside others only.
+_NO_NEWS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.TICKET_CONTACT)
+_TEXT = 200  # characters of a stranger's text
+_MARKUP = str.maketrans("", "", "<>[]{}|`")
+
+
+def compose(
+    people: Sequence[Participant], ticket_id: int, mode: Literal["exceptions", "internal"]
+) -> str | None:
+    """Write what became of a ticket's people; None when that is nothing to tell.
+
+    At most NOTE_DESCRIPTION characters, strangers' texts on one line each. Whoever is to be
+    forgotten is not named.
+    """
+    told = [one for one in people if one.outcome and one.reason != Reason.FORGOTTEN]
+    if not any(_is_news(one) for one in told):
+        return None
+    if mode == "exceptions" and not any(_is_exception(one) for one in told):
+        return None
+    parts = [
+        ("Added to this ticket:", [_added(o) for o in told if o.outcome in _ADDED]),
+        ("Held, waiting for a person's word:", [_held(o) for o in told if o.outcome == "held"]),
+        ("Could not be added:", [_failed(one) for one in told if one.outcome in _FAILED]),
+        ("Taken off again:", [_named(o) for o in told if o.outcome == Outcome.UNLINKED]),
+        ("Not added:", [_ignored(o) for o in told if o.outcome == Outcome.IGNORED]),
+    ]
+    lines = ["People in the Cc of this ticket's mail, by autotask-cc."]
+    for title, members in parts:
+        if members:
+            lines += ["", title, *(f"- {member}" for member in members)]
+    return _within(lines, f"… and more: see GET /admin/tickets/{ticket_id} of autotask-cc.")
+
+
+def _is_news(one: Participant) -> bool:
+    return one.outcome != Outcome.IGNORED or one.reason not in _NO_NEWS
+
+
+def _is_exception(one: Participant) -> bool:
+    muted = one.outcome in _ADDED and bool(one.muted)
+    return muted or one.outcome == Outcome.HELD or one.outcome in _FAILED
+
+
+def _added(one: Participant) -> str:
+    how = _ADDED[Outcome(one.outcome or "")]
+    muted = "; gets no mail: contact is set so" if one.muted else ""
+    return f"{_named(one)} ({how}{muted})"
+
+
+def _held(one: Participant) -> str:
+    where = f"/admin/participants/{one.id}/approve"
+    return f"{_named(one)}: {_why(one)}. Approve: POST {where} (or …/reject) of autotask-cc."
+
+
+def _failed(one: Participant) -> str:
+    made = "; its contact was created" if one.outcome == Outcome.CREATED_NOT_LINKED else ""
+    return f"{_named(one)}: {_line(one.detail or 'no reason is known')}{made}"
+
+
+def _ignored(one: Participant) -> str:
+    return f"{_named(one)}: {_why(one)}"
+
+
+def _why(one: Participant) -> str:
+    known = {str(reason): text for reason, text in _WHY.items()}
+    return known.get(one.reason, one.reason.replace("_", " "))
+
+
+def _named(one: Participant) -> str:
+    name, address = _line(one.name), _line(one.key)
+    return f"{name}, {address}" if name and name != address else address
+
+
+def _line(text: str) -> str:
+    """Make a stranger's text one line without markup, and without an address to click on."""
+    line = printable(text).translate(_MARKUP).replace("://", ": //")
+    return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
+
+
+def _within(lines: list[str], more: str) -> str:
+    """Keep as many lines as there is room for; Autotask counts UTF-16 at worst."""
+    left = NOTE_DESCRIPTION - len(more) - 1
+    kept: list[str] = []
+    for line in lines:
+        left -= len(line.encode("utf-16-le")) // 2 + 1
+        if left < 0:
+            return "\n".join([*kept, more])
+        kept.append(line)
+    return "\n".join(kept)

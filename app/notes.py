@@ -1,0 +1,178 @@
+"""The note on a ticket: one when its looks are over, another when something changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import note_ledger, participants, tickets
+from app.addresses import mask
+from app.autotask.client import Autotask
+from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
+from app.autotask.models import Choice
+from app.db import db_now, persist
+from app.desk import Desk
+from app.errors import LeaseLost, NotNow
+from app.note_ledger import Claim
+from app.note_text import compose
+from app.work import Lease, fenced
+from app.writes import LEAVE_SECONDS
+
+log = structlog.get_logger()
+
+_GIVE_UP = timedelta(hours=24)  # a ticket is not kept open any longer for its note
+_AGAIN = timedelta(minutes=5)
+_FORBIDDEN = "forbidden: "
+_REST = timedelta(hours=1)  # for which no note is sent after one was forbidden: that shuts the gate
+_VENDORS_TYPE = 1  # what Autotask's own sample of a note has
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is to be said. digest tells whether it was said before."""
+
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+async def tell(desk: Desk, autotask: Autotask, lease: Lease) -> None:
+    """Write the note that a ticket's look has led to, if there is something new to say.
+
+    Raises NotNow while that cannot be done or its fate is unknown, for a day at most; LeaseLost. A
+    note that is refused is recorded, and nobody's failure.
+    """
+    text = await _to_say(desk, lease.ref)
+    if text is None or lease.age > _GIVE_UP:
+        return
+    try:
+        await _settle_earlier(desk, autotask, lease)
+        await _write(desk, autotask, lease, text)
+    except AutotaskError as error:
+        async with desk.sessions() as session:
+            until = await db_now(session) + _AGAIN
+        raise NotNow(until, f"the note waits: {error}") from error
+
+
+async def _to_say(desk: Desk, ticket_id: int) -> _Text | None:
+    """Compose the note; None: it is off, observed only, or said already."""
+    mode = desk.settings.ticket_note
+    if mode == "off":
+        return None
+    async with desk.sessions() as session:
+        if await tickets.is_observed(session, ticket_id):
+            return None
+        if await note_ledger.forbidden_since(session, _REST, _FORBIDDEN):
+            return None
+        people = await participants.of_ticket(session, ticket_id)
+        if any((one.outcome or "").startswith("would_") for one in people):
+            return None
+        composed = compose(people, ticket_id, mode)
+        unsettled = await note_ledger.unsettled(session, ticket_id)
+        if composed is None:
+            return None
+        text = _Text(composed)
+        said = await note_ledger.is_said(session, ticket_id, text.digest)
+    return text if unsettled or not said else None
+
+
+async def _settle_earlier(desk: Desk, autotask: Autotask, lease: Lease) -> None:
+    """Find out what became of a note without an answer; NotNow while that cannot be told."""
+    async with desk.sessions() as session:
+        if not await note_ledger.unsettled(session, lease.ref):
+            return
+        read_at = await db_now(session)
+    # One by a contact is a mail, whatever its title says.
+    titles = [
+        (note.id, note.title or "")
+        for note in await autotask.notes(lease.ref)
+        if note.creator_id is not None
+    ]
+    async with fenced(desk.sessions, lease) as session:
+        pending = await note_ledger.recognise(
+            session, lease.ref, titles, settle=desk.create_settle, read_at=read_at
+        )
+    if pending:
+        raise NotNow(pending.until, "whether the note was written is looked up")
+
+
+async def _write(desk: Desk, autotask: Autotask, lease: Lease, text: _Text) -> None:
+    """Write the note once, its intent stored before it leaves."""
+    publish = desk.settings.ticket_note_publish
+    assert publish is not None, "the settings require it"
+    choices = await desk.directory.note_choices(autotask)
+    note_type = note_type_of(choices["noteType"])
+    wrong = _wrong_publish(publish, choices["publish"])
+    if wrong or note_type is None:
+        error = wrong or "Autotask offers no type of note"
+        log.error("note_not_written", reason=error)
+        async with fenced(desk.sessions, lease) as session:
+            await note_ledger.refused_by_us(session, lease.ref, text.digest, error)
+        return
+    not_after = time.monotonic() + LEAVE_SECONDS
+    async with fenced(desk.sessions, lease) as session:
+        claim = await note_ledger.claim(session, lease.ref, text.digest)
+    if claim is None:
+        return
+    try:
+        note_id = await autotask.create_note(
+            lease.ref, claim.title, text.text, publish, note_type, not_after
+        )
+    except (Refused, Forbidden) as error:
+        reason = f"{_FORBIDDEN if isinstance(error, Forbidden) else ''}{error}"
+        log.warning("note_refused", error=mask(reason))
+        await _persist(desk, partial(note_ledger.refused, claim=claim, error=reason))
+    except (Busy, NotSent, NotNow, LeaseLost):
+        await _persist(desk, partial(note_ledger.withdraw, claim=claim))
+        raise
+    except Exception as error:
+        await _unanswered(desk, claim, error)
+    else:
+        await _persist(desk, partial(note_ledger.created, claim=claim, note_id=note_id))
+        log.info("note_written", note=note_id)
+
+
+async def _unanswered(desk: Desk, claim: Claim, error: Exception) -> None:
+    """Leave it to a later look to find out whether the note was written."""
+    await _persist(desk, partial(note_ledger.unsure, claim=claim))
+    if not isinstance(error, AutotaskError):
+        raise error
+    async with desk.sessions() as session:
+        until = await db_now(session) + timedelta(seconds=2)
+    raise NotNow(until, "whether the note was written is looked up") from error
+
+
+def note_type_of(choices: tuple[Choice, ...]) -> int | None:
+    """Choose a note's type: that of the vendor's sample, else the lowest that can be chosen.
+
+    A type sorts notes for people and decides nothing about who sees them.
+    """
+    active = sorted(choice.value for choice in choices if choice.active)
+    return _VENDORS_TYPE if _VENDORS_TYPE in active else next(iter(active), None)
+
+
+def _wrong_publish(publish: int, choices: tuple[Choice, ...]) -> str | None:
+    active = {choice.value: choice.label for choice in choices if choice.active}
+    if publish in active:
+        return None
+    offered = ", ".join(f"{value} ({label})" for value, label in sorted(active.items()))
+    return f"{note_ledger.WRONG_SETTING} {publish} is none of Autotask's choices: {offered}"
+
+
+async def _persist(desk: Desk, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
+    """Record what a request did, lease or not: it is true whoever works on the ticket now."""
+
+    async def transaction() -> None:
+        async with desk.sessions() as session, session.begin():
+            await write(session)
+
+    await persist(transaction)

@@ -1,0 +1,138 @@
+"""What a look at a ticket would come to now, and the reading that it begins with: no changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from app import participants, sources
+from app.addresses import Address
+from app.autotask.client import Autotask
+from app.autotask.models import Ticket
+from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
+from app.db import db_now
+from app.decide import Decision, Reason, decide
+from app.desk import Desk
+from app.errors import NotNow
+from app.facts import Seen, gather
+from app.known import Reading
+from app.policy import PolicyDocument
+from app.settings import Settings
+from app.sources import Found, Search
+from app.states import Result
+
+_NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)  # what stands on such a row is none
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How a look would end. Without a result it would be made again: note says why.
+
+    found, decisions and seen are of tickets that people would be added to. shut: what keeps a
+    source from being asked, so that the list may be another one.
+    """
+
+    result: Result | None
+    note: str | None = None
+    ticket: Ticket | None = None
+    found: Found | None = None
+    decisions: Sequence[Decision] = ()
+    seen: Seen | None = None
+    shut: NotNow | None = None
+
+
+async def preview(desk: Desk, ticket_id: int) -> Preview:
+    """Read a ticket and decide about everybody in its list, as a look would now.
+
+    Nothing is changed but slots and counters. Raises what the client and its throttle raise.
+    """
+    autotask = await desk.autotask()
+    reading = await read(desk, autotask, ticket_id)
+    if isinstance(reading, Preview):
+        return reading
+    return await preview_of(desk, autotask, reading)
+
+
+async def preview_of(
+    desk: Desk, autotask: Autotask, reading: Reading, policy: PolicyDocument | None = None
+) -> Preview:
+    """Find the list of a ticket that was read, and decide. policy: for the account's own."""
+    ticket = reading.ticket
+    search = await sources.find_list(desk, autotask, ticket)
+    found = await with_earlier(desk, ticket, search)
+    if search.ambiguous or found is None or not found.entries:
+        return without_list(ticket, search)
+    reading = replace(reading, linked=await linked(autotask, ticket))
+    seen = await gather(desk, autotask, reading, found, ask=False, policy=policy)
+    return Preview(
+        None if search.shut else Result.DONE,
+        search.shut.reason if search.shut else found.note,
+        ticket,
+        found,
+        decide(found.entries, seen.facts),
+        seen,
+        search.shut,
+    )
+
+
+async def read(desk: Desk, autotask: Autotask, ticket_id: int) -> Reading | Preview:
+    """Read the ticket; how the look ends where that tells that nobody is to be added.
+
+    Who is on it is read when it is known that somebody may be added.
+    """
+    read_at = await now(desk)
+    ticket = await autotask.ticket(ticket_id)
+    if ticket is None:
+        return Preview(Result.GONE, "Autotask has no such ticket")
+    asked_at = autotask.asked_at
+    return nobodys(ticket, desk.settings) or Reading(ticket, frozenset(), asked_at, read_at)
+
+
+def nobodys(ticket: Ticket, settings: Settings) -> Preview | None:
+    """Tell of a ticket that nobody is added to, whatever its list says."""
+    if ticket.status == STATUS_COMPLETE:
+        return Preview(Result.COMPLETE, "it is complete: nobody is added", ticket)
+    if ticket.company_id in (OWN_ORGANISATION, *settings.catch_all_accounts):
+        note = "no customer account yet; once it has one, POST /admin/tickets/{id}/process"
+        return Preview(Result.PARKED, note, ticket)
+    return None
+
+
+def without_list(ticket: Ticket, search: Search) -> Preview:
+    """Tell how a look ends that found nobody to add."""
+    if search.found:
+        note = f"{search.found.source}: nobody was copied"
+        return Preview(Result.NOBODY_COPIED, note, ticket, search.found)
+    if search.ambiguous:
+        note = (
+            f"{search.ambiguous}: more than one message could be the ticket's, so nobody is added"
+        )
+        return Preview(Result.AMBIGUOUS_MESSAGE, note, ticket)
+    if search.shut:
+        return Preview(None, search.shut.reason, ticket, shut=search.shut)
+    note = "; ".join(("no source has a list", *search.remarks))
+    return Preview(Result.NO_LIST, note, ticket)
+
+
+async def linked(autotask: Autotask, ticket: Ticket) -> frozenset[int]:
+    """Read who is on a ticket."""
+    links = await autotask.additional_contacts(ticket.id)
+    return frozenset(link.contact_id for link in links)
+
+
+async def with_earlier(desk: Desk, ticket: Ticket, search: Search) -> Found | None:
+    """Add those who were in the list before; of an ambiguous one those whose work has begun."""
+    async with desk.sessions() as session:
+        before = await participants.of_ticket(session, ticket.id)
+    if search.ambiguous:
+        before = [row for row in before if row.outcome is None]
+    earlier = [Address(row.key, row.name) for row in before if row.reason not in _NO_ADDRESS]
+    automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
+    return sources.with_earlier(search.found, earlier, automatic=automatic)
+
+
+async def now(desk: Desk) -> datetime:
+    """Give the time by the database's clock."""
+    async with desk.sessions() as session:
+        return await db_now(session)

@@ -1,0 +1,299 @@
+"""Undo what we did for a ticket, by our records alone: unlink, then deactivate whom we created.
+
+What a person touched since is left alone. Each intent is stored before its request; what got no
+answer is read again and done again, as both requests may be repeated. While a ticket is being
+undone no look has it, and a ticket that is being looked at is not undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import traces, work
+from app.autotask.client import Autotask
+from app.autotask.errors import AutotaskError, Refusal, Refused, Unanswered
+from app.autotask.models import WholeContact
+from app.db import db_now, persist
+from app.desk import Desk
+from app.errors import LeaseLost, NotNow
+from app.models import Ledger, LinkRecord
+from app.states import LedgerState, Priority
+from app.traces import Traces
+from app.work import Lease
+from app.writes import LEAVE_SECONDS
+
+_TRIES = 3
+_UNDER_WAY = "a request of ours got no answer and may still take effect: run it again later"
+BUSY = "it is being looked at: run it again"
+# Besides what we wrote, a person who fills one of these in has made the contact their own.
+_A_PERSONS = ("emailAddress2", "emailAddress3", "mobilePhone", "title", "externalID")
+_NOT_COMPARED = ("id", "companyID", "isActive", "userDefinedFields")
+
+
+class InUse(Exception):
+    """Somebody else has the ticket: a worker looks at it, or it is being undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to be undone. done: it is, or would be. again: it has to be tried again."""
+
+    ticket_id: int
+    action: Literal["unlink", "deactivate"]
+    contact_id: int | None
+    address: str | None
+    done: bool
+    detail: str
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Undo:
+    """One order to undo. off: links, as ticket and contact, that are gone or would be."""
+
+    desk: Desk
+    who: str
+    dry_run: bool
+    off: set[tuple[int, int]] = field(default_factory=set)
+
+    async def ticket(self, ticket_id: int) -> list[Step]:
+        """Undo one ticket. Raises InUse, and what the client raises before anything is done."""
+        async with self._holding(ticket_id) as lease:
+            return await self._links(ticket_id, lease) + await self._contacts(ticket_id, lease)
+
+    async def tickets(self, ticket_ids: Sequence[int]) -> list[Step]:
+        """Undo several: all links first, so that none of them keeps another's contact."""
+        steps: list[Step] = []
+        parts: tuple[Callable[[int, Lease | None], Awaitable[list[Step]]], ...]
+        parts = (self._links, self._contacts)
+        for part in parts:
+            for ticket_id in ticket_ids:
+                try:
+                    async with self._holding(ticket_id) as lease:
+                        steps += await part(ticket_id, lease)
+                except (InUse, LeaseLost):
+                    steps.append(_again(ticket_id, BUSY))
+                except (AutotaskError, NotNow) as error:
+                    steps.append(_again(ticket_id, str(error)))
+        return steps
+
+    @asynccontextmanager
+    async def _holding(self, ticket_id: int) -> AsyncIterator[Lease | None]:
+        """Keep looks away from a ticket; a dry run needs no such thing."""
+        if self.dry_run:
+            yield None
+            return
+        sessions = self.desk.sessions
+        async with sessions() as session, session.begin():
+            lease = await work.seize(session, work.TICKET, ticket_id, f"undo:{uuid.uuid4().hex}")
+        if lease is None:
+            raise InUse
+        beating = asyncio.create_task(self._beat(lease))
+        try:
+            yield lease
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            # What was done is said, though the lease may have run out by now.
+            with suppress(LeaseLost):
+                async with work.fenced(sessions, lease) as session:
+                    # The note has to say what was undone.
+                    told = self.desk.settings.ticket_note != "off"
+                    if told and any(ticket == ticket_id for ticket, _ in self.off):
+                        now = timedelta(0)
+                        await work.want(session, work.TICKET, ticket_id, now, Priority.LIVE)
+                    await work.finish(session, lease)
+
+    async def _beat(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(work.BEAT.total_seconds())
+            async with self.desk.sessions() as session, session.begin():
+                await work.beat(session, [lease])
+
+    async def _known(self, ticket_id: int) -> Traces:
+        async with self.desk.sessions() as session:
+            return await traces.of_ticket(session, ticket_id)
+
+    # --- links -----------------------------------------------------------------------------------
+
+    async def _links(self, ticket_id: int, lease: Lease | None) -> list[Step]:
+        known = await self._known(ticket_id)
+        if not known.links:
+            return []
+        autotask = await self.desk.autotask(lease)
+        try:
+            rows = await _rows_of(autotask, ticket_id)
+        except Refused as refused:
+            if refused.kind is not Refusal.MISSING:
+                raise
+            rows = {}  # the ticket was deleted
+        steps = []
+        for link in known.links:
+            done, detail, again = await self._unlink(autotask, link, rows.get(link.contact_id, []))
+            if done:
+                self.off.add((ticket_id, link.contact_id))
+            address = known.addresses.get(link.contact_id)
+            steps.append(Step(ticket_id, "unlink", link.contact_id, address, done, detail, again))
+        return steps
+
+    async def _unlink(  # noqa: PLR0911  an end each
+        self, autotask: Autotask, link: LinkRecord, rows: list[int]
+    ) -> tuple[bool, str, bool]:
+        """Take one contact off; tell whether that is done, in words, and whether to do it again."""
+        if not rows:
+            return await self._not_there(link)
+        if self.dry_run:
+            return True, "would be taken off the ticket", False
+        await self._store(partial(traces.intend_unlink, link=link, who=self.who))
+        lost = False
+        try:
+            left = rows
+            for _ in range(_TRIES):
+                lost |= await _delete(autotask, link.ticket_id, left)
+                left = (await _rows_of(autotask, link.ticket_id)).get(link.contact_id, [])
+                if not left:
+                    await self._store(partial(traces.unlinked, link=link))
+                    return True, "taken off the ticket", False
+        except Unanswered as error:
+            return False, f"{_UNDER_WAY} ({error})", True
+        except (AutotaskError, NotNow) as error:
+            if lost:
+                return False, f"{_UNDER_WAY} ({error})", True
+            await self._store(partial(traces.keep_link, link=link))
+            return False, str(error), True
+        return False, _UNDER_WAY, True
+
+    async def _not_there(self, link: LinkRecord) -> tuple[bool, str, bool]:
+        if link.unlinked_at:  # an undo that died before it could say so
+            if not self.dry_run:
+                await self._store(partial(traces.unlinked, link=link))
+            return True, "had been taken off the ticket", False
+        async with self.desk.sessions() as session:
+            now = await db_now(session)
+        under_way = link.sent_at and not link.first_seen_linked_at
+        if under_way and link.sent_at and link.sent_at + self.desk.create_settle > now:
+            return False, _UNDER_WAY, True
+        return False, "is not on the ticket any more", False
+
+    # --- contacts --------------------------------------------------------------------------------
+
+    async def _contacts(self, ticket_id: int, lease: Lease | None) -> list[Step]:
+        known = await self._known(ticket_id)
+        if not known.created:
+            return []
+        autotask = await self.desk.autotask(lease)
+        steps = []
+        for row in known.created:
+            try:
+                done, detail, again = await self._retire(autotask, row)
+            except (AutotaskError, NotNow) as error:
+                done, detail, again = False, str(error), True
+            step = Step(ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
+            steps.append(step)
+        return steps
+
+    async def _retire(self, autotask: Autotask, row: Ledger) -> tuple[bool, str, bool]:
+        """Deactivate one contact; tell whether that is done, in words, and whether again."""
+        if row.state != LedgerState.CREATED or row.contact_id is None:
+            return False, _UNDER_WAY, True
+        for attempt in range(_TRIES):
+            contact = await autotask.whole_contact(row.contact_id)
+            if contact is None or not contact.active:
+                if not self.dry_run:
+                    await self._store(partial(traces.retired, row=row))
+                was = "deactivated" if attempt else "was inactive already"
+                return True, was if contact else "does not exist any more", False
+            why = _touched(contact, row) or await self._in_use(autotask, row, row.contact_id)
+            if why:
+                return False, f"kept: {why}", False
+            if self.dry_run:
+                return True, "would be deactivated", False
+            await self._store(partial(traces.intend_retire, row=row, who=self.who))
+            not_after = time.monotonic() + LEAVE_SECONDS
+            try:
+                await autotask.deactivate_contact(row.account_id, row.contact_id, not_after)
+            except Unanswered:
+                continue
+            await self._store(partial(traces.retired, row=row))
+            return True, "deactivated", False
+        return False, _UNDER_WAY, True
+
+    async def _in_use(self, autotask: Autotask, row: Ledger, contact_id: int) -> str | None:
+        """Say on which ticket the contact is needed: by our records, or at Autotask."""
+        async with self.desk.sessions() as session:
+            recorded = await traces.linked_elsewhere(session, contact_id)
+        there = await autotask.tickets_of(contact_id)
+        on = {ticket for ticket in recorded | there if (ticket, contact_id) not in self.off}
+        # Our record of this ticket's link says less than Autotask, which was asked just now.
+        if row.ticket_id in on - there:
+            on.remove(row.ticket_id)
+        if not on:
+            return None
+        some = ", ".join(str(ticket) for ticket in sorted(on)[:5])
+        by_hand = " (not linked by us, or not taken off)" if row.ticket_id in on else ""
+        return f"it is on ticket {some}{by_hand}"
+
+    async def _store(self, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Record an intent before its request, or what came of it."""
+
+        async def transaction() -> None:
+            async with self.desk.sessions() as session, session.begin():
+                await write(session)
+
+        await persist(transaction)
+
+
+def _again(ticket_id: int, detail: str) -> Step:
+    return Step(ticket_id, "unlink", None, None, False, detail, again=True)
+
+
+async def _rows_of(autotask: Autotask, ticket_id: int) -> dict[int, list[int]]:
+    """Give the ids of a ticket's links by contact."""
+    rows: dict[int, list[int]] = {}
+    for link in await autotask.additional_contacts(ticket_id):
+        rows.setdefault(link.contact_id, []).append(link.id)
+    return rows
+
+
+async def _delete(autotask: Autotask, ticket_id: int, rows: list[int]) -> bool:
+    """Delete links, and tell whether an answer was lost; the effect is seen when they are read."""
+    lost = False
+    for link_id in rows:
+        try:
+            await autotask.unlink(ticket_id, link_id, time.monotonic() + LEAVE_SECONDS)
+        except Unanswered:
+            lost = True
+        except Refused as refused:
+            if refused.kind is not Refusal.MISSING:
+                raise
+    return lost
+
+
+def _touched(contact: WholeContact, row: Ledger) -> str | None:
+    """Say what a person has changed of a contact since we created it."""
+    if contact.company_id != row.account_id:
+        return f"it is of company {contact.company_id} now"
+    if row.sent is None:
+        return "what we wrote of it is not on record"
+    sent, now = row.sent, contact.fields
+    changed = [
+        name
+        for name, value in sent.items()
+        if name not in _NOT_COMPARED and name in now and (now[name] or None) != (value or None)
+    ]
+    changed += [name for name in _A_PERSONS if name not in sent and now.get(name)]
+    udfs = {udf.get("name"): udf.get("value") for udf in now.get("userDefinedFields") or ()}
+    for udf in sent.get("userDefinedFields") or ():
+        if udf.get("name") in udfs and str(udfs[udf["name"]]) != str(udf.get("value")):
+            changed.append(udf["name"])
+    return f"a person changed {', '.join(sorted(changed))}" if changed else None

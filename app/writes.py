@@ -1,0 +1,240 @@
+"""The writes of a look: create, activate and link contacts, each intent stored before it leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger, mappings, participants, policies
+from app.autotask.client import Autotask
+from app.autotask.errors import Barred, Busy, NotSent, Refused, TooLate, Unanswered
+from app.autotask.models import NewContact
+from app.db import db_now, persist
+from app.decide import Decision
+from app.desk import Desk
+from app.errors import LeaseLost, NotNow
+from app.facts import Seen
+from app.known import Reading
+from app.names import person_name
+from app.work import Lease, fenced
+
+log = structlog.get_logger()
+
+FRESH_SECONDS = 30.0
+"""A link leaves within this time of the reading of the ticket that it was decided on."""
+
+LEAVE_SECONDS = 20.0
+"""A write leaves within this time of its announcement, slot and all, or not at all. Together with
+the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
+
+# A reading older than that is renewed before a write, not after a refusal; the first write after a
+# reading may be later, or a slow Autotask would be read for ever.
+_WORTH_GOING_ON = 20.0
+_WORTH_STARTING = FRESH_SECONDS - 3
+
+
+class ReadAgain(Exception):
+    """The ticket must be read and decided anew: what is known of it is old, or proved wrong."""
+
+
+class Wait(Exception):
+    """One person has to wait until a time; the others need not."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until.isoformat())
+        self.until = until
+
+
+class Halt(Wait):
+    """Autotask did not answer a write: the whole ticket waits, and that write is looked up."""
+
+
+@dataclass(slots=True)
+class Writes:
+    """What a look may write, on one reading of its ticket.
+
+    linked: contacts that are on the ticket by now. created: those that its looks created.
+    announced: how many requests were.
+    """
+
+    desk: Desk
+    autotask: Autotask
+    lease: Lease
+    seen: Seen
+    linked: set[int] = field(default_factory=set)
+    created: set[int] = field(default_factory=set)
+    announced: int = 0
+
+    @property
+    def reading(self) -> Reading:
+        """The ticket as it was read."""
+        return self.seen.reading
+
+    async def create(self, one: Decision) -> int:
+        """Create a contact, or take the one that another look has created meanwhile."""
+        ticket = self.reading.ticket
+        self._require_fresh()
+        not_after = time.monotonic() + LEAVE_SECONDS
+        announced = await self._announce(one)
+        if isinstance(announced, ledger.Created):
+            return announced.contact_id
+        if isinstance(announced, ledger.Pending):
+            raise Wait(announced.until)
+        claim, contact = announced
+        self.announced += 1
+        try:
+            contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
+        except _NOT_DONE as error:
+            left = isinstance(error, Refused)
+            await self._persist(partial(ledger.refused, claim=claim, error=str(error), left=left))
+            if isinstance(error, TooLate):
+                raise ReadAgain from error
+            raise
+        except Exception as error:
+            await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
+            if isinstance(error, Unanswered):
+                raise Halt(await self._soon()) from error
+            raise
+
+        await self._persist(partial(_record_created, claim, contact_id, ticket.company_id, one.key))
+        self.created.add(contact_id)
+        log.info("contact_created", account=ticket.company_id, contact=contact_id)
+        return contact_id
+
+    async def _announce(
+        self, one: Decision
+    ) -> tuple[ledger.Claim, NewContact] | ledger.Created | ledger.Pending:
+        """Store that a contact is about to be created, and give it."""
+        ticket = self.reading.ticket
+        async with fenced(self.desk.sessions, self.lease) as session:
+            if await policies.forgotten(session, [one.key]):
+                raise ReadAgain  # since the facts were gathered
+            claim = await ledger.claim(
+                session,
+                ticket.company_id,
+                one.key,
+                ticket.id,
+                settle=self.desk.create_settle,
+                read_at=self.reading.read_at,
+                outside=one.is_new_outside,
+                sender_id=ticket.contact_id,
+            )
+            if not isinstance(claim, ledger.Claim):
+                return claim
+            await self._require_left_today(session, one, claim)
+            contact = self._new_contact(one, claim)
+            await ledger.record_sent(session, claim, contact.body(ticket.company_id))
+            return claim, contact
+
+    async def _require_left_today(
+        self, session: AsyncSession, one: Decision, claim: ledger.Claim
+    ) -> None:
+        """Decide anew if other tickets have used up what the day allows; nothing is stored."""
+        if claim.sends > 1 or not one.is_new_outside or one.key in self.seen.facts.approved:
+            return
+        settings = self.desk.settings
+        ticket = self.reading.ticket
+        by_sender, in_all = await ledger.new_outside(
+            session, ticket.company_id, ticket.contact_id, alone=True
+        )
+        if by_sender > settings.max_new_per_sender or in_all > settings.max_new_per_day:
+            raise ReadAgain
+
+    async def activate(self, contact_id: int) -> None:
+        """Activate a contact again, as the account's policy or a person says."""
+        self._require_fresh()
+        not_after = time.monotonic() + LEAVE_SECONDS
+        self.announced += 1
+        try:
+            company_id = self.reading.ticket.company_id
+            await self.autotask.activate_contact(company_id, contact_id, not_after)
+        except TooLate as error:
+            raise ReadAgain from error
+        except Unanswered as error:
+            raise Halt(await self._soon()) from error
+        # An inactive contact can show company 0; only now is it certain whose it is.
+        contact = await self.autotask.contact(contact_id)
+        if contact is None or contact.company_id != company_id:
+            raise ReadAgain
+
+    def _new_contact(self, one: Decision, claim: ledger.Claim) -> NewContact:
+        first, last = person_name(one.name, one.key)
+        return NewContact(
+            first_name=first,
+            last_name=last,
+            email=one.key,
+            note=claim.mark(self.reading.ticket.number),
+            extra=self.desk.settings.contact_defaults,
+        )
+
+    async def link(self, contact_id: int) -> None:
+        """Link a contact, unless it is on the ticket by now."""
+        if contact_id in self.linked:
+            return
+        ticket = self.reading.ticket
+        if contact_id == ticket.contact_id:
+            raise Wait(await self._soon())
+        self._require_fresh()
+        fresh_until = self.reading.asked_at + FRESH_SECONDS
+        not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
+        async with fenced(self.desk.sessions, self.lease) as session:
+            intent = await participants.intend_link(
+                session,
+                ticket.id,
+                ticket.company_id,
+                contact_id,
+                settle=self.desk.create_settle,
+                read_at=self.reading.read_at,
+            )
+        if isinstance(intent, ledger.Pending):
+            raise Wait(intent.until)
+        self.announced += 1
+        try:
+            await self.autotask.link_contact(ticket.id, contact_id, not_after)
+        except _NOT_DONE as error:
+            await self._persist(partial(participants.link_refused, intent=intent))
+            if isinstance(error, TooLate):
+                raise ReadAgain from error
+            raise
+        except Unanswered as error:
+            raise Halt(await self._soon()) from error
+        self.linked.add(contact_id)
+        await self._persist(
+            lambda s: participants.saw_linked(s, ticket.id, ticket.company_id, [contact_id])
+        )
+
+    async def _persist(self, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """Record what a request did, lease or not: it is true whoever works on the ticket now."""
+
+        async def transaction() -> None:
+            async with self.desk.sessions() as session, session.begin():
+                await write(session)
+
+        await persist(transaction)
+
+    async def _soon(self) -> datetime:
+        async with self.desk.sessions() as session:
+            return await db_now(session) + timedelta(seconds=2)
+
+    def _require_fresh(self) -> None:
+        limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING
+        if time.monotonic() - self.reading.asked_at > limit:
+            raise ReadAgain
+
+
+# By the client's word, or because it was not permitted to leave, the request took no effect. After
+# anything else it may have.
+_NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
+
+
+async def _record_created(
+    claim: ledger.Claim, contact_id: int, account_id: int, email: str, session: AsyncSession
+) -> None:
+    await ledger.created(session, claim, contact_id)
+    await mappings.remember(session, account_id, {email: contact_id})
