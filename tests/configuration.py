@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from app.environment import FILES
+from app.policy import PolicyDocument
 from app.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -45,6 +46,8 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if field.default is None or field.default in ((), {}):
         return "none"
+    if isinstance(field.default, PolicyDocument):
+        return f"`{field.default.model_dump_json(exclude_none=True)}`"
     if isinstance(field.default, tuple):
         return f"`{','.join(field.default)}`"
     return f"`{str(field.default).lower() if field.annotation is bool else field.default}`"

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from app import tickets, work
+from app.db import Base
 from app.desk import Desk
 from app.look import look
 from app.models import Due, Participant, TicketRecord
@@ -87,3 +88,22 @@ async def let_pass(desk: Desk, ticket_id: int, seconds: float) -> None:
             .where(Due.kind == work.TICKET, Due.ref == ticket_id)
             .values(since=Due.since - ago, due_at=Due.due_at - ago)
         )
+
+
+def changes(server: SandboxServer) -> list[str]:
+    """Name what was written at Autotask, by whatever method."""
+    return [
+        f"{call.method} {call.path}"
+        for call in server.tenant.calls
+        if call.method != "GET" and "/query" not in call.path.lower()
+    ]
+
+
+async def everything(desk: Desk) -> dict[str, list[Any]]:
+    """Give all rows of all our tables but those of slots and counters."""
+    async with desk.sessions() as session:
+        return {
+            name: sorted(map(repr, (await session.execute(select(table))).all()))
+            for name, table in Base.metadata.tables.items()
+            if name not in ("slots", "calls")
+        }

@@ -21,7 +21,7 @@ from tests.conftest import SECRET, plain
 from tests.processes import free_port, kill, process, wait_until
 
 NINA = "nina@radiology.example"
-CREATE = {"method": "POST", "path_contains": "/Companies/"}
+CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 LINK = {"method": "POST", "path_contains": "AdditionalContacts"}
 
 
@@ -146,7 +146,7 @@ def test_callouts_that_were_accepted_survive_kill_nine(
     """I1: Autotask posts, the service is killed again and again, every ticket is done once."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    serving = environ | {"PORT": str(port), "RUN_WORKER": "true"}
+    serving = environ | {"PORT": str(port), "RUN_WORKER": "true", "MAX_NEW_PER_SENDER": "99"}
     server.callouts.retry_after = 0.5
     server.callouts.max_attempts = 100
     hook = f"{url}/webhooks/autotask"

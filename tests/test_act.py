@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from app import act, mappings, work
-from app.decide import MAX_NEW_PER_TICKET
+from app import mappings, work
+from app import writes as writes_module
 from app.desk import Desk
 from app.errors import LeaseLost
 from app.look import look
 from app.models import Due, Ledger, LinkRecord, Mapping, Participant
+from app.policy import Policy
 from app.states import Origin, Result
 from sandbox.calls import Call
 from sandbox.seed import Seed
@@ -21,6 +22,7 @@ from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.helpers import due_of, look_at, outcomes, people_of, rows, want
 
+NEW = Policy().max_new_per_ticket
 CARLA = "carla.mendes@alpine-dental.example"
 BRUNO = "bruno.keller@alpine-dental.example"
 NINA = "nina@radiology.example"
@@ -48,14 +50,14 @@ async def test_a_second_look_does_not_create_another_ten(
     desk: Desk, tenant: Tenant, people: Seed
 ) -> None:
     """Line 15 is about the ticket, not about one look: a second delivery finds nothing to do."""
-    strangers = [f"s{n}@elsewhere.example" for n in range(MAX_NEW_PER_TICKET + 5)]
+    strangers = [f"s{n}@elsewhere.example" for n in range(NEW + 5)]
     ticket = tenant.new_ticket(people.alpine, cc=", ".join(strangers))
     await look_at(desk, ticket)
-    assert len(tenant.linked_contacts(ticket)) == MAX_NEW_PER_TICKET
+    assert len(tenant.linked_contacts(ticket)) == NEW
 
     await look_at(desk, ticket)
 
-    assert len(tenant.linked_contacts(ticket)) == MAX_NEW_PER_TICKET
+    assert len(tenant.linked_contacts(ticket)) == NEW
 
 
 @pytest.mark.parametrize(
@@ -234,8 +236,8 @@ async def test_no_link_leaves_on_a_reading_that_is_too_old(
     desk: Desk, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I3: judged by a reading of at most 30 s; a look that never gets one writes nothing."""
-    assert act.FRESH_SECONDS <= 30
-    monkeypatch.setattr(act, "FRESH_SECONDS", -1.0)
+    assert writes_module.FRESH_SECONDS <= 30
+    monkeypatch.setattr(writes_module, "FRESH_SECONDS", -1.0)
     ticket = tenant.new_ticket(people.alpine, cc=CARLA)
 
     assert await look_at(desk, ticket) is None
@@ -250,14 +252,14 @@ async def test_an_old_reading_is_renewed_within_the_look(
     desk: Desk, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was too late for one reading is sent on the next one: no waiting, no try spent."""
-    monkeypatch.setattr(act, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(writes_module, "FRESH_SECONDS", -1.0)
     readings = []
 
     def on_reading(call: Call) -> None:
         if call.entity == "Tickets":
             readings.append(call)
         if len(readings) == 2:
-            monkeypatch.setattr(act, "FRESH_SECONDS", 30.0)
+            monkeypatch.setattr(writes_module, "FRESH_SECONDS", 30.0)
 
     tenant.before_call = on_reading
     ticket = tenant.new_ticket(people.alpine, cc=CARLA)
@@ -270,7 +272,7 @@ async def test_no_create_starts_on_a_reading_that_is_old(
     desk: Desk, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is read again first."""
-    monkeypatch.setattr(act, "_WORTH_STARTING", -1.0)
+    monkeypatch.setattr(writes_module, "_WORTH_STARTING", -1.0)
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     assert await look_at(desk, ticket) is None
     assert writes(tenant) == []
@@ -296,7 +298,7 @@ async def test_a_look_that_lost_its_lease_writes_nothing_more(
         stolen.set()
 
     def on_create(call: Call) -> None:
-        if call.method == "POST" and CREATES in call.path:
+        if call.method == "POST" and call.entity == "Contacts" and CREATES in call.path:
             tenant.before_call = lambda _: None
             asyncio.run_coroutine_threadsafe(steal(), loop).result(10)
 
@@ -342,7 +344,7 @@ async def test_two_tickets_without_an_answer_agree_on_who_it_was(
     desk: Desk, tenant: Tenant, people: Seed
 ) -> None:
     """The first ticket's create got no answer; the second finds its contact and settles it."""
-    tenant.faults.add(Fault("reset_after", method="POST", path_contains=CREATES))
+    tenant.faults.add(Fault("reset_after", method="POST", entity="Contacts", path_contains=CREATES))
     first, second = (tenant.new_ticket(people.alpine, cc=NINA) for _ in range(2))
     assert await look_at(desk, first) is None
     async with desk.sessions() as session, session.begin():

@@ -243,7 +243,14 @@ async def test_process_tries_again_what_had_failed(
 ) -> None:
     """Autotask refused somebody thrice; the cause is removed and a person asks again."""
     tenant.faults.add(
-        Fault("error_500_errors", method="POST", path_contains="/Companies/", text="No.", times=3)
+        Fault(
+            "error_500_errors",
+            method="POST",
+            entity="Contacts",
+            path_contains="/Companies/",
+            text="No.",
+            times=3,
+        )
     )
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     for _ in range(3):

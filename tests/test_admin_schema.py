@@ -144,14 +144,21 @@ def cursor(text: str) -> str:
 NOT_OURS = ["", "null", "true", "[]", "{}", "NaN", "1e9", "-1", str(2**63), str(2**64), '"x']
 NOT_OURS += ['"\\u0000"', '"\\ud800"', "9" * 700, "[" * 700, '"" 1']
 CURSORS = ["", "x", "====", "ÿ", "\0", "a" * 1000, "a" * 1001, *map(cursor, NOT_OURS)]
-LISTS = ["/admin/tickets", "/admin/deliveries", "/admin/accounts/{account_id}/contacts"]
+LISTS = [
+    "/admin/tickets",
+    "/admin/deliveries",
+    "/admin/audit",
+    "/admin/accounts",
+    "/admin/participants",
+]
+LISTS += ["/admin/accounts/{account_id}/contacts"]
 
 
 @pytest.mark.parametrize("path", LISTS)
 def test_a_wrong_cursor_is_refused(path: str, service: str) -> None:
     """One that was made up, of another list, or of a number that the database does not have."""
     operation = schema[path]["GET"]
-    other = cursor("1" if "account" in path else '"a@x.example"')
+    other = cursor("1" if "contacts" in path else '"a@x.example"')
     for wrong in [*CURSORS, other]:
         case = operation.Case(path_parameters={"account_id": ALPINE}, query={"cursor": wrong})
         assert (wrong, ask(service, case)) == (wrong, 422)

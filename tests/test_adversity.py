@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app import act, budget, db
+from app import budget, db, writes
 from app.desk import Desk
 from app.models import Due, Gate, Ledger, Mapping, Slot
 from app.states import LedgerState, Origin, Result
@@ -23,7 +23,7 @@ from tests.helpers import due_of, look_at, outcomes, people_of, result_of, rows
 
 NINA = "nina@radiology.example"
 CARLA = "carla.mendes@alpine-dental.example"
-CREATE = {"method": "POST", "path_contains": "/Companies/"}
+CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 
 
 async def test_a_frozen_process_that_holds_the_gate_stops_nobody_for_long(
@@ -49,7 +49,7 @@ async def test_a_create_that_waited_too_long_for_its_slot_does_not_leave(
     desk: Desk, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it could take effect after others have looked for it, and created."""
-    monkeypatch.setattr(act, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(writes, "LEAVE_SECONDS", 0.5)
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
 
     def all_slots_taken(call: Call) -> None:
@@ -195,9 +195,10 @@ async def test_a_refused_link_is_read_again_whatever_the_text(
 
     assert await look_at(desk, ticket) == Result.DONE
 
-    [carla] = tenant.contacts_with(CARLA, people.harbour)
-    assert tenant.linked_contacts(ticket) == [carla["id"]]
-    assert (await people_of(desk, ticket))[CARLA].account_id == people.harbour
+    assert tenant.linked_contacts(ticket) == []
+    assert tenant.contacts_with(CARLA, people.harbour) == []
+    carla = (await people_of(desk, ticket))[CARLA]
+    assert (carla.account_id, carla.reason) == (people.harbour, "other_client")
 
 
 async def test_odd_characters_from_autotask_stop_nothing(

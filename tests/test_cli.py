@@ -29,7 +29,7 @@ from tests.conftest import SECRET, plain
 from tests.test_acceptance import want
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["serve", "worker", "migrate", "demo", "sandbox", "read"]
+COMMANDS = ["serve", "worker", "migrate", "demo", "sandbox", "read", "backtest", "mappings", "undo"]
 Run = Callable[..., tuple[int, str, str]]
 
 

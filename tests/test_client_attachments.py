@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.autotask import client as client_module
+from app.autotask import calls
 from app.autotask.client import Autotask, Credentials
 from app.autotask.errors import AutotaskError, Forbidden, Refused, Unanswered
 from app.autotask.models import Attachment
@@ -244,7 +244,7 @@ async def test_the_time_is_bounded_while_the_body_comes(
     http: httpx.AsyncClient, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slot is held no longer than for any other call."""
-    monkeypatch.setattr(client_module, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(calls, "REQUEST_SECONDS", 0.2)
     door = Door()
     async with endless(b"") as (url, _):
         with pytest.raises(Unanswered):

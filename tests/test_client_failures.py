@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.autotask import calls
 from app.autotask import client as client_module
 from app.autotask.client import Autotask, Credentials, discover_zone
 from app.autotask.errors import (
@@ -64,7 +65,7 @@ async def test_what_each_failure_means(
 ) -> None:
     """Sent once, its slot given back, no credential in the error, and the next call works."""
     if fault.kind.startswith("hang") or fault.silent:
-        monkeypatch.setattr(client_module, "REQUEST_SECONDS", 1.0)
+        monkeypatch.setattr(calls, "REQUEST_SECONDS", 1.0)
     tenant.faults.add(replace(fault))
 
     with pytest.raises(AutotaskError) as caught:

@@ -12,21 +12,15 @@ import pytest
 
 from app.addresses import Address, Rejected
 from app.decide import (
-    LIST_LIMIT,
-    MAX_NEW_PER_TICKET,
     Candidate,
     Decision,
     Facts,
     Reason,
     Us,
     Verdict,
-    belongs_to,
     decide,
-    is_machine,
-    is_own,
-    needs_contacts,
-    not_customer,
 )
+from app.policy import Policy
 
 KEY = "x@people.example"
 OWN_CONTACT, SOMEBODY, COLLEAGUE = 1, 2, 3
@@ -36,6 +30,13 @@ NOBODY = Us(frozenset(), frozenset(), frozenset())
 def facts(candidates: Sequence[Candidate] = (), us: Us = NOBODY, **known: Any) -> Facts:
     """Give facts in which `KEY` has these candidates."""
     return Facts(us=us, candidates={KEY: list(candidates)} if candidates else {}, **known)
+
+
+def policy(candidates: Sequence[Candidate] = (), **values: Any) -> Facts:
+    """Give facts of an account with this policy; what is no field of it is a fact."""
+    names = {name for name in values if name in Policy.__slots__}
+    allows = Policy(**{name: values.pop(name) for name in names})
+    return facts(candidates, policy=allows, **values)
 
 
 def us(addresses: str = "", domains: str = "", technicians: str = "") -> Us:
@@ -55,6 +56,12 @@ FULL: Known = {"linked": frozenset(range(100, 130))}
 INSIDE: Known = {"account_domains": frozenset(["people.example"])}
 UNLISTED: Known = {"unlisted": frozenset([KEY])}
 AUTOMATIC: Known = {"automatic": True}
+FORGOTTEN: Known = {"forgotten": frozenset([KEY])}
+APPROVED: Known = {"approved": frozenset([KEY])}
+REJECTED: Known = {"rejected": frozenset([KEY])}
+OTHERS: Known = {"other_clients": frozenset(["people.example"])}
+OFF: Known = {"policy": Policy(off=True)}
+DENIED: Known = {"policy": Policy(denied=(KEY,))}
 X, MACHINE = Address(KEY), Address("noreply@people.example")
 BAD, JORG = Rejected("alice@good)bob@evil", "ambiguous"), Address("jörg@people.example")
 
@@ -82,6 +89,47 @@ LINES: list[tuple[str, Entry, Facts, str, int | None]] = [
     ("14 outside", X, facts(account_domains=frozenset(["eople.example"])), "create outside", None),
     ("15 no room", X, facts([ACTIVE], **FULL), "hold over_limit", SOMEBODY),
     ("15 no room to create", X, facts(**FULL), "hold over_limit", None),
+    ("2 forgotten", X, facts(**FORGOTTEN), "ignore forgotten", None),
+    ("rejected", X, facts(**REJECTED), "ignore rejected", None),
+    ("9 off", X, policy(off=True), "ignore policy_off", None),
+    ("9 off, known", X, policy([ACTIVE], off=True), "ignore policy_off", SOMEBODY),
+    ("9 denied", X, policy(denied=(KEY,)), "ignore denied", None),
+    ("9 denied domain", X, policy(denied=("people.example",)), "ignore denied", None),
+    ("9 below a denied domain", X, policy(denied=("example",)), "ignore denied", None),
+    ("9 denied, known", X, policy([ACTIVE], denied=(KEY,)), "ignore denied", SOMEBODY),
+    ("11 hold", X, policy([INACTIVE], inactive="hold"), "hold inactive", SOMEBODY),
+    ("11 reactivate", X, policy([INACTIVE], inactive="reactivate"), "link inactive", SOMEBODY),
+    ("11 ignore", X, policy([INACTIVE], inactive="ignore"), "ignore inactive", SOMEBODY),
+    ("11 allowed", X, policy([INACTIVE], allowed=(KEY,)), "link inactive", SOMEBODY),
+    ("12 default", X, facts(**OTHERS), "hold other_client", None),
+    ("12 below", Address("x@a.people.example"), facts(**OTHERS), "hold other_client", None),
+    ("12 hold", X, policy(other_client="hold", **OTHERS), "hold other_client", None),
+    ("12 create", X, policy(other_client="create", **OTHERS), "create other_client", None),
+    ("12 ignore", X, policy(other_client="ignore", **OTHERS), "ignore other_client", None),
+    ("12 allowed", X, policy(allowed=(KEY,), **OTHERS), "create other_client", None),
+    ("13 by own_domains", X, policy(own_domains=("people.example",)), "create inside", None),
+    ("13 hold", X, policy(inside="hold", **INSIDE), "hold inside", None),
+    ("13 ignore", X, policy(inside="ignore", **INSIDE), "ignore inside", None),
+    ("13 allowed", X, policy(inside="ignore", allowed=(KEY,), **INSIDE), "create inside", None),
+    ("14 hold", X, policy(outside="hold"), "hold outside", None),
+    ("14 ignore", X, policy(outside="ignore"), "ignore outside", None),
+    ("14 allowed", X, policy(outside="ignore", allowed=("example",)), "create outside", None),
+    ("non-ASCII allowed", JORG, policy(allowed=("people.example",)), "create outside", None),
+    ("15 none new", X, policy(max_new_per_ticket=0), "hold over_limit", None),
+    ("15 none new, known", X, policy([ACTIVE], max_new_per_ticket=0), "link known", SOMEBODY),
+    ("15 spent today", X, facts(new_left=0), "hold over_daily_limit", None),
+    ("15 spent today, inside", X, facts(new_left=0, **INSIDE), "create inside", None),
+    ("15 spent today, known", X, facts([ACTIVE], new_left=0), "link known", SOMEBODY),
+    ("15 allowed", X, policy(max_new_per_ticket=0, allowed=(KEY,)), "hold over_limit", None),
+    ("approved 11", X, facts([INACTIVE], **APPROVED), "link inactive", SOMEBODY),
+    ("approved 12", X, facts(**APPROVED, **OTHERS), "create other_client", None),
+    ("approved 13", X, policy(inside="ignore", **APPROVED, **INSIDE), "create inside", None),
+    ("approved 14", X, policy(outside="ignore", **APPROVED), "create outside", None),
+    ("approved 15", X, policy(max_new_per_ticket=0, **APPROVED), "create outside", None),
+    ("approved today", X, facts(new_left=0, **APPROVED), "create outside", None),
+    ("approved automatic", X, facts(**AUTOMATIC, **APPROVED), "create outside", None),
+    ("approved, no room", X, facts(**FULL, **APPROVED), "hold over_limit", None),
+    ("approved, non-ASCII", JORG, facts(approved=frozenset([JORG.key])), "create outside", None),
 ]
 
 
@@ -169,6 +217,84 @@ PAIRS: list[tuple[str, Entry, Facts, str]] = [
     ("automatic before non-ASCII", JORG, facts(**AUTOMATIC), "automatic_mail"),
     ("automatic before 13", X, facts(**INSIDE, **AUTOMATIC), "automatic_mail"),
     ("automatic before 15", X, facts(**FULL, **AUTOMATIC), "automatic_mail"),
+    ("1 before 2", Rejected(KEY, "ambiguous"), facts(**FORGOTTEN), "invalid"),
+    ("2 before 3", X, facts(us=OURS, **FORGOTTEN), "forgotten"),
+    ("2 before 4", MACHINE, facts(forgotten=frozenset([MACHINE.key])), "forgotten"),
+    ("2 before 5", X, facts(us=TECH, **FORGOTTEN), "forgotten"),
+    ("2 before 6", X, facts(**OWN, **FORGOTTEN), "forgotten"),
+    ("2 before 7", X, facts([ACTIVE], **LINKED, **FORGOTTEN), "forgotten"),
+    ("2 before 10", X, facts([ACTIVE], **FORGOTTEN), "forgotten"),
+    ("2 before approved", X, facts(**APPROVED, **FORGOTTEN), "forgotten"),
+    ("3 before 9", X, facts(us=OURS, **OFF), "own_address"),
+    ("4 before 9", MACHINE, facts(**OFF), "machine"),
+    ("5 before 9", X, facts(us=TECH, **OFF), "technician"),
+    ("3 before approved", X, facts(us=OURS, **APPROVED), "own_address"),
+    ("4 before approved", MACHINE, facts(approved=frozenset([MACHINE.key])), "machine"),
+    ("5 before approved", X, facts(us=TECH, **APPROVED), "technician"),
+    ("6 before 9", X, facts(**OWN, **OFF), "ticket_contact"),
+    ("7 before 9", X, facts([ACTIVE], **LINKED, **OFF), "already_linked"),
+    ("7 before denied", X, facts([ACTIVE], **LINKED, **DENIED), "already_linked"),
+    ("7 before rejected", X, facts([ACTIVE], **LINKED, **REJECTED), "already_linked"),
+    ("8 before 9", X, facts([ACTIVE], **REMOVED, **OFF), "removed_by_person"),
+    ("8 before rejected", X, facts([ACTIVE], **REMOVED, **REJECTED), "removed_by_person"),
+    ("8 before approved", X, facts([ACTIVE], **REMOVED, **APPROVED), "removed_by_person"),
+    ("not listed before approved", X, facts(**UNLISTED, **APPROVED), "not_listed"),
+    ("not listed before rejected", X, facts(**UNLISTED, **REJECTED), "not_listed"),
+    ("rejected before approved", X, facts(**REJECTED, **APPROVED), "rejected"),
+    ("rejected before 9", X, facts(**REJECTED, **OFF), "rejected"),
+    ("rejected before 10", X, facts([ACTIVE], **REJECTED), "rejected"),
+    ("rejected before 14", X, facts(**REJECTED), "rejected"),
+    ("off before denied", X, policy(off=True, denied=(KEY,)), "policy_off"),
+    ("off before allowed", X, policy(off=True, allowed=(KEY,)), "policy_off"),
+    ("9 before approved", X, facts(**APPROVED, **OFF), "policy_off"),
+    ("denied before approved", X, facts(**APPROVED, **DENIED), "denied"),
+    ("denied before allowed", X, policy(denied=(KEY,), allowed=(KEY,)), "denied"),
+    ("9 before automatic", X, facts(**AUTOMATIC, **OFF), "policy_off"),
+    ("denied before automatic", X, facts(**AUTOMATIC, **DENIED), "denied"),
+    ("9 before 10", X, facts([ACTIVE], **OFF), "policy_off"),
+    ("denied before 10", X, facts([ACTIVE], **DENIED), "denied"),
+    ("9 before 11", X, facts([INACTIVE], **DENIED), "denied"),
+    ("9 before 12", X, facts(**DENIED, **OTHERS), "denied"),
+    ("9 before 13", X, facts(**DENIED, **INSIDE), "denied"),
+    ("9 before 14", X, facts(**DENIED), "denied"),
+    ("9 before 15", X, facts(**DENIED, **FULL), "denied"),
+    ("automatic before allowed", X, policy(allowed=(KEY,), **AUTOMATIC), "automatic_mail"),
+    ("automatic before 12", X, facts(**AUTOMATIC, **OTHERS), "automatic_mail"),
+    ("10 before 12", X, facts([ACTIVE], **OTHERS), "known"),
+    ("11 before 12", X, facts([INACTIVE], **OTHERS), "inactive"),
+    ("11 before 13", X, facts([INACTIVE], **INSIDE), "inactive"),
+    (
+        "11 reactivated before 15",
+        X,
+        policy([INACTIVE], inactive="reactivate", **FULL),
+        "over_limit",
+    ),
+    (
+        "non-ASCII before 12",
+        JORG,
+        facts(other_clients=frozenset(["people.example"])),
+        "non_ascii",
+    ),
+    ("non-ASCII before 14", JORG, facts(), "non_ascii"),
+    ("13 exactly before 12", X, facts(**INSIDE, **OTHERS), "inside"),
+    (
+        "12 below the account's own before 13",
+        Address("x@west.people.example"),
+        facts(other_clients=frozenset(["west.people.example"]), **INSIDE),
+        "other_client",
+    ),
+    (
+        "13 below another client's before 12",
+        Address("x@west.people.example"),
+        facts(account_domains=frozenset(["west.people.example"]), **OTHERS),
+        "inside",
+    ),
+    ("12 before 14", X, facts(**OTHERS), "other_client"),
+    ("12 before 15", X, facts(**OTHERS, **FULL), "other_client"),
+    ("12 created before 15", X, policy(other_client="create", **OTHERS, **FULL), "over_limit"),
+    ("13 held before 15", X, policy(inside="hold", **INSIDE, **FULL), "inside"),
+    ("14 held before 15", X, policy(outside="hold", **FULL), "outside"),
+    ("the ticket's limit before the day's", X, facts(new_left=0, **FULL), "over_limit"),
 ]
 
 
@@ -233,205 +359,23 @@ def test_a_decision_carries_the_senders_name_for_the_person(known: Facts) -> Non
     assert decision.name == "X. Ample"
 
 
-# --- limits --------------------------------------------------------------------------------------
-
-
-def numbered(count: int, start: int = 0) -> list[Address]:
-    """Give strangers."""
-    return [Address(f"p{n}@people.example") for n in range(start, start + count)]
-
-
-def test_what_comes_after_the_first_hundred_is_held() -> None:
-    """Line 15: nobody after the hundredth entry gets a place, even where there is room."""
-    refuse = [Rejected(f"word {n}", "no_address") for n in range(LIST_LIMIT - 1)]
-    decisions = decide([*refuse, *numbered(2)], facts())
-    assert [d.reason for d in decisions[LIST_LIMIT - 1 :]] == [Reason.OUTSIDE, Reason.OVER_LIMIT]
-
-
-def test_only_ten_are_created_and_those_inside_come_first() -> None:
-    """Line 15: the most that a ticket may create, colleagues before strangers."""
-    strangers = numbered(MAX_NEW_PER_TICKET)
-    inside = Address("new@inside.example")
-    decisions = decide([*strangers, inside], facts(account_domains=frozenset(["inside.example"])))
-    held = [d.key for d in decisions if d.reason is Reason.OVER_LIMIT]
-    assert held == [strangers[-1].key]
-    assert decisions[-1].verdict is Verdict.CREATE
-
-
-def test_whom_earlier_looks_created_counts_among_the_ten() -> None:
-    """Line 15 is about the ticket: what was created before leaves less to create."""
-    before = facts(created=frozenset(range(MAX_NEW_PER_TICKET - 1)))
-    reasons = [one.reason for one in decide(numbered(2), before)]
-    assert reasons == [Reason.OUTSIDE, Reason.OVER_LIMIT]
-
-
-def test_one_key_gets_one_decision_and_the_address_wins() -> None:
-    """A text that is rejected here and an address there is the address, where it stood first."""
-    entries: list[Entry] = [
-        Rejected(KEY, "other_header"),
-        *numbered(1),
-        X,
-        Rejected(KEY, "ambiguous"),
-    ]
-    decisions = decide(entries, facts())
-    assert [(one.key, one.reason) for one in decisions] == [
-        (KEY, Reason.OUTSIDE),
-        ("p0@people.example", Reason.OUTSIDE),
-    ]
-
-
-def test_places_go_to_mapped_then_known_then_inside_then_outside() -> None:
-    """Line 15: with one place left, the best-known person gets it wherever it stands."""
-    outside, inside, known, mapped = (
-        Address(f"{name}@{domain}.example")
-        for name, domain in [("o", "out"), ("i", "in"), ("k", "out"), ("m", "out")]
-    )
-    everybody = [outside, inside, known, mapped]
-    with_one_place = Facts(
-        us=NOBODY,
-        linked=frozenset(range(100, 129)),
-        candidates={known.key: [Candidate(1)], mapped.key: [Candidate(2, mapped=True)]},
-        account_domains=frozenset(["in.example"]),
-    )
-    order = []
-    while everybody:
-        decisions = decide(everybody, with_one_place)
-        [placed] = [d.key for d in decisions if d.reason is not Reason.OVER_LIMIT]
-        order.append(placed)
-        everybody = [entry for entry in everybody if entry.key != placed]
-    assert order == [mapped.key, known.key, inside.key, outside.key]
-
-
-def test_as_many_are_placed_as_there_is_room_for() -> None:
-    """Line 15: with two places left, two of three get one."""
-    everybody = numbered(3)
-    known = Facts(
-        us=NOBODY,
-        linked=frozenset(range(100, 128)),
-        candidates={one.key: [Candidate(n)] for n, one in enumerate(everybody)},
-    )
-    assert [one.reason for one in decide(everybody, known)] == [
-        Reason.KNOWN,
-        Reason.KNOWN,
-        Reason.OVER_LIMIT,
-    ]
-
-
-def test_two_addresses_of_one_contact_take_one_place() -> None:
-    """With one place left, both addresses of the same contact fit."""
-    a, b = numbered(2)
-    known = Facts(
-        us=NOBODY,
-        linked=frozenset(range(100, 129)),
-        candidates={a.key: [Candidate(1)], b.key: [Candidate(1)]},
-    )
-    assert [d.reason for d in decide([a, b], known)] == [Reason.KNOWN, Reason.KNOWN]
-
-
-# --- whose addresses are not customers' ----------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("key", "own"),
+    "known",
     [
-        ("help@msp.example", True),
-        ("help+ticket@msp.example", True),
-        ("help+a+b@msp.example", True),
-        ("x+help@msp.example", False),
-        ("help@people.example", False),
-        ("helper@msp.example", False),
+        facts([Candidate(SOMEBODY, muted=True)]),
+        facts([Candidate(SOMEBODY, muted=True)], **LINKED),
+        policy([Candidate(SOMEBODY, active=False, muted=True)], inactive="reactivate"),
     ],
+    ids=["known", "linked already", "activated again"],
 )
-def test_a_tag_does_not_hide_an_own_address(key: str, own: bool) -> None:
-    """Mail to `help+x@` arrives where mail to `help@` does; what stands after the + is no name."""
-    assert is_own(key, us("help@msp.example")) is own
+def test_a_muted_contact_is_linked_and_shown_as_muted(known: Facts) -> None:
+    """It gets no mail by its own setting; that keeps nobody off a ticket."""
+    [decision] = decide([X], known)
+    assert (decision.verdict, decision.muted) == (Verdict.LINK, True)
 
 
-def test_an_own_address_with_a_tag_is_own_as_written() -> None:
-    """An own address may itself have a tag, and then only that one is meant."""
-    tagged = us("desk+vip@msp.example")
-    assert is_own("desk+vip@msp.example", tagged)
-    assert not is_own("desk@msp.example", tagged)
-
-
-@pytest.mark.parametrize(
-    ("keys", "reason"),
-    [
-        (["ana@people.example"], None),
-        ([], None),
-        (["ana@people.example", "help+1@msp.example"], Reason.OWN_ADDRESS),
-        (["ana@people.example", "tech@home.example"], Reason.TECHNICIAN),
-        (["tech@home.example", "help@msp.example"], Reason.OWN_ADDRESS),
-    ],
-)
-def test_a_contact_with_an_address_of_ours_is_no_customer(
-    keys: list[str], reason: Reason | None
-) -> None:
-    """One of a contact's addresses is enough: what is sent to it would come back to us."""
-    ours = us("help@msp.example", technicians="tech@home.example")
-    assert not_customer(keys, ours) is reason
-
-
-# --- whom Autotask is asked about ----------------------------------------------------------------
-
-
-def test_only_those_who_may_be_somebody_are_looked_up() -> None:
-    """Own addresses, machines, technicians, invalid entries, what follows a hundred: no query."""
-    entries: list[Address | Rejected] = [
-        Address("help@msp.example"),
-        Address("noreply@people.example"),
-        Address("tech@people.example"),
-        Rejected("nonsense", "no_address"),
-        *numbered(LIST_LIMIT),
-    ]
-    asked = needs_contacts(entries, us("help@msp.example", technicians="tech@people.example"))
-    assert asked == [entry.key for entry in numbered(LIST_LIMIT - 4)]
-
-
-# --- machines and domains ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "local",
-    """
-    noreply no-reply no_reply no.reply donotreply do-not-reply mailer-daemon postmaster bounce
-    bounces null noreply+7 no-reply-orders bounce+abc bounces-list prvs=12ab=ana srs0=x=y=z=ana
-    """.split(),
-)
-def test_machines_are_known_by_name_or_prefix(local: str) -> None:
-    """Exact names and prefixes of what no person reads."""
-    assert is_machine(f"{local}@people.example")
-
-
-@pytest.mark.parametrize(
-    "local",
-    """
-    noreply.smith anoreply nor noreplyx mynoreply post postmaster.jones null.pointer bouncer
-    bounce.house reply anoreply+1 ana-bounce-x donotreplyhere daemon ana+noreply ana-no-reply srs
-    """.split(),
-)
-def test_a_name_within_a_name_is_a_person(local: str) -> None:
-    """Never by substring: people are called Bouncer, too."""
-    assert not is_machine(f"{local}@people.example")
-
-
-def test_the_domain_does_not_make_a_machine() -> None:
-    """Only the part before the @ counts."""
-    assert not is_machine("ana@noreply.example")
-
-
-@pytest.mark.parametrize(
-    ("domain", "belongs"),
-    [
-        ("client.com", True),
-        ("mail.client.com", True),
-        ("a.b.client.com", True),
-        ("notclient.com", False),
-        ("client.com.evil.com", False),
-        ("com", False),
-        ("", False),
-    ],
-)
-def test_a_domain_belongs_to_itself_and_its_parents(domain: str, belongs: bool) -> None:
-    """Whole labels from the right, never a part of one."""
-    assert belongs_to(domain, {"client.com"}) is belongs
+@pytest.mark.parametrize("muted", [False, None])
+def test_who_is_not_known_to_be_muted_is_not_shown_as_muted(muted: bool | None) -> None:
+    """Not known is not the same as neither."""
+    [decision] = decide([X], facts([Candidate(SOMEBODY, muted=muted)]))
+    assert decision.muted is muted

@@ -1,4 +1,4 @@
-"""What no decision ever does, whatever the list and the facts: I3 and line 15."""
+"""What no decision ever does, whatever the list, facts and policy: I2, I3, lines 9 and 15."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from app.addresses import Address, Rejected
 from app.autotask.protocol import MAX_ADDITIONAL_CONTACTS
 from app.decide import (
-    MAX_NEW_PER_TICKET,
     Candidate,
     Decision,
     Facts,
@@ -22,6 +21,7 @@ from app.decide import (
     decide,
     is_machine,
 )
+from app.policy import Policy
 
 _LOCALS = st.sampled_from("ana jörg noreply help tech x".split())
 _DOMAINS = st.sampled_from("alpine.example west.alpine.example msp.example else.example".split())
@@ -37,6 +37,20 @@ _ENTRIES = st.lists(
 )
 _CANDIDATES = st.lists(
     st.builds(Candidate, _IDS, st.booleans(), st.booleans(), st.booleans()), max_size=3
+)
+_LISTED = st.lists(_KEYS | _DOMAINS, max_size=2).map(tuple)
+_ACTS = st.sampled_from(["create", "hold", "ignore"])
+POLICIES = st.builds(
+    Policy,
+    off=st.booleans(),
+    inside=_ACTS,
+    outside=_ACTS,
+    other_client=_ACTS,
+    inactive=st.sampled_from(["hold", "reactivate", "ignore"]),
+    own_domains=st.lists(_DOMAINS, max_size=2).map(tuple),
+    allowed=_LISTED,
+    denied=_LISTED,
+    max_new_per_ticket=st.integers(0, 30),
 )
 _FACTS: st.SearchStrategy[Facts] = st.builds(
     Facts,
@@ -57,6 +71,12 @@ _FACTS: st.SearchStrategy[Facts] = st.builds(
     created=st.frozensets(_IDS, max_size=12),
     unlisted=st.frozensets(_KEYS, max_size=2),
     automatic=st.booleans(),
+    policy=POLICIES,
+    other_clients=st.frozensets(_DOMAINS, max_size=2),
+    forgotten=st.frozensets(_KEYS, max_size=2),
+    approved=st.frozensets(_KEYS, max_size=4),
+    rejected=st.frozensets(_KEYS, max_size=2),
+    new_left=st.none() | st.integers(-2, 5),
 )
 
 
@@ -86,10 +106,11 @@ def _not_the_tickets_contact(entries: Sequence[Address | Rejected], known: Facts
 
 
 def _only_candidates(entries: Sequence[Address | Rejected], known: Facts) -> bool:
-    """A link names one of the address's own candidates, an active one unless it is linked."""
+    """A link names one of the address's own candidates; an inactive one by its own line only."""
     return all(
         any(
-            c.contact_id == one.contact_id and (c.active or one.reason is Reason.ALREADY_LINKED)
+            c.contact_id == one.contact_id
+            and (c.active or one.reason in (Reason.ALREADY_LINKED, Reason.INACTIVE))
             for c in known.candidates.get(one.key, ())
         )
         for one in decide(entries, known)
@@ -120,15 +141,48 @@ def _thirty_at_most(entries: Sequence[Address | Rejected], known: Facts) -> bool
     return len(known.linked | links) + creates <= MAX_ADDITIONAL_CONTACTS
 
 
-def _ten_new_at_most(entries: Sequence[Address | Rejected], known: Facts) -> bool:
-    creates = [one for one in decide(entries, known) if one.verdict is Verdict.CREATE]
-    return not creates or len(creates) + len(known.created) <= MAX_NEW_PER_TICKET
+def _new_ones_within_the_policys_limit(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    unasked = sum(
+        one.verdict is Verdict.CREATE and one.key not in known.approved
+        for one in decide(entries, known)
+    )
+    return unasked <= max(known.policy.max_new_per_ticket - len(known.created), 0)
+
+
+def _new_outside_within_the_days_limit(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    new = sum(
+        one.is_new_outside and one.key not in known.approved for one in decide(entries, known)
+    )
+    return known.new_left is None or new <= max(known.new_left, 0)
 
 
 def _nobody_new_of_automatic_mail(entries: Sequence[Address | Rejected], known: Facts) -> bool:
     return not known.automatic or all(
-        one.reason is Reason.ALREADY_LINKED for one in decide(entries, known) if _acts(one)
+        one.reason is Reason.ALREADY_LINKED or one.key in known.approved
+        for one in decide(entries, known)
+        if _acts(one)
     )
+
+
+def _no_second_link(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    """I2: who is on the ticket is told to be there, and nothing else."""
+    return all(
+        (one.reason is Reason.ALREADY_LINKED) == (one.contact_id in known.linked)
+        for one in decide(entries, known)
+        if _acts(one) and one.contact_id is not None
+    )
+
+
+def _nobody_against_peoples_word(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    """Off, denied, forgotten and rejected bring nobody, approved or not."""
+    policy = known.policy
+    return not any(
+        policy.off
+        or policy.says(one.key) == "denied"
+        or one.key in known.forgotten | known.rejected
+        for one in decide(entries, known)
+        if _acts(one) and one.reason is not Reason.ALREADY_LINKED
+    ) and not any(one.key in known.forgotten for one in decide(entries, known) if _acts(one))
 
 
 def _in_the_lists_order(entries: Sequence[Address | Rejected], known: Facts) -> bool:
@@ -146,7 +200,10 @@ def _in_the_lists_order(entries: Sequence[Address | Rejected], known: Facts) -> 
         _creates_only_unknown,
         _nobody_who_was_removed,
         _thirty_at_most,
-        _ten_new_at_most,
+        _new_ones_within_the_policys_limit,
+        _new_outside_within_the_days_limit,
+        _no_second_link,
+        _nobody_against_peoples_word,
         _nobody_new_of_automatic_mail,
         _in_the_lists_order,
     ],
@@ -154,7 +211,7 @@ def _in_the_lists_order(entries: Sequence[Address | Rejected], known: Facts) -> 
 def test_what_always_holds(
     holds: Callable[[Sequence[Address | Rejected], Facts], bool],
 ) -> None:
-    """I3 and line 15, for lists and facts of any kind."""
+    """I2, I3 and line 15, for lists, facts and policies of any kind."""
 
     @settings(max_examples=150, deadline=None)
     @given(_ENTRIES, _FACTS)

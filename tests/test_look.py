@@ -12,6 +12,7 @@ from sqlalchemy import func, update
 from app import mappings
 from app.desk import Desk
 from app.models import Ledger, LinkRecord, Mapping
+from app.policy import PolicyDocument
 from app.states import LedgerState, Origin, Result
 from sandbox.seed import VENDOR, Seed
 from sandbox.switches import Fault
@@ -100,10 +101,10 @@ async def test_known_people_cost_three_calls_and_one_each(
 
 @pytest.mark.parametrize("count", [1, 5, 10, 20])
 async def test_unknown_people_cost_three_calls_and_two_each(
-    desk: Desk, tenant: Tenant, people: Seed, count: int, monkeypatch: pytest.MonkeyPatch
+    make_desk: Callable[..., Any], tenant: Tenant, people: Seed, count: int
 ) -> None:
     """u unknown people: at most 2u + 3 calls. (Twenty need a limit above the default ten.)"""
-    monkeypatch.setattr("app.decide.MAX_NEW_PER_TICKET", 20)
+    desk = await make_desk(default_policy=PolicyDocument(max_new_per_ticket=20))
     emails = [f"new{n}@elsewhere.example" for n in range(count)]
     ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc="; ".join(emails))
 
@@ -274,7 +275,11 @@ async def test_a_refusal_is_the_persons_and_never_the_tickets(
 ) -> None:
     """One contact that Autotask will not have is tried again later; the others are done."""
     fault = Fault(
-        "error_500_errors", method="POST", path_contains="/Companies/", text="No, thanks."
+        "error_500_errors",
+        method="POST",
+        entity="Contacts",
+        path_contains="/Companies/",
+        text="No, thanks.",
     )
     tenant.faults.add(fault)
     ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, carla.mendes@alpine-dental.example")
@@ -319,7 +324,9 @@ async def test_an_answer_lost_on_the_way_makes_no_second_contact(
     desk: Desk, tenant: Tenant, people: Seed
 ) -> None:
     """The create took effect, its answer did not come: the next look recognises the contact."""
-    tenant.faults.add(Fault("reset_after", method="POST", path_contains="/Companies/"))
+    tenant.faults.add(
+        Fault("reset_after", method="POST", entity="Contacts", path_contains="/Companies/")
+    )
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
 
     assert await look_at(desk, ticket) is None
@@ -369,7 +376,13 @@ async def test_somebody_taken_out_of_the_list_while_waiting_is_not_added(
 ) -> None:
     """Nothing has been sent for him yet, and the list says that he is not copied any more."""
     tenant.faults.add(
-        Fault("error_500_errors", method="POST", path_contains="/Companies/", text="No.")
+        Fault(
+            "error_500_errors",
+            method="POST",
+            entity="Contacts",
+            path_contains="/Companies/",
+            text="No.",
+        )
     )
     carla = "carla.mendes@alpine-dental.example"
     ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, {carla}")

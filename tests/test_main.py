@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.testing import CapturingLogger
 
-from app import admin, health, main
+from app import health, main
+from app.admin import tickets as admin_tickets
 from app.db import is_outage
 from app.desk import Desk
 from app.main import create_app
@@ -91,7 +92,7 @@ async def test_an_unexpected_error_is_a_problem_without_details(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(admin, "after_number", fail)
+    monkeypatch.setattr(admin_tickets, "after_number", fail)
     answer = await api.get("/admin/tickets", headers=reader)
 
     assert answer.status_code == status

@@ -21,8 +21,9 @@ from dotenv import dotenv_values
 from typer.main import get_command
 
 from app import health
-from app.cli import EXIT_SECONDS, cli
+from app.cli import cli
 from app.environment import load_settings
+from app.running import EXIT_SECONDS
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.environment import SettingsError, load_settings
 from app.keys import ApiKey
+from app.policy import PolicyDocument
 from app.settings import Settings
 
 KEY = "k" * 32
@@ -50,7 +51,12 @@ def test_the_least_that_is_needed() -> None:
         "graph_url": "https://graph.microsoft.com",
         "graph_login_url": "https://login.microsoftonline.com",
         "catch_all_accounts": (),
+        "default_policy": dict.fromkeys(PolicyDocument.model_fields),
+        "max_new_per_sender": 20,
+        "max_new_per_day": 500,
         "contact_defaults": {},
+        "ticket_note": "off",
+        "ticket_note_publish": None,
         "settle_seconds": 3,
         "create_settle": 330,
         "budget_share": 0.5,
@@ -97,6 +103,12 @@ def test_the_least_that_is_needed() -> None:
         ("GRAPH_URL", "https://graph.microsoft.com/v1.0", "https://graph.microsoft.com"),
         ("GRAPH_LOGIN_URL", "http://127.0.0.1:9100/login", "http://127.0.0.1:9100/login"),
         ("CATCH_ALL_ACCOUNTS", "0, 175", (0, 175)),
+        ("DEFAULT_POLICY", "guarded", PolicyDocument(preset="guarded")),
+        ("DEFAULT_POLICY", '{"outside": "hold"}', PolicyDocument(outside="hold")),
+        ("DEFAULT_POLICY", '{"denied": ["@X.example"]}', PolicyDocument(denied=("x.example",))),
+        ("DEFAULT_POLICY", "{}", PolicyDocument()),
+        ("MAX_NEW_PER_SENDER", "0", 0),
+        ("MAX_NEW_PER_DAY", "9", 9),
         ("CONTACT_DEFAULTS", '{"title": "via e-mail"}', {"title": "via e-mail"}),
         ("SETTLE_SECONDS", "0", 0),
         ("CREATE_SETTLE", "1.5", 1.5),
@@ -156,6 +168,14 @@ def test_each_setting_is_read(name: str, value: str, expected: object) -> None:
         ("GRAPH_TENANT_ID", ".."),
         ("GRAPH_LOGIN_URL", "https://x:hunter2@login.example"),
         ("CATCH_ALL_ACCOUNTS", "1,hunter2"),
+        ("DEFAULT_POLICY", "hunter2"),
+        ("DEFAULT_POLICY", '["hunter2"]'),
+        ("DEFAULT_POLICY", '{"preset": "hunter2"}'),
+        ("DEFAULT_POLICY", '{"hunter2": "hold"}'),
+        ("DEFAULT_POLICY", '{"denied": ["hunter2 x"]}'),
+        ("DEFAULT_POLICY", '{"own_domains": ["hunter2.example"]}'),
+        ("MAX_NEW_PER_SENDER", "-1"),
+        ("MAX_NEW_PER_DAY", "hunter2"),
         ("CONTACT_DEFAULTS", "{hunter2"),
         ("CONTACT_DEFAULTS", '["hunter2"]'),
         ("CONTACT_DEFAULTS", '{"EmailAddress": "hunter2"}'),

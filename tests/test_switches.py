@@ -16,6 +16,7 @@ import pytest
 
 from app.demo import serving
 from app.desk import Desk
+from app.policy import PolicyDocument
 from app.states import Outcome
 from sandbox.calls import Call
 from sandbox.seed import VENDOR, Seed
@@ -58,6 +59,8 @@ SINGLE: tuple[dict[str, Any], ...] = (
     {"sequence": "ticket"},
     {"late_commit_holds_thread": False},
 )
+# Other customers' people are created, too: they are in these lists to be kept apart.
+OPEN = PolicyDocument(other_client="create")
 MATRIX = [
     *(dict(zip(COMBINED, values, strict=True)) for values in itertools.product(*COMBINED.values())),
     *SINGLE,
@@ -77,7 +80,7 @@ async def test_an_eventful_hour(
     """Lost answers, late commits, repeated callouts, and a ticket that changes hands meanwhile."""
     for name, value in switches.items():
         setattr(tenant.switches, name, value)
-    desk: Desk = await make_desk(run_worker=True, create_settle=1.5)
+    desk: Desk = await make_desk(run_worker=True, create_settle=1.5, default_policy=OPEN)
     server.callouts.retry_after = 0.1
     tenant.before_call = change_hands(tenant, people)
 

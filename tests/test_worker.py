@@ -231,7 +231,13 @@ async def test_it_outlives_a_crash_of_postgres(
         settings.model_copy(update={"create_settle": 1.0}), own_postgres.url
     ) as desk:
         tenant.faults.add(
-            Fault("hang_after", method="POST", path_contains="/Companies/", seconds=0.3)
+            Fault(
+                "hang_after",
+                method="POST",
+                entity="Contacts",
+                path_contains="/Companies/",
+                seconds=0.3,
+            )
         )
         first, second = (tenant.new_ticket(people.alpine, cc=NINA) for _ in range(2))
         await want(desk, first)

@@ -1,0 +1,129 @@
+"""A pause under load: nothing is written after its answer, nothing is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from app.budget import pause
+from app.desk import Desk
+from app.models import Ledger
+from app.states import LedgerState
+from app.worker import Worker
+from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
+from sandbox.calls import Call
+from sandbox.seed import Seed
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.conftest import SECRET
+from tests.helpers import result_of, rows, want
+
+Headers = dict[str, str]
+
+
+def writes(tenant: Tenant) -> list[Call]:
+    """List the writes that have reached Autotask: all but reads, which may be posted, too."""
+    return [
+        call for call in tenant.calls if call.method != "GET" and not call.path.endswith("/query")
+    ]
+
+
+@asynccontextmanager
+async def working(*desks: Desk) -> AsyncIterator[None]:
+    """Let a worker work at each desk."""
+    workers = [Worker(desk) for desk in desks]
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.stop()
+        await asyncio.gather(*running)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
+    """Wait for a condition; bounded."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_no_write_after_the_answer_and_after_the_pause_all_are_done_once(
+    make_desk: Callable[..., Any],
+    api: httpx.AsyncClient,
+    desk: Desk,
+    tenant: Tenant,
+    people: Seed,
+    writer: Headers,
+) -> None:
+    """A hundred tickets on three desks; one create is slow, one link gets no answer."""
+    emails = [f"person{n}@alpine-dental.example" for n in range(100)]
+    tickets = [tenant.new_ticket(people.alpine, cc=email, callout=False) for email in emails]
+    tenant.faults.latency = (0.0, 0.06)
+    tenant.faults.add(
+        Fault("hang_after", method="POST", path_contains="/174/Contacts", after=20, seconds=1.0),
+        Fault("reset_after", method="POST", path_contains="AdditionalContacts", after=15),
+    )
+    await want(desk, *tickets)
+
+    async with working(desk, await make_desk(), await make_desk()):
+        await until(lambda: len(writes(tenant)) > 45)
+        answer = await api.put("/admin/pause", json={"paused": True}, headers=writer)
+        before = len(writes(tenant))
+        assert (answer.status_code, answer.json()["writing"]) == (200, 0)
+
+        late = await post_callout(api, tenant, people)
+        await asyncio.sleep(2.5)
+        assert len(writes(tenant)) == before
+        assert await result_of(desk, late) is None
+        assert before < 200  # it was in the middle
+
+        await api.put("/admin/pause", json={"paused": False}, headers=writer)
+        for ticket in (*tickets, late):
+            await until_done(desk, ticket)
+
+    for ticket, email in zip(tickets, emails, strict=True):
+        [contact] = tenant.contacts_with(email)
+        assert tenant.linked_contacts(ticket) == [contact["id"]]
+    assert tenant.linked_contacts(late) == [people.bruno]
+    created = [row.email for row in await rows(desk, Ledger) if row.state == LedgerState.CREATED]
+    assert sorted(created) == sorted(emails)
+
+
+async def post_callout(api: httpx.AsyncClient, tenant: Tenant, people: Seed) -> int:
+    """Post the callout of a new ticket, as Autotask does, and name the ticket."""
+    tenant.subscribe("http://127.0.0.1:9/x", "http://127.0.0.1:9/x", SECRET)
+    ticket = tenant.new_ticket(people.alpine, cc="bruno.keller@mail.test")
+    [queue] = [queue for queue in tenant.outbox.queues.values() if queue]
+    body = encode_callout(queue[0].payload)
+    headers = {SIGNATURE_HEADER: sign(SECRET, body)}
+    answer = await api.post("/webhooks/autotask", content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+    return ticket
+
+
+async def until_done(desk: Desk, ticket: int, seconds: float = 40.0) -> None:
+    """Wait until a ticket is done; bounded."""
+    async with asyncio.timeout(seconds):
+        while await result_of(desk, ticket) != "done":
+            await asyncio.sleep(0.05)
+
+
+async def test_a_pause_holds_in_every_process_at_once(
+    make_desk: Callable[..., Any], desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """It stands in the database: a desk that is opened later keeps to it, too."""
+    async with desk.sessions() as session, session.begin():
+        assert await pause(session, "somebody")
+    ticket = tenant.new_ticket(people.alpine, cc="x@alpine-dental.example", callout=False)
+    await want(desk, ticket)
+    async with working(await make_desk()):
+        await asyncio.sleep(1.0)
+        assert tenant.calls == []
+        async with desk.sessions() as session, session.begin():
+            assert await pause(session, None)
+        await until_done(desk, ticket)
