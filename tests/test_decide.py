@@ -295,6 +295,20 @@ PAIRS: list[tuple[str, Entry, Facts, str]] = [
     ("13 held before 15", X, policy(inside="hold", **INSIDE, **FULL), "inside"),
     ("14 held before 15", X, policy(outside="hold", **FULL), "outside"),
     ("the ticket's limit before the day's", X, facts(new_left=0, **FULL), "over_limit"),
+    ("11 before non-ASCII", JORG, Facts(NOBODY, candidates={JORG.key: [INACTIVE]}), "inactive"),
+    ("9 before non-ASCII", JORG, facts(**OFF), "policy_off"),
+    ("6 before 12", X, facts(**OWN, **OTHERS), "ticket_contact"),
+    ("2 before 8", X, facts([ACTIVE], **REMOVED, **FORGOTTEN), "forgotten"),
+    ("2 before 9", X, facts(**OFF, **FORGOTTEN), "forgotten"),
+    ("2 before automatic", X, facts(**AUTOMATIC, **FORGOTTEN), "forgotten"),
+    ("5 before 8", X, facts([ACTIVE], us=TECH, **REMOVED), "technician"),
+    ("5 before 11", X, facts([INACTIVE], us=TECH), "technician"),
+    ("4 before 6", MACHINE, Facts(NOBODY, contact_keys=frozenset([MACHINE.key])), "machine"),
+    ("6 before rejected", X, facts(**OWN, **REJECTED), "ticket_contact"),
+    ("6 before not listed", X, facts(**OWN, **UNLISTED), "ticket_contact"),
+    ("not listed before 9", X, facts(**UNLISTED, **OFF), "not_listed"),
+    ("rejected before 11", X, facts([INACTIVE], **REJECTED), "rejected"),
+    ("rejected before automatic", X, facts(**REJECTED, **AUTOMATIC), "rejected"),
 ]
 
 
