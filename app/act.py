@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from app import facts, ledger, mappings, participants, tickets
+from app import facts, ledger, mappings, participants, policies, tickets
 from app.autotask.errors import Refusal, Refused
 from app.db import db_now
 from app.decide import Decision, Reason, Verdict
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _THERE = Outcome.ALREADY_LINKED
 _ON_TICKET = (Outcome.LINKED, _THERE, Outcome.CREATED_AND_LINKED)
+_NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)
 _WOULD = (Outcome.WOULD_LINK, Outcome.WOULD_CREATE)
 
 
@@ -75,6 +76,9 @@ class Acting:
             judged = await participants.judged(session, ticket.id, ticket.company_id)
             if judged != (self.seen.facts.approved, self.seen.facts.rejected):
                 raise ReadAgain  # somebody was approved or rejected since the facts were gathered
+            unsaid = [one.key for one in decisions if one.reason not in _NO_ADDRESS]
+            if await policies.forgotten(session, unsaid):
+                raise ReadAgain  # or forgotten, and must not be stored again
             await facts.record(session, self.seen, self.writes.desk.create_settle)
             if self.seen.observes and not await participants.of_ticket(session, ticket.id):
                 await tickets.observe(session, ticket.id)

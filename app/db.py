@@ -7,7 +7,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import psycopg
 import structlog
@@ -28,6 +28,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 log = structlog.get_logger()
 T = TypeVar("T")
+P = ParamSpec("P")
 Sessions = async_sessionmaker[AsyncSession]
 
 _LOCK_TROUBLE = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable)
@@ -132,6 +133,24 @@ async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T
                 raise
             log.warning("not_recorded_yet", error=type(error).__name__)
             await asyncio.sleep(0.5)
+
+
+async def persist_with(
+    sessions: Sessions,
+    write: Callable[Concatenate[AsyncSession, P], Awaitable[None]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> None:
+    """Persist what `write` records, in a transaction of its own.
+
+    For what a request did, lease or not: it is true whoever works on the ticket now.
+    """
+
+    async def transaction() -> None:
+        async with sessions() as session, session.begin():
+            await write(session, *args, **kwargs)
+
+    await persist(transaction)
 
 
 # --- schema --------------------------------------------------------------------------------------

@@ -146,12 +146,14 @@ async def _words(
     document: PolicyDocument | None,
 ) -> Words:
     settings, account_id = desk.settings, ticket.company_id
+    policy_of = await policies.changed_at(session, account_id)  # before the policy: never younger
     if document is None:
         document = await policies.document_of(session, account_id)
     by_sender, in_all = await ledger.new_outside(session, account_id, ticket.contact_id)
     left = min(settings.max_new_per_sender - by_sender, settings.max_new_per_day - in_all)
     return Words(
         policy=in_effect(settings.default_policy, document).policy,
+        policy_of=policy_of,
         observed=await tickets.is_observed(session, ticket.id),
         forgotten=await policies.forgotten(session, keys),
         approved=judged[0],

@@ -30,11 +30,12 @@ class Reading:
 class Words:
     """What people said: the account's policy, and of single addresses.
 
-    observed: the ticket was first decided on in observe mode. new_left: outside people that may
-    still be created today.
+    policy_of: when the account's own was changed. observed: the ticket was first decided on in
+    observe mode. new_left: outside people that may still be created today.
     """
 
     policy: Policy
+    policy_of: datetime | None
     observed: bool
     forgotten: frozenset[str]
     approved: frozenset[str]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -92,6 +92,9 @@ async def claim(
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
         if claimed is not None:
+            if await _ended_since(session, account_id, email, read_at):
+                await session.execute(delete(Ledger).where(Ledger.id == claimed))
+                return Pending(now)
             return Claim(claimed, 1)
         found = await session.execute(
             select(Ledger)
@@ -123,6 +126,39 @@ def _over(
     row.state, row.sent_at, row.ticket_id = LedgerState.SENDING, now, ticket_id
     row.sends += 1
     return Claim(row.id, row.sends)
+
+
+async def _ended_since(
+    session: AsyncSession, account_id: int, email: str, read_at: datetime
+) -> bool:
+    """Tell whether undo ended a contact that a reading of the contacts was too early to show."""
+    ended = select(func.count()).where(
+        Ledger.account_id == account_id,
+        Ledger.email == email,
+        Ledger.state.in_((LedgerState.RETIRING, LedgerState.RETIRED)),
+        Ledger.settled_at >= read_at,
+    )
+    return bool((await session.execute(ended)).scalar_one())
+
+
+async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta) -> Pending | None:
+    """Tell to wait where undo is about to end a contact of ours, or may still do so.
+
+    Until this transaction ends, none is announced.
+    """
+    found = await session.execute(
+        select(Ledger)
+        .where(
+            Ledger.contact_id == contact_id,
+            Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
+        )
+        .with_for_update(read=True)
+    )
+    now = await db_now(session)
+    ends = [row.settled_at for row in found.scalars() if row.state == LedgerState.RETIRING]
+    latest = max((at for at in ends if at), default=None)
+    under_way = latest is not None and latest + settle > now
+    return Pending.since(latest, now, settle) if latest and under_way else None
 
 
 async def new_outside(

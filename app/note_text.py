@@ -55,9 +55,10 @@ def compose(
         return None
     if mode == "exceptions" and not any(_is_exception(one) for one in told):
         return None
+    held = [one for one in told if one.outcome == Outcome.HELD]
     parts = [
         ("Added to this ticket:", [_added(o) for o in told if o.outcome in _ADDED]),
-        ("Held, waiting for a person's word:", [_held(o) for o in told if o.outcome == "held"]),
+        ("Held, waiting for a person's word:", [_held(one) for one in held]),
         ("Could not be added:", [_failed(one) for one in told if one.outcome in _FAILED]),
         ("Taken off again:", [_named(o) for o in told if o.outcome == Outcome.UNLINKED]),
         ("Not added:", [_ignored(o) for o in told if o.outcome == Outcome.IGNORED]),
@@ -66,7 +67,7 @@ def compose(
     for title, members in parts:
         if members:
             lines += ["", title, *(f"- {member}" for member in members)]
-    return _within(lines, f"… and more: see GET /admin/tickets/{ticket_id} of autotask-cc.")
+    return _within(lines, ["", _to_approve(held)] if held else [], ticket_id)
 
 
 def _is_news(one: Participant) -> bool:
@@ -85,8 +86,13 @@ def _added(one: Participant) -> str:
 
 
 def _held(one: Participant) -> str:
-    where = f"/admin/participants/{one.id}/approve"
-    return f"{_named(one)}: {_why(one)}. Approve: POST {where} (or …/reject) of autotask-cc."
+    return f"{_named(one)}: {_why(one)} (number {one.id})"
+
+
+def _to_approve(held: Sequence[Participant]) -> str:
+    numbers = ", ".join(str(one.id) for one in held)
+    what = "number" if len(held) == 1 else "numbers"
+    return f"Held people can be approved by an administrator of autotask-cc: {what} {numbers}."
 
 
 def _failed(one: Participant) -> str:
@@ -114,13 +120,20 @@ def _line(text: str) -> str:
     return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
 
 
-def _within(lines: list[str], more: str) -> str:
-    """Keep as many lines as there is room for; Autotask counts UTF-16 at worst."""
-    left = NOTE_DESCRIPTION - len(more) - 1
+def _within(lines: list[str], closing: list[str], ticket_id: int) -> str:
+    """Keep as many lines as there is room for before the closing ones."""
+    more = f"… and more: an administrator of autotask-cc sees all of ticket {ticket_id}."
+    left = NOTE_DESCRIPTION - sum(_length(line) for line in (more, *closing))
     kept: list[str] = []
     for line in lines:
-        left -= len(line.encode("utf-16-le")) // 2 + 1
+        left -= _length(line)
         if left < 0:
-            return "\n".join([*kept, more])
+            kept.append(more)
+            break
         kept.append(line)
-    return "\n".join(kept)
+    return "\n".join([*kept, *closing])
+
+
+def _length(line: str) -> int:
+    """Count a line and its end; Autotask counts UTF-16 at worst."""
+    return len(line.encode("utf-16-le")) // 2 + 1

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import note_ledger, participants, tickets
 from app.addresses import mask
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
 from app.autotask.models import Choice
-from app.db import db_now, persist
+from app.db import db_now, persist_with
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.note_ledger import Claim
@@ -52,12 +49,19 @@ async def tell(desk: Desk, autotask: Autotask, lease: Lease) -> None:
     note that is refused is recorded, and nobody's failure.
     """
     text = await _to_say(desk, lease.ref)
-    if text is None or lease.age > _GIVE_UP:
+    if text is None:
         return
     try:
         await _settle_earlier(desk, autotask, lease)
         await _write(desk, autotask, lease, text)
+    except NotNow:
+        if lease.age <= _GIVE_UP:
+            raise
+        log.warning("note_given_up")
     except AutotaskError as error:
+        if lease.age > _GIVE_UP:
+            log.warning("note_given_up", error=mask(str(error)))
+            return
         async with desk.sessions() as session:
             until = await db_now(session) + _AGAIN
         raise NotNow(until, f"the note waits: {error}") from error
@@ -130,20 +134,20 @@ async def _write(desk: Desk, autotask: Autotask, lease: Lease, text: _Text) -> N
     except (Refused, Forbidden) as error:
         reason = f"{_FORBIDDEN if isinstance(error, Forbidden) else ''}{error}"
         log.warning("note_refused", error=mask(reason))
-        await _persist(desk, partial(note_ledger.refused, claim=claim, error=reason))
+        await persist_with(desk.sessions, note_ledger.refused, claim=claim, error=reason)
     except (Busy, NotSent, NotNow, LeaseLost):
-        await _persist(desk, partial(note_ledger.withdraw, claim=claim))
+        await persist_with(desk.sessions, note_ledger.withdraw, claim=claim)
         raise
     except Exception as error:
         await _unanswered(desk, claim, error)
     else:
-        await _persist(desk, partial(note_ledger.created, claim=claim, note_id=note_id))
+        await persist_with(desk.sessions, note_ledger.created, claim=claim, note_id=note_id)
         log.info("note_written", note=note_id)
 
 
 async def _unanswered(desk: Desk, claim: Claim, error: Exception) -> None:
     """Leave it to a later look to find out whether the note was written."""
-    await _persist(desk, partial(note_ledger.unsure, claim=claim))
+    await persist_with(desk.sessions, note_ledger.unsure, claim=claim)
     if not isinstance(error, AutotaskError):
         raise error
     async with desk.sessions() as session:
@@ -166,13 +170,3 @@ def _wrong_publish(publish: int, choices: tuple[Choice, ...]) -> str | None:
         return None
     offered = ", ".join(f"{value} ({label})" for value, label in sorted(active.items()))
     return f"{note_ledger.WRONG_SETTING} {publish} is none of Autotask's choices: {offered}"
-
-
-async def _persist(desk: Desk, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
-    """Record what a request did, lease or not: it is true whoever works on the ticket now."""
-
-    async def transaction() -> None:
-        async with desk.sessions() as session, session.begin():
-            await write(session)
-
-    await persist(transaction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -175,9 +175,16 @@ async def links_of(session: AsyncSession, ticket_id: int) -> dict[int, LinkRecor
 
 
 async def saw_linked(
-    session: AsyncSession, ticket_id: int, account_id: int, contact_ids: Collection[int]
+    session: AsyncSession,
+    ticket_id: int,
+    account_id: int,
+    contact_ids: Collection[int],
+    link_ids: Mapping[int, int] = {},
 ) -> None:
-    """Record who is on a ticket. One whom we were about to link is ours: it took effect."""
+    """Record who is on a ticket. One whom we were about to link is ours: it took effect.
+
+    link_ids: the links' own ids by contact. The first that is seen stays: another is not ours.
+    """
     if not contact_ids:
         return
     now = func.clock_timestamp()
@@ -188,6 +195,7 @@ async def saw_linked(
                 "contact_id": contact_id,
                 "account_id": account_id,
                 "first_seen_linked_at": now,
+                "link_id": link_ids.get(contact_id),
             }
             for contact_id in sorted(contact_ids)
         ]
@@ -200,6 +208,7 @@ async def saw_linked(
                 "first_seen_linked_at": func.coalesce(LinkRecord.first_seen_linked_at, now),
                 "unlinked_at": None,
                 "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
+                "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
             },
         )
     )
@@ -272,6 +281,7 @@ async def intend_link(
     ):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
+    row.ours, row.link_id = False, None  # of one that is over, as the reading did not show it
     return Intent(ticket_id, contact_id, now)
 
 

@@ -49,6 +49,7 @@ class LedgerState(StrEnum):
     REFUSED = "refused"  # definitely not created
     GONE = "gone"  # was created, and no longer carries the address
     RETIRED = "retired"  # was created, and ended by us
+    RETIRING = "retiring"  # was created, and is about to be ended by us
 
 
 class Priority(IntEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,10 +10,16 @@ from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, sel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit
+from app.decide import Reason
 from app.models import Ledger, LinkRecord, Mapping, Participant
 from app.states import LedgerState, Outcome
 
-_STANDING = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)
+_STANDING = (
+    LedgerState.SENDING,
+    LedgerState.UNSURE,
+    LedgerState.CREATED,
+    LedgerState.RETIRING,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,21 @@ async def linked_elsewhere(session: AsyncSession, contact_id: int) -> set[int]:
     return set(found.scalars())
 
 
+async def stop(session: AsyncSession, ticket_id: int, who: str) -> None:
+    """Let no look bring whom it has not brought yet, or held for want of room, which undo makes."""
+    limits = (Reason.OVER_LIMIT, Reason.OVER_DAILY_LIMIT)
+    no_room = and_(Participant.outcome == Outcome.HELD, Participant.reason.in_(limits))
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == ticket_id, or_(Participant.outcome.is_(None), no_room))
+        .values(
+            rejected_by=who,
+            judged_at=func.clock_timestamp(),
+            judged_account=Participant.account_id,
+        )
+    )
+
+
 async def intend_unlink(session: AsyncSession, link: LinkRecord, who: str) -> None:
     """Store that a contact is about to be taken off; from now on no look brings them again."""
     audit.record(session, who, "undo_unlink", ticket_id=link.ticket_id, contact_id=link.contact_id)
@@ -102,6 +123,7 @@ async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
             unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
             ours=False,
             sent_at=None,
+            link_id=None,
         )
     )
     await session.execute(
@@ -111,8 +133,25 @@ async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
     )
 
 
-async def intend_retire(session: AsyncSession, row: Ledger, who: str) -> None:
-    """Store that a contact is about to be deactivated; no address means it any more."""
+async def intend_retire(
+    session: AsyncSession, row: Ledger, who: str, off: Collection[int]
+) -> set[int]:
+    """Store that a contact is about to be deactivated; no address means it any more.
+
+    off: tickets that it was taken off. Gives the tickets that it has been announced for since it
+    was seen to be on none: then nothing is stored.
+    """
+    assert row.contact_id is not None
+    # With the lock no link of it is announced in between (participants.intend_link).
+    await session.execute(select(Ledger.id).where(Ledger.id == row.id).with_for_update())
+    needed = await linked_elsewhere(session, row.contact_id) - {row.ticket_id, *off}
+    if needed:
+        return needed
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id)
+        .values(state=LedgerState.RETIRING, settled_at=func.clock_timestamp())
+    )
     audit.record(
         session,
         who,
@@ -121,7 +160,13 @@ async def intend_retire(session: AsyncSession, row: Ledger, who: str) -> None:
         ticket_id=row.ticket_id,
         contact_id=row.contact_id,
     )
-    # Whoever was not finished is not brought again either.
+    await never_again(session, row, who)
+    await _drop_mappings(session, row)
+    return set()
+
+
+async def never_again(session: AsyncSession, row: Ledger, who: str) -> None:
+    """Let no look bring the person again for whom a contact was created, finished or not."""
     await session.execute(
         update(Participant)
         .where(Participant.ticket_id == row.ticket_id, Participant.key == row.email)
@@ -132,14 +177,22 @@ async def intend_retire(session: AsyncSession, row: Ledger, who: str) -> None:
             contact_id=row.contact_id,
         )
     )
-    await _drop_mappings(session, row)
+
+
+async def over(session: AsyncSession, row: Ledger, who: str) -> None:
+    """Record that a contact of ours was inactive or gone before, and let no look bring another."""
+    await never_again(session, row, who)
+    await retired(session, row)
 
 
 async def retired(session: AsyncSession, row: Ledger) -> None:
     """Record that a contact of ours is inactive or gone."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.state == LedgerState.CREATED)
+        .where(
+            Ledger.id == row.id,
+            Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
+        )
         .values(state=LedgerState.RETIRED, settled_at=func.clock_timestamp())
     )
     await session.execute(

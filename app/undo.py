@@ -10,20 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Literal
-
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import traces, work
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Refusal, Refused, Unanswered
 from app.autotask.models import WholeContact
-from app.db import db_now, persist
+from app.db import db_now, persist_with
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.models import Ledger, LinkRecord
@@ -36,7 +33,10 @@ _TRIES = 3
 _UNDER_WAY = "a request of ours got no answer and may still take effect: run it again later"
 BUSY = "it is being looked at: run it again"
 # Besides what we wrote, a person who fills one of these in has made the contact their own.
-_A_PERSONS = ("emailAddress2", "emailAddress3", "mobilePhone", "title", "externalID")
+_A_PERSONS = (
+    "emailAddress2 emailAddress3 phone alternatePhone mobilePhone extension faxNumber roomNumber"
+    " title namePrefix middleInitial nameSuffix externalID"
+).split()
 _NOT_COMPARED = ("id", "companyID", "isActive", "userDefinedFields")
 
 
@@ -71,21 +71,22 @@ class Undo:
         async with self._holding(ticket_id) as lease:
             return await self._links(ticket_id, lease) + await self._contacts(ticket_id, lease)
 
-    async def tickets(self, ticket_ids: Sequence[int]) -> list[Step]:
-        """Undo several: all links first, so that none of them keeps another's contact."""
-        steps: list[Step] = []
-        parts: tuple[Callable[[int, Lease | None], Awaitable[list[Step]]], ...]
-        parts = (self._links, self._contacts)
-        for part in parts:
+    async def tickets(self, ticket_ids: Sequence[int]) -> AsyncIterator[list[Step]]:
+        """Undo several: all links first, so that none of them keeps another's contact.
+
+        Gives the steps twice for each: those of its links, and after everybody's those of its
+        contacts. What keeps a ticket from being undone becomes a step.
+        """
+        for part in (self._links, self._contacts):
             for ticket_id in ticket_ids:
                 try:
                     async with self._holding(ticket_id) as lease:
-                        steps += await part(ticket_id, lease)
+                        steps = await part(ticket_id, lease)
                 except (InUse, LeaseLost):
-                    steps.append(_again(ticket_id, BUSY))
+                    steps = [_again(ticket_id, BUSY)]
                 except (AutotaskError, NotNow) as error:
-                    steps.append(_again(ticket_id, str(error)))
-        return steps
+                    steps = [_again(ticket_id, str(error))]
+                yield steps
 
     @asynccontextmanager
     async def _holding(self, ticket_id: int) -> AsyncIterator[Lease | None]:
@@ -128,6 +129,8 @@ class Undo:
 
     async def _links(self, ticket_id: int, lease: Lease | None) -> list[Step]:
         known = await self._known(ticket_id)
+        if (known.links or known.created) and not self.dry_run:
+            await persist_with(self.desk.sessions, traces.stop, ticket_id, self.who)
         if not known.links:
             return []
         autotask = await self.desk.autotask(lease)
@@ -152,9 +155,11 @@ class Undo:
         """Take one contact off; tell whether that is done, in words, and whether to do it again."""
         if not rows:
             return await self._not_there(link)
+        if link.link_id and link.link_id not in rows:
+            return False, "kept: a person put it on again", False
         if self.dry_run:
             return True, "would be taken off the ticket", False
-        await self._store(partial(traces.intend_unlink, link=link, who=self.who))
+        await persist_with(self.desk.sessions, traces.intend_unlink, link=link, who=self.who)
         lost = False
         try:
             left = rows
@@ -162,21 +167,21 @@ class Undo:
                 lost |= await _delete(autotask, link.ticket_id, left)
                 left = (await _rows_of(autotask, link.ticket_id)).get(link.contact_id, [])
                 if not left:
-                    await self._store(partial(traces.unlinked, link=link))
+                    await persist_with(self.desk.sessions, traces.unlinked, link=link)
                     return True, "taken off the ticket", False
         except Unanswered as error:
             return False, f"{_UNDER_WAY} ({error})", True
         except (AutotaskError, NotNow) as error:
             if lost:
                 return False, f"{_UNDER_WAY} ({error})", True
-            await self._store(partial(traces.keep_link, link=link))
+            await persist_with(self.desk.sessions, traces.keep_link, link=link)
             return False, str(error), True
         return False, _UNDER_WAY, True
 
     async def _not_there(self, link: LinkRecord) -> tuple[bool, str, bool]:
         if link.unlinked_at:  # an undo that died before it could say so
             if not self.dry_run:
-                await self._store(partial(traces.unlinked, link=link))
+                await persist_with(self.desk.sessions, traces.unlinked, link=link)
             return True, "had been taken off the ticket", False
         async with self.desk.sessions() as session:
             now = await db_now(session)
@@ -198,19 +203,21 @@ class Undo:
                 done, detail, again = await self._retire(autotask, row)
             except (AutotaskError, NotNow) as error:
                 done, detail, again = False, str(error), True
-            step = Step(ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
-            steps.append(step)
+            whom = (row.contact_id, row.email)
+            steps.append(Step(ticket_id, "deactivate", *whom, done, detail, again))
         return steps
 
-    async def _retire(self, autotask: Autotask, row: Ledger) -> tuple[bool, str, bool]:
+    async def _retire(  # noqa: PLR0911  an end each
+        self, autotask: Autotask, row: Ledger
+    ) -> tuple[bool, str, bool]:
         """Deactivate one contact; tell whether that is done, in words, and whether again."""
-        if row.state != LedgerState.CREATED or row.contact_id is None:
+        if row.state not in (LedgerState.CREATED, LedgerState.RETIRING) or row.contact_id is None:
             return False, _UNDER_WAY, True
         for attempt in range(_TRIES):
             contact = await autotask.whole_contact(row.contact_id)
             if contact is None or not contact.active:
                 if not self.dry_run:
-                    await self._store(partial(traces.retired, row=row))
+                    await persist_with(self.desk.sessions, traces.over, row, self.who)
                 was = "deactivated" if attempt else "was inactive already"
                 return True, was if contact else "does not exist any more", False
             why = _touched(contact, row) or await self._in_use(autotask, row, row.contact_id)
@@ -218,13 +225,16 @@ class Undo:
                 return False, f"kept: {why}", False
             if self.dry_run:
                 return True, "would be deactivated", False
-            await self._store(partial(traces.intend_retire, row=row, who=self.who))
+            async with self.desk.sessions() as session, session.begin():
+                off = {ticket for ticket, one in self.off if one == row.contact_id}
+                if needed := await traces.intend_retire(session, row, self.who, off):
+                    return False, f"kept: it comes onto ticket {min(needed)}", False
             not_after = time.monotonic() + LEAVE_SECONDS
             try:
                 await autotask.deactivate_contact(row.account_id, row.contact_id, not_after)
             except Unanswered:
                 continue
-            await self._store(partial(traces.retired, row=row))
+            await persist_with(self.desk.sessions, traces.retired, row=row)
             return True, "deactivated", False
         return False, _UNDER_WAY, True
 
@@ -233,24 +243,15 @@ class Undo:
         async with self.desk.sessions() as session:
             recorded = await traces.linked_elsewhere(session, contact_id)
         there = await autotask.tickets_of(contact_id)
-        on = {ticket for ticket in recorded | there if (ticket, contact_id) not in self.off}
+        off = {ticket for ticket, one in self.off if one == contact_id}
+        on = recorded - off | (there - off if self.dry_run else there)  # there: put on again
         # Our record of this ticket's link says less than Autotask, which was asked just now.
-        if row.ticket_id in on - there:
-            on.remove(row.ticket_id)
+        on -= {row.ticket_id} - there
         if not on:
             return None
         some = ", ".join(str(ticket) for ticket in sorted(on)[:5])
         by_hand = " (not linked by us, or not taken off)" if row.ticket_id in on else ""
         return f"it is on ticket {some}{by_hand}"
-
-    async def _store(self, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
-        """Record an intent before its request, or what came of it."""
-
-        async def transaction() -> None:
-            async with self.desk.sessions() as session, session.begin():
-                await write(session)
-
-        await persist(transaction)
 
 
 def _again(ticket_id: int, detail: str) -> Step:

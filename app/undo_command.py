@@ -1,16 +1,22 @@
-"""The command `undo`: which tickets, and what is said of each step."""
+"""The command `undo`: which tickets, how far it has come, and what is said of each step."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from app import audit, db, traces
 from app.autotask.protocol import printable
 from app.desk import open_desk
+from app.report import INTERRUPTED
 from app.settings import Settings
 from app.undo import Step, Undo
 
@@ -37,15 +43,33 @@ def run_undo(
     *,
     dry_run: bool,
 ) -> int:
-    """Undo and say each step; gives the exit code, 1 if something is to be tried again."""
-    steps = asyncio.run(_undo(settings, url, since, ticket, dry_run=dry_run))
+    """Undo and say each step, also when it is ended early; gives the exit code.
+
+    That is 1 if something is to be tried again.
+    """
+    steps: list[Step] = []
+    early = True
+    try:
+        asyncio.run(_undo(settings, url, since, ticket, steps, dry_run=dry_run))
+        early = False
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        if steps or not early:
+            _say(steps, dry_run=dry_run, early=early)
+    return 1 if any(step.again for step in steps) else 0
+
+
+def _say(steps: Sequence[Step], *, dry_run: bool, early: bool) -> None:
     for one in steps:
         whom = " ".join(str(part) for part in (one.contact_id, one.address) if part)
         typer.echo(printable(f"{one.ticket_id} {one.action} {whom}: {one.detail}"))
     done, again = sum(s.done for s in steps), sum(s.again for s in steps)
     what = "Would be undone" if dry_run else "Undone"
     typer.echo(f"{what}: {done} of {len(steps)}; to be tried again: {again}.")
-    return 1 if again else 0
+    if early:
+        # The lease of the ticket that it was at may have to run out first.
+        typer.echo("Ended early: run it again in half a minute for the rest.")
 
 
 async def _undo(
@@ -53,9 +77,10 @@ async def _undo(
     url: str,
     since: timedelta | datetime | None,
     ticket: int | None,
+    steps: list[Step],
     *,
     dry_run: bool,
-) -> list[Step]:
+) -> None:
     async with open_desk(settings, url) as desk:
         await db.require_schema(desk.sessions)
         if since is None:
@@ -64,4 +89,25 @@ async def _undo(
             async with desk.sessions() as session:
                 ids = await traces.tickets_since(session, since)
             ids = [one for one in ids if ticket in (None, one)]
-        return await Undo(desk, audit.CLI, dry_run).tickets(ids)
+        with _bar(len(ids)) as moved:
+            async for some in Undo(desk, audit.CLI, dry_run).tickets(ids):
+                steps += some
+                moved()
+
+
+@contextmanager
+def _bar(tickets: int) -> Iterator[Callable[[], None]]:
+    """Show how far it has come, as `backtest` does: the links of all tickets, then the contacts."""
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+    done = itertools.count(1)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(f"links of {tickets:,} tickets", total=2 * tickets)
+
+        def moved() -> None:
+            what = "links" if (number := next(done)) < tickets else "contacts"
+            progress.update(task, completed=number, description=f"{what} of {tickets:,} tickets")
+
+        yield moved

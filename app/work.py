@@ -38,7 +38,8 @@ class Lease:
     """The right to work on one thing, until somebody else claims it.
 
     tries: claims since it was wanted, this one included. since: when it was first wanted.
-    wanted: the triggers that this look covers. claimed_at: the database's clock.
+    wanted: the triggers that this look covers. claimed_at: the database's clock. seized: it is no
+    look, so what is due when it ends is as old, and was tried as often, as before.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Lease:
     wanted: int
     since: datetime
     claimed_at: datetime
+    seized: bool = False
 
     @property
     def age(self) -> timedelta:
@@ -138,6 +140,8 @@ async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Leas
             holder=holder,
             lease_until=func.now() + LEASE,
             attempt=Due.attempt + 1,
+            # Wanting what is held does not begin its age, so that begins here.
+            since=_if(and_(Due.due_at.is_(None), Due.holder.is_(None)), func.now(), Due.since),
         )
         .returning(Due.attempt, Due.tries, Due.done, Due.since, func.now())
         .execution_options(synchronize_session=False)
@@ -146,7 +150,7 @@ async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Leas
     if row is None:
         return None
     attempt, tries, done, since, now = row
-    return Lease(kind, ref, holder, attempt, tries, done, since, now)
+    return Lease(kind, ref, holder, attempt, tries, done, since, now, seized=True)
 
 
 async def beat(session: AsyncSession, leases: Collection[Lease]) -> set[Lease]:
@@ -202,7 +206,8 @@ async def finish(
     """
     due_at = func.least(Due.due_at, again_at) if again_at else Due.due_at
     over = due_at.is_(None)
-    anew = Due.due_at.is_not(None) if again_at is None else false()
+    look_over = again_at is None and not lease.seized
+    anew = Due.due_at.is_not(None) if look_over else false()
     ended = await session.execute(
         update(Due)
         .where(_holds(lease))
@@ -210,7 +215,7 @@ async def finish(
             due_at=due_at,
             priority=_if(over, int(Priority.LIVE), Due.priority),
             done=lease.wanted,
-            tries=0 if again_at is None else lease.tries - (0 if spent else 1),
+            tries=0 if look_over else lease.tries - (0 if spent else 1),
             since=_if(anew, func.now(), Due.since),
             deaths=0,
             holder=None,

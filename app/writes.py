@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +13,7 @@ from app import ledger, mappings, participants, policies
 from app.autotask.client import Autotask
 from app.autotask.errors import Barred, Busy, NotSent, Refused, TooLate, Unanswered
 from app.autotask.models import NewContact
-from app.db import db_now, persist
+from app.db import db_now, persist_with
 from app.decide import Decision
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
@@ -92,17 +90,21 @@ class Writes:
             contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
         except _NOT_DONE as error:
             left = isinstance(error, Refused)
-            await self._persist(partial(ledger.refused, claim=claim, error=str(error), left=left))
+            await persist_with(
+                self.desk.sessions, ledger.refused, claim=claim, error=str(error), left=left
+            )
             if isinstance(error, TooLate):
                 raise ReadAgain from error
             raise
         except Exception as error:
-            await self._persist(partial(ledger.unsure, claim=claim, error=str(error)))
+            await persist_with(self.desk.sessions, ledger.unsure, claim=claim, error=str(error))
             if isinstance(error, Unanswered):
                 raise Halt(await self._soon()) from error
             raise
 
-        await self._persist(partial(_record_created, claim, contact_id, ticket.company_id, one.key))
+        await persist_with(
+            self.desk.sessions, _record_created, claim, contact_id, ticket.company_id, one.key
+        )
         self.created.add(contact_id)
         log.info("contact_created", account=ticket.company_id, contact=contact_id)
         return contact_id
@@ -115,6 +117,7 @@ class Writes:
         async with fenced(self.desk.sessions, self.lease) as session:
             if await policies.forgotten(session, [one.key]):
                 raise ReadAgain  # since the facts were gathered
+            await self._require_same_policy(session)
             claim = await ledger.claim(
                 session,
                 ticket.company_id,
@@ -122,7 +125,8 @@ class Writes:
                 ticket.id,
                 settle=self.desk.create_settle,
                 read_at=self.reading.read_at,
-                outside=one.is_new_outside,
+                # Whom a person approved is not the sender's doing.
+                outside=one.is_new_outside and one.key not in self.seen.facts.approved,
                 sender_id=ticket.contact_id,
             )
             if not isinstance(claim, ledger.Claim):
@@ -131,6 +135,12 @@ class Writes:
             contact = self._new_contact(one, claim)
             await ledger.record_sent(session, claim, contact.body(ticket.company_id))
             return claim, contact
+
+    async def _require_same_policy(self, session: AsyncSession) -> None:
+        """Decide anew if somebody has changed what the account allows; nothing is stored."""
+        changed_at = await policies.changed_at(session, self.reading.ticket.company_id)
+        if changed_at != self.seen.known.words.policy_of:
+            raise ReadAgain
 
     async def _require_left_today(
         self, session: AsyncSession, one: Decision, claim: ledger.Claim
@@ -184,39 +194,35 @@ class Writes:
         fresh_until = self.reading.asked_at + FRESH_SECONDS
         not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
         async with fenced(self.desk.sessions, self.lease) as session:
-            intent = await participants.intend_link(
+            await self._require_same_policy(session)
+            settle = self.desk.create_settle
+            intent = await ledger.being_ended(
+                session, contact_id, settle
+            ) or await participants.intend_link(
                 session,
                 ticket.id,
                 ticket.company_id,
                 contact_id,
-                settle=self.desk.create_settle,
+                settle=settle,
                 read_at=self.reading.read_at,
             )
         if isinstance(intent, ledger.Pending):
             raise Wait(intent.until)
         self.announced += 1
         try:
-            await self.autotask.link_contact(ticket.id, contact_id, not_after)
+            link_id = await self.autotask.link_contact(ticket.id, contact_id, not_after)
         except _NOT_DONE as error:
-            await self._persist(partial(participants.link_refused, intent=intent))
+            await persist_with(self.desk.sessions, participants.link_refused, intent=intent)
             if isinstance(error, TooLate):
                 raise ReadAgain from error
             raise
         except Unanswered as error:
             raise Halt(await self._soon()) from error
         self.linked.add(contact_id)
-        await self._persist(
-            lambda s: participants.saw_linked(s, ticket.id, ticket.company_id, [contact_id])
+        there = {contact_id: link_id}
+        await persist_with(
+            self.desk.sessions, participants.saw_linked, ticket.id, ticket.company_id, there, there
         )
-
-    async def _persist(self, write: Callable[[AsyncSession], Awaitable[None]]) -> None:
-        """Record what a request did, lease or not: it is true whoever works on the ticket now."""
-
-        async def transaction() -> None:
-            async with self.desk.sessions() as session, session.begin():
-                await write(session)
-
-        await persist(transaction)
 
     async def _soon(self) -> datetime:
         async with self.desk.sessions() as session:
@@ -234,7 +240,9 @@ _NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
 
 
 async def _record_created(
-    claim: ledger.Claim, contact_id: int, account_id: int, email: str, session: AsyncSession
+    session: AsyncSession, claim: ledger.Claim, contact_id: int, account_id: int, email: str
 ) -> None:
     await ledger.created(session, claim, contact_id)
+    if await policies.forgotten(session, [email]):
+        return
     await mappings.remember(session, account_id, {email: contact_id})

@@ -15,6 +15,7 @@ from app.models import Due, Participant, TicketRecord
 from app.states import Priority, Result
 from sandbox.graph import HELP_DESK
 from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
 
 
 async def want(desk: Desk, *ticket_ids: int) -> None:
@@ -88,6 +89,11 @@ async def let_pass(desk: Desk, ticket_id: int, seconds: float) -> None:
             .where(Due.kind == work.TICKET, Due.ref == ticket_id)
             .values(since=Due.since - ago, due_at=Due.due_at - ago)
         )
+
+
+def notes_on(tenant: Tenant, ticket: int) -> list[dict[str, Any]]:
+    """Give a ticket's notes."""
+    return [note for note in tenant.notes.values() if note["ticketID"] == ticket]
 
 
 def changes(server: SandboxServer) -> list[str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from app.desk import Desk
 from app.models import Look, TicketRecord
-from tests.helpers import rows
+from sandbox.server import SandboxServer
+from tests.helpers import mailbox_of, rows
 
 ANA = "Ana Ruiz <ana.ruiz@alpine-dental.example>"
 BRUNO = "bruno.keller@alpine-dental.example"
@@ -27,6 +31,13 @@ def eml(cc: str | None = f"{BRUNO}, Nina <{NINA}>", sender: str = ANA, more: str
     copied = f"Cc: {cc}\r\n" if cc is not None else ""
     head = f"From: {sender}\r\nTo: help@northwind-msp.example\r\n{copied}Subject: {SUBJECT}\r\n"
     return f"{head}{more}\r\nGood morning.\r\n".encode()
+
+
+async def reading_everything(make_desk: Callable[..., Any], server: SandboxServer) -> Desk:
+    """Make a desk that knows all sources."""
+    sources = ("udf:CC", "mailbox", "description", "eml")
+    desk: Desk = await make_desk(cc_sources=sources, **mailbox_of(server))
+    return desk
 
 
 async def record_of(desk: Desk, ticket: int) -> TicketRecord:

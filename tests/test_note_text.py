@@ -17,7 +17,7 @@ TICKET = 7
 def one(key: str = "carla@client.example", **values: Any) -> Participant:
     """Make somebody who was linked, unless it is said otherwise."""
     usual = {"name": "Carla Mendes", "reason": "known", "decision": "link", "outcome": "linked"}
-    return Participant(id=17, ticket_id=TICKET, key=key, **{**usual, **values})
+    return Participant(ticket_id=TICKET, key=key, **{"id": 17, **usual, **values})
 
 
 def held(**values: Any) -> Participant:
@@ -50,8 +50,8 @@ def said(*people: Participant) -> str:
         ),
         (
             held(),
-            "- Carla Mendes, carla@client.example: unknown, and from outside this customer. "
-            "Approve: POST /admin/participants/17/approve (or …/reject) of autotask-cc.",
+            "- Carla Mendes, carla@client.example: unknown, and from outside this customer "
+            "(number 17)",
         ),
         (
             one(outcome="failed", detail="POST Contacts: No."),
@@ -135,8 +135,20 @@ def test_a_strangers_name_stays_one_line_without_markup(name: str) -> None:
 
 
 def test_it_fits_and_says_that_there_is_more() -> None:
-    """A hundred long names, in letters of two units each."""
-    people = [held(key=f"p{n}@x.example", name="\U0001d49c" * 300) for n in range(100)]
+    """A hundred long names, in letters of two units each; who can approve them is not lost."""
+    people = [held(id=n, key=f"p{n}@x.example", name="\U0001d49c" * 300) for n in range(100)]
     text = said(*people)
     assert len(text.encode("utf-16-le")) // 2 <= NOTE_DESCRIPTION
-    assert text.splitlines()[-1].endswith(f"GET /admin/tickets/{TICKET} of autotask-cc.")
+    more, empty, closing = text.splitlines()[-3:]
+    assert (more[:10], more[-9:], empty) == ("… and more", "ticket 7.", "")
+    assert closing.endswith("numbers " + ", ".join(map(str, range(100))) + ".")
+
+
+def test_held_people_are_an_administrators_to_approve() -> None:
+    """A technician is told the numbers to name, and no address of an API."""
+    text = said(held(id=12), one(), held(id=15, key="nina@radiology.example"))
+    expected = "Held people can be approved by an administrator of autotask-cc: numbers 12, 15."
+    assert text.splitlines()[-1] == expected
+    assert "/admin" not in text
+    assert said(held(id=12)).splitlines()[-1].endswith(" autotask-cc: number 12.")
+    assert "administrator" not in said(one())

@@ -26,7 +26,18 @@ from tests.helpers import (
     outcomes,
     people_of,
 )
-from tests.mails import ANA, BLOCK, BOTH, BRUNO, NINA, SUBJECT, eml, record_of, source_of
+from tests.mails import (
+    ANA,
+    BLOCK,
+    BOTH,
+    BRUNO,
+    NINA,
+    SUBJECT,
+    eml,
+    reading_everything,
+    record_of,
+    source_of,
+)
 
 MakeDesk = Callable[..., Any]
 
@@ -34,9 +45,7 @@ MakeDesk = Callable[..., Any]
 @pytest.fixture
 async def desk(make_desk: MakeDesk, server: SandboxServer, people: Seed) -> Desk:
     """A process that knows all sources."""
-    sources = ("udf:CC", "mailbox", "description", "eml")
-    desk: Desk = await make_desk(cc_sources=sources, **mailbox_of(server))
-    return desk
+    return await reading_everything(make_desk, server)
 
 
 # --- description and attached mail ---------------------------------------------------------------

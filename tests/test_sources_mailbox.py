@@ -23,7 +23,17 @@ from tests.helpers import (
     people_of,
     result_of,
 )
-from tests.mails import ANA, BLOCK, BOTH, BRUNO, NINA, SUBJECT, record_of, source_of
+from tests.mails import (
+    ANA,
+    BLOCK,
+    BOTH,
+    BRUNO,
+    NINA,
+    SUBJECT,
+    reading_everything,
+    record_of,
+    source_of,
+)
 
 MakeDesk = Callable[..., Any]
 
@@ -31,9 +41,7 @@ MakeDesk = Callable[..., Any]
 @pytest.fixture
 async def desk(make_desk: MakeDesk, server: SandboxServer, people: Seed) -> Desk:
     """A process that knows all sources."""
-    sources = ("udf:CC", "mailbox", "description", "eml")
-    desk: Desk = await make_desk(cc_sources=sources, **mailbox_of(server))
-    return desk
+    return await reading_everything(make_desk, server)
 
 
 async def test_the_message_in_the_mailbox_has_the_list(

@@ -177,12 +177,8 @@ class Graph:
 
     def _on_our_origin(self, url: object) -> str:
         """Refuse a next page elsewhere: the token would go with it."""
-        if isinstance(url, str):
-            try:
-                if _origin(url) == _origin(self._url):
-                    return url
-            except httpx.InvalidURL:
-                pass  # refused as any other
+        if isinstance(url, str) and _origin(url) == _origin(self._url):
+            return url
         raise GraphError(Trouble.AWAY, "Graph's next page is not on its own origin")
 
 
@@ -207,6 +203,10 @@ def _second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _origin(url: str) -> tuple[str, str, int | None, bytes]:
-    parts = httpx.URL(url)
+def _origin(url: str) -> tuple[str, str, int | None, bytes] | None:
+    """Give what decides who gets the token; None: it is no URL."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
     return parts.scheme, parts.host, parts.port, parts.userinfo

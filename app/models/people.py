@@ -65,8 +65,8 @@ class LinkRecord(Base):
     """A contact that is, was or is being made an additional contact of a ticket.
 
     sent_at is our intent: it stands while a request of ours may still take effect and is cleared
-    by a definite refusal. ours: a link of ours was seen to have taken effect. unlinked_at: we took
-    it off again.
+    by a definite refusal. ours: a link of ours was seen to have taken effect. link_id: its id at
+    Autotask; under another id the contact was put on again. unlinked_at: we took it off again.
     """
 
     __tablename__ = "links"
@@ -79,6 +79,7 @@ class LinkRecord(Base):
     first_seen_linked_at: Mapped[At | None]
     removed_seen_at: Mapped[At | None]
     unlinked_at: Mapped[At | None]
+    link_id: Mapped[Big | None]
 
 
 class Mapping(Base):
