@@ -23,7 +23,12 @@ from app.decide import Reason, Verdict
 from app.models import AccountPolicy, Audit, Ledger, Mapping, Participant, TicketContact
 from app.states import LedgerState, Outcome
 
-_STANDS = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)
+_STANDS = (
+    LedgerState.SENDING,
+    LedgerState.UNSURE,
+    LedgerState.CREATED,
+    LedgerState.RETIRING,
+)
 _LISTS = ("allowed", "denied")
 
 

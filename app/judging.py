@@ -16,6 +16,11 @@ from app.models import Participant, TicketRecord
 from app.policy import PolicyDocument
 from app.states import Outcome, Priority
 
+_OBSERVED = (
+    "The ticket was first decided on in observe mode, which is for good: nobody is added to it. "
+    "The account's policy, once it is live, is for new tickets."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -50,13 +55,15 @@ async def judge(
     # With the lock on the due row no look and no other judge gets in between.
     await tickets.want(session, ticket_id, timedelta(0), Priority.URGENT)
     found = await session.execute(
-        select(Participant, TicketRecord.number, TicketRecord.account_id)
+        select(Participant, TicketRecord.number, TicketRecord.account_id, TicketRecord.observed)
         .join(TicketRecord, TicketRecord.id == Participant.ticket_id)
         .where(Participant.id == participant_id)
         .with_for_update(of=Participant)
     )
-    row, number, account_id = found.one()
+    row, number, account_id, observed = found.one()
     _require_held(row, account_id, word.account)
+    if word.approved and observed:
+        raise CannotJudge(_OBSERVED)
     reason = row.reason
     _write(row, word)
     if word.always:
@@ -83,7 +90,7 @@ async def held_in(
     """List who is held in an account, ticket by ticket.
 
     approved: they are to be approved; who has been and is held all the same, as the ticket is
-    full, is left out.
+    full, is left out, and so is who cannot be, as the ticket is observed.
     """
     query = (
         select(Participant.id)
@@ -101,7 +108,22 @@ async def held_in(
     if approved:
         before = Participant.approved_by.is_not(None)
         query = query.where(or_(~before, Participant.judged_account != account_id))
+        query = query.where(~TicketRecord.observed)
     return list((await session.execute(query)).scalars())
+
+
+async def look_anew(session: AsyncSession, account_id: int, entry: str) -> None:
+    """Make the tickets of an account due on which others are held whom a list now speaks of."""
+    ends = (Participant.key.endswith(f"{by}{entry}", autoescape=True) for by in "@.")
+    waiting = await session.execute(
+        select(Participant.ticket_id)
+        .where(Participant.outcome == Outcome.HELD, Participant.account_id == account_id)
+        .where(or_(Participant.key == entry, *ends))
+        .distinct()
+        .order_by(Participant.ticket_id)
+    )
+    for ticket_id in waiting.scalars():
+        await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
 
 
 def _require_held(row: Participant, account_id: int | None, seen_in: int | None) -> None:
@@ -119,6 +141,11 @@ def _require_held(row: Participant, account_id: int | None, seen_in: int | None)
         raise CannotJudge(f"Held ({row.reason}) in account {account_id} now, not in {seen_in}.")
 
 
+def entry_of(key: str, word: Judgement) -> str:
+    """Give what a word for good puts on a list: the address, or its domain."""
+    return key.rpartition("@")[2] if word.always == "domain" else key
+
+
 def _write(row: Participant, word: Judgement) -> None:
     """Store a word. An approval is acted on by the next look; a rejection is the end of it."""
     now = func.clock_timestamp()
@@ -134,7 +161,7 @@ def _write(row: Participant, word: Judgement) -> None:
 async def _say_always(
     session: AsyncSession, row: Participant, word: Judgement, default: PolicyDocument
 ) -> None:
-    entry = row.key if word.always == "address" else row.key.rpartition("@")[2]
+    entry = entry_of(row.key, word)
     level: Literal["allowed", "denied"] = "allowed" if word.approved else "denied"
     try:
         old, new = await policies.put_on_list(

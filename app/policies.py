@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.models import AccountPolicy, Forgotten
 from app.policy import Level, PolicyDocument, in_effect
 
+_STORING = 7_301_001  # advisory lock: any number may store addresses, or one waits for them all
+
 
 async def document_of(
     session: AsyncSession, account_id: int, *, lock: bool = False
@@ -26,11 +28,17 @@ async def document_of(
     return PolicyDocument.model_validate(row.document) if row else None
 
 
+async def changed_at(session: AsyncSession, account_id: int) -> datetime | None:
+    """Give when an account's own policy was changed last, None if it has none."""
+    query = select(AccountPolicy.changed_at).where(AccountPolicy.account_id == account_id)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
 async def store(session: AsyncSession, account_id: int, document: PolicyDocument, who: str) -> None:
     """Store an account's own policy in the place of what it had."""
     values = {
         "document": document.model_dump(mode="json", exclude_none=True),
-        "changed_at": func.now(),
+        "changed_at": func.clock_timestamp(),
         "changed_by": who,
     }
     row = insert(AccountPolicy).values(account_id=account_id, **values)
@@ -79,7 +87,11 @@ async def remove(session: AsyncSession, account_id: int) -> bool:
 
 
 async def forgotten(session: AsyncSession, keys: Collection[str]) -> frozenset[str]:
-    """Tell which of these addresses were forgotten on request."""
+    """Tell which of these addresses were forgotten on request.
+
+    Until this transaction ends, whoever forgets one waits to see what it has stored.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock_shared(_STORING)))
     by_digest = {_digest(key): key for key in keys}
     found = await session.execute(
         select(Forgotten.digest).where(Forgotten.digest.in_(list(by_digest)))
@@ -97,6 +109,14 @@ async def forget(session: AsyncSession, key: str) -> None:
     """Remember that an address is forgotten, for good."""
     row = insert(Forgotten).values(digest=_digest(key))
     await session.execute(row.on_conflict_do_nothing())
+
+
+async def stored_by_others(session: AsyncSession) -> None:
+    """Wait for all who asked what is forgotten before it was, and may be storing an address.
+
+    In a transaction of its own, as they hold locks of other kinds.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(_STORING)))
 
 
 def alias(key: str) -> str:

@@ -1,6 +1,7 @@
-"""The decision table: every line, every pair of lines whose order matters, and what never happens.
+"""The decision table: every line, where it alone applies.
 
-A case puts one address, `x@people.example`, into a situation in which one or several lines apply.
+A case puts one address, `x@people.example`, into such a situation. Which line wins where several
+apply stands in tests/test_decide_order.py, how many there is room for in test_decide_limits.py.
 """
 
 from __future__ import annotations
@@ -60,8 +61,6 @@ FORGOTTEN: Known = {"forgotten": frozenset([KEY])}
 APPROVED: Known = {"approved": frozenset([KEY])}
 REJECTED: Known = {"rejected": frozenset([KEY])}
 OTHERS: Known = {"other_clients": frozenset(["people.example"])}
-OFF: Known = {"policy": Policy(off=True)}
-DENIED: Known = {"policy": Policy(denied=(KEY,))}
 X, MACHINE = Address(KEY), Address("noreply@people.example")
 BAD, JORG = Rejected("alice@good)bob@evil", "ambiguous"), Address("jörg@people.example")
 
@@ -146,179 +145,7 @@ def test_each_line_of_the_table(
     assert decision.contact_id == contact_id
 
 
-OTHER, MAPPED = Candidate(COLLEAGUE), Candidate(COLLEAGUE, mapped=True)
-OTHER_REMOVED: Known = {"removed": frozenset([COLLEAGUE])}
-OWN_TOO: Known = {"contact_id": SOMEBODY}
-KNOWN_JORG = Facts(us=NOBODY, candidates={JORG.key: [ACTIVE]})
-
-PAIRS: list[tuple[str, Entry, Facts, str]] = [
-    ("1 before 3", Rejected(KEY, "ambiguous"), facts(us=OURS), "invalid"),
-    ("1 before 10", Rejected(KEY, "ambiguous"), facts([ACTIVE]), "invalid"),
-    ("3 before 4", MACHINE, facts(us=us(MACHINE.key)), "own_address"),
-    ("3 before 5", X, facts(us=us(KEY, technicians=KEY)), "own_address"),
-    ("3 before 6", X, facts(us=OURS, **OWN), "own_address"),
-    ("3 before 7", X, facts([ACTIVE], us=OURS, **LINKED), "own_address"),
-    ("3 before 8", X, facts([ACTIVE], us=OURS, **REMOVED), "own_address"),
-    ("3 before 10", X, facts([ACTIVE], us=OURS), "own_address"),
-    ("3 before 11", X, facts([INACTIVE], us=OURS), "own_address"),
-    ("3 before 13", X, facts(us=OURS, **INSIDE), "own_address"),
-    ("3 before 14", X, facts(us=OURS), "own_address"),
-    ("4 before 5", MACHINE, facts(us=us(technicians=MACHINE.key)), "machine"),
-    ("4 before 10", MACHINE, Facts(NOBODY, candidates={MACHINE.key: [ACTIVE]}), "machine"),
-    ("4 before 13", MACHINE, facts(**INSIDE), "machine"),
-    ("5 before 6", X, facts(us=TECH, **OWN), "technician"),
-    ("5 before 7", X, facts([ACTIVE], us=TECH, **LINKED), "technician"),
-    ("5 before 10", X, facts([ACTIVE], us=TECH), "technician"),
-    ("5 before 13", X, facts(us=TECH, **INSIDE), "technician"),
-    ("6 before 7", X, facts([ACTIVE], **OWN, **LINKED), "ticket_contact"),
-    ("6 before 8", X, facts([ACTIVE], **OWN_TOO, **REMOVED), "ticket_contact"),
-    ("6 before 10 and a mapping", X, facts([MAPPED, ACTIVE], **OWN_TOO), "ticket_contact"),
-    ("6 before 11", X, facts([INACTIVE], **OWN_TOO), "ticket_contact"),
-    ("6 before 13", X, facts(**OWN, **INSIDE), "ticket_contact"),
-    ("7 before 8", X, facts([ACTIVE, OTHER], **LINKED, **OTHER_REMOVED), "already_linked"),
-    ("7 before 10 and a mapping", X, facts([MAPPED, ACTIVE], **LINKED), "already_linked"),
-    ("7 before 11", X, facts([INACTIVE], **LINKED), "already_linked"),
-    (
-        "7 before 15",
-        X,
-        facts([ACTIVE], linked=frozenset([SOMEBODY, *range(100, 129)])),
-        "already_linked",
-    ),
-    ("8 before 10", X, facts([ACTIVE, OTHER], **OTHER_REMOVED), "removed_by_person"),
-    ("8 before 11", X, facts([INACTIVE], **REMOVED), "removed_by_person"),
-    ("10 before 11", X, facts([Candidate(COLLEAGUE, active=False), ACTIVE]), "known"),
-    ("10 before 13", X, facts([ACTIVE], **INSIDE), "known"),
-    ("10 before non-ASCII", JORG, KNOWN_JORG, "known"),
-    ("11 before 14", X, facts([INACTIVE]), "inactive"),
-    ("11 before 15", X, facts([INACTIVE], **FULL), "inactive"),
-    ("non-ASCII before 13", JORG, facts(**INSIDE), "non_ascii"),
-    ("non-ASCII before 15", JORG, facts(**FULL), "non_ascii"),
-    ("7 before not listed", X, facts([ACTIVE], **LINKED, **UNLISTED), "already_linked"),
-    ("8 before not listed", X, facts([ACTIVE], **REMOVED, **UNLISTED), "removed_by_person"),
-    ("not listed before 10", X, facts([ACTIVE], **UNLISTED), "not_listed"),
-    ("not listed before 14", X, facts(**UNLISTED), "not_listed"),
-    ("13 before 14", X, facts(**INSIDE), "inside"),
-    ("1 before automatic", BAD, facts(**AUTOMATIC), "invalid"),
-    ("3 before automatic", X, facts(us=OURS, **AUTOMATIC), "own_address"),
-    (
-        "3 by another address before automatic",
-        X,
-        facts([Candidate(SOMEBODY, not_customer=Reason.OWN_ADDRESS)], **AUTOMATIC),
-        "own_address",
-    ),
-    ("4 before automatic", MACHINE, facts(**AUTOMATIC), "machine"),
-    ("5 before automatic", X, facts(us=TECH, **AUTOMATIC), "technician"),
-    ("6 before automatic", X, facts(**OWN, **AUTOMATIC), "ticket_contact"),
-    ("7 before automatic", X, facts([ACTIVE], **LINKED, **AUTOMATIC), "already_linked"),
-    ("8 before automatic", X, facts([ACTIVE], **REMOVED, **AUTOMATIC), "removed_by_person"),
-    ("not listed before automatic", X, facts(**UNLISTED, **AUTOMATIC), "not_listed"),
-    ("automatic before 10", X, facts([ACTIVE], **AUTOMATIC), "automatic_mail"),
-    ("automatic before 11", X, facts([INACTIVE], **AUTOMATIC), "automatic_mail"),
-    ("automatic before non-ASCII", JORG, facts(**AUTOMATIC), "automatic_mail"),
-    ("automatic before 13", X, facts(**INSIDE, **AUTOMATIC), "automatic_mail"),
-    ("automatic before 15", X, facts(**FULL, **AUTOMATIC), "automatic_mail"),
-    ("1 before 2", Rejected(KEY, "ambiguous"), facts(**FORGOTTEN), "invalid"),
-    ("2 before 3", X, facts(us=OURS, **FORGOTTEN), "forgotten"),
-    ("2 before 4", MACHINE, facts(forgotten=frozenset([MACHINE.key])), "forgotten"),
-    ("2 before 5", X, facts(us=TECH, **FORGOTTEN), "forgotten"),
-    ("2 before 6", X, facts(**OWN, **FORGOTTEN), "forgotten"),
-    ("2 before 7", X, facts([ACTIVE], **LINKED, **FORGOTTEN), "forgotten"),
-    ("2 before 10", X, facts([ACTIVE], **FORGOTTEN), "forgotten"),
-    ("2 before approved", X, facts(**APPROVED, **FORGOTTEN), "forgotten"),
-    ("3 before 9", X, facts(us=OURS, **OFF), "own_address"),
-    ("4 before 9", MACHINE, facts(**OFF), "machine"),
-    ("5 before 9", X, facts(us=TECH, **OFF), "technician"),
-    ("3 before approved", X, facts(us=OURS, **APPROVED), "own_address"),
-    ("4 before approved", MACHINE, facts(approved=frozenset([MACHINE.key])), "machine"),
-    ("5 before approved", X, facts(us=TECH, **APPROVED), "technician"),
-    ("6 before 9", X, facts(**OWN, **OFF), "ticket_contact"),
-    ("7 before 9", X, facts([ACTIVE], **LINKED, **OFF), "already_linked"),
-    ("7 before denied", X, facts([ACTIVE], **LINKED, **DENIED), "already_linked"),
-    ("7 before rejected", X, facts([ACTIVE], **LINKED, **REJECTED), "already_linked"),
-    ("8 before 9", X, facts([ACTIVE], **REMOVED, **OFF), "removed_by_person"),
-    ("8 before rejected", X, facts([ACTIVE], **REMOVED, **REJECTED), "removed_by_person"),
-    ("8 before approved", X, facts([ACTIVE], **REMOVED, **APPROVED), "removed_by_person"),
-    ("not listed before approved", X, facts(**UNLISTED, **APPROVED), "not_listed"),
-    ("not listed before rejected", X, facts(**UNLISTED, **REJECTED), "not_listed"),
-    ("rejected before approved", X, facts(**REJECTED, **APPROVED), "rejected"),
-    ("rejected before 9", X, facts(**REJECTED, **OFF), "rejected"),
-    ("rejected before 10", X, facts([ACTIVE], **REJECTED), "rejected"),
-    ("rejected before 14", X, facts(**REJECTED), "rejected"),
-    ("off before denied", X, policy(off=True, denied=(KEY,)), "policy_off"),
-    ("off before allowed", X, policy(off=True, allowed=(KEY,)), "policy_off"),
-    ("9 before approved", X, facts(**APPROVED, **OFF), "policy_off"),
-    ("denied before approved", X, facts(**APPROVED, **DENIED), "denied"),
-    ("denied before allowed", X, policy(denied=(KEY,), allowed=(KEY,)), "denied"),
-    ("9 before automatic", X, facts(**AUTOMATIC, **OFF), "policy_off"),
-    ("denied before automatic", X, facts(**AUTOMATIC, **DENIED), "denied"),
-    ("9 before 10", X, facts([ACTIVE], **OFF), "policy_off"),
-    ("denied before 10", X, facts([ACTIVE], **DENIED), "denied"),
-    ("9 before 11", X, facts([INACTIVE], **DENIED), "denied"),
-    ("9 before 12", X, facts(**DENIED, **OTHERS), "denied"),
-    ("9 before 13", X, facts(**DENIED, **INSIDE), "denied"),
-    ("9 before 14", X, facts(**DENIED), "denied"),
-    ("9 before 15", X, facts(**DENIED, **FULL), "denied"),
-    ("automatic before allowed", X, policy(allowed=(KEY,), **AUTOMATIC), "automatic_mail"),
-    ("automatic before 12", X, facts(**AUTOMATIC, **OTHERS), "automatic_mail"),
-    ("10 before 12", X, facts([ACTIVE], **OTHERS), "known"),
-    ("11 before 12", X, facts([INACTIVE], **OTHERS), "inactive"),
-    ("11 before 13", X, facts([INACTIVE], **INSIDE), "inactive"),
-    (
-        "11 reactivated before 15",
-        X,
-        policy([INACTIVE], inactive="reactivate", **FULL),
-        "over_limit",
-    ),
-    (
-        "non-ASCII before 12",
-        JORG,
-        facts(other_clients=frozenset(["people.example"])),
-        "non_ascii",
-    ),
-    ("non-ASCII before 14", JORG, facts(), "non_ascii"),
-    ("13 exactly before 12", X, facts(**INSIDE, **OTHERS), "inside"),
-    (
-        "12 below the account's own before 13",
-        Address("x@west.people.example"),
-        facts(other_clients=frozenset(["west.people.example"]), **INSIDE),
-        "other_client",
-    ),
-    (
-        "13 below another client's before 12",
-        Address("x@west.people.example"),
-        facts(account_domains=frozenset(["west.people.example"]), **OTHERS),
-        "inside",
-    ),
-    ("12 before 14", X, facts(**OTHERS), "other_client"),
-    ("12 before 15", X, facts(**OTHERS, **FULL), "other_client"),
-    ("12 created before 15", X, policy(other_client="create", **OTHERS, **FULL), "over_limit"),
-    ("13 held before 15", X, policy(inside="hold", **INSIDE, **FULL), "inside"),
-    ("14 held before 15", X, policy(outside="hold", **FULL), "outside"),
-    ("the ticket's limit before the day's", X, facts(new_left=0, **FULL), "over_limit"),
-    ("11 before non-ASCII", JORG, Facts(NOBODY, candidates={JORG.key: [INACTIVE]}), "inactive"),
-    ("9 before non-ASCII", JORG, facts(**OFF), "policy_off"),
-    ("6 before 12", X, facts(**OWN, **OTHERS), "ticket_contact"),
-    ("2 before 8", X, facts([ACTIVE], **REMOVED, **FORGOTTEN), "forgotten"),
-    ("2 before 9", X, facts(**OFF, **FORGOTTEN), "forgotten"),
-    ("2 before automatic", X, facts(**AUTOMATIC, **FORGOTTEN), "forgotten"),
-    ("5 before 8", X, facts([ACTIVE], us=TECH, **REMOVED), "technician"),
-    ("5 before 11", X, facts([INACTIVE], us=TECH), "technician"),
-    ("4 before 6", MACHINE, Facts(NOBODY, contact_keys=frozenset([MACHINE.key])), "machine"),
-    ("6 before rejected", X, facts(**OWN, **REJECTED), "ticket_contact"),
-    ("6 before not listed", X, facts(**OWN, **UNLISTED), "ticket_contact"),
-    ("not listed before 9", X, facts(**UNLISTED, **OFF), "not_listed"),
-    ("rejected before 11", X, facts([INACTIVE], **REJECTED), "rejected"),
-    ("rejected before automatic", X, facts(**REJECTED, **AUTOMATIC), "rejected"),
-]
-
-
-@pytest.mark.parametrize(
-    ("entry", "known", "reason"), [pytest.param(*pair, id=name) for name, *pair in PAIRS]
-)
-def test_of_two_lines_the_first_wins(entry: Entry, known: Facts, reason: str) -> None:
-    """Where two lines apply, the one that stands first in the table decides."""
-    [decision] = decide([entry], known)
-    assert decision.reason == reason
+OTHER = Candidate(COLLEAGUE)
 
 
 @pytest.mark.parametrize(

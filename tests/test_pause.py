@@ -8,28 +8,23 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
+from sqlalchemy import update
 
 from app.budget import pause
 from app.desk import Desk
-from app.models import Ledger
+from app.models import Ledger, LinkRecord, Note
 from app.states import LedgerState
 from app.worker import Worker
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
-from sandbox.calls import Call
 from sandbox.seed import Seed
+from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import SECRET
-from tests.helpers import result_of, rows, want
+from tests.helpers import changes, look_at, result_of, rows, want
 
 Headers = dict[str, str]
-
-
-def writes(tenant: Tenant) -> list[Call]:
-    """List the writes that have reached Autotask: all but reads, which may be posted, too."""
-    return [
-        call for call in tenant.calls if call.method != "GET" and not call.path.endswith("/query")
-    ]
 
 
 @asynccontextmanager
@@ -56,6 +51,7 @@ async def test_no_write_after_the_answer_and_after_the_pause_all_are_done_once(
     make_desk: Callable[..., Any],
     api: httpx.AsyncClient,
     desk: Desk,
+    server: SandboxServer,
     tenant: Tenant,
     people: Seed,
     writer: Headers,
@@ -71,14 +67,14 @@ async def test_no_write_after_the_answer_and_after_the_pause_all_are_done_once(
     await want(desk, *tickets)
 
     async with working(desk, await make_desk(), await make_desk()):
-        await until(lambda: len(writes(tenant)) > 45)
+        await until(lambda: len(changes(server)) > 45)
         answer = await api.put("/admin/pause", json={"paused": True}, headers=writer)
-        before = len(writes(tenant))
+        before = len(changes(server))
         assert (answer.status_code, answer.json()["writing"]) == (200, 0)
 
         late = await post_callout(api, tenant, people)
         await asyncio.sleep(2.5)
-        assert len(writes(tenant)) == before
+        assert len(changes(server)) == before
         assert await result_of(desk, late) is None
         assert before < 200  # it was in the middle
 
@@ -127,3 +123,50 @@ async def test_a_pause_holds_in_every_process_at_once(
         async with desk.sessions() as session, session.begin():
             assert await pause(session, None)
         await until_done(desk, ticket)
+
+
+@pytest.mark.parametrize(
+    ("entity", "path"),
+    [
+        (Ledger, "/174/Contacts"),
+        (LinkRecord, "AdditionalContacts"),
+        (Note, "/Notes"),
+    ],
+    ids=["create", "link", "note"],
+)
+async def test_a_write_without_an_answer_is_counted_for_as_long_as_it_can_take_effect(
+    make_desk: Callable[..., Any],
+    api: httpx.AsyncClient,
+    tenant: Tenant,
+    people: Seed,
+    writer: Headers,
+    entity: Any,
+    path: str,
+) -> None:
+    """None is on its way, and yet the answer does not say that nothing will change any more."""
+    desk: Desk = await make_desk(ticket_note="internal", ticket_note_publish=2)
+    tenant.faults.add(Fault("reset_before", method="POST", path_contains=path, times=None))
+    ticket = tenant.new_ticket(people.alpine, cc="new@alpine-dental.example", callout=False)
+    assert await look_at(desk, ticket) is None
+
+    shown = (await api.put("/admin/pause", json={"paused": True}, headers=writer)).json()
+
+    assert (shown["writing"], shown["unsure"]) == (0, 1)
+    assert "1 that had left before got no answer" in shown["detail"]
+    async with desk.sessions() as session, session.begin():
+        await session.execute(update(entity).values(sent_at=entity.sent_at - desk.create_settle))
+    later = (await api.get("/admin/pause", headers=writer)).json()
+    assert later["unsure"] == 0
+    assert "no answer" not in later["detail"]
+
+
+async def test_a_write_that_took_effect_is_not_unsure(
+    api: httpx.AsyncClient, desk: Desk, tenant: Tenant, people: Seed, reader: Headers
+) -> None:
+    """Also one whose answer was lost, once a look has seen what it did."""
+    tenant.faults.add(Fault("reset_after", method="POST", path_contains="AdditionalContacts"))
+    ticket = tenant.new_ticket(people.alpine, cc="new@alpine-dental.example", callout=False)
+    assert await look_at(desk, ticket) is None
+    assert (await api.get("/admin/pause", headers=reader)).json()["unsure"] == 1
+    assert await look_at(desk, ticket) == "done"
+    assert (await api.get("/admin/pause", headers=reader)).json()["unsure"] == 0

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, budget
 from app.admin.common import desk_of, problems, who
 from app.auth import AdminRoute
 from app.desk import Desk
-from app.models import Audit
+from app.models import Audit, Ledger, LinkRecord, Note
 from app.pages import Cursor, Limit, Page, after_number, page
+from app.states import LedgerState
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 _STILL_SECONDS = 70.0  # a write's slot is given back, or runs out, within a minute
 _POLL_SECONDS = 0.1
+_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 
 
 class PauseBody(BaseModel):
@@ -34,13 +36,16 @@ class PauseBody(BaseModel):
 class PauseView(BaseModel):
     """Whether all writes to Autotask are paused, since when and by whom.
 
-    writing: requests that had left before, and whose end is not known yet.
+    writing: requests that had left before, and whose end is not known yet. unsure: creates, links
+    and notes without an answer that Autotask may still carry out, as CREATE_SETTLE says how long;
+    those of `writing` are among them.
     """
 
     paused: bool
     since: datetime | None
     by: str | None
     writing: int
+    unsure: int
     detail: str
 
 
@@ -60,8 +65,9 @@ class AuditView(BaseModel):
 @router.get("/pause")
 async def get_pause(request: Request) -> PauseView:
     """Tell whether all writes to Autotask are paused."""
-    async with desk_of(request).sessions() as session:
-        return await _pause(session)
+    desk = desk_of(request)
+    async with desk.sessions() as session:
+        return await _pause(session, desk.create_settle)
 
 
 @router.put("/pause", responses=problems(s400="the body is not UTF-8"))
@@ -69,44 +75,70 @@ async def put_pause(request: Request, body: PauseBody) -> PauseView:
     """Stop all writes to Autotask at once, over all processes, or let them go on.
 
     The answer to a pause comes when no write is on its way any more, a minute later at most; then
-    none leaves until somebody lets it. One that got no answer before may still take effect at
-    Autotask for five minutes. Callouts are stored meanwhile.
+    none leaves until somebody lets it. Those that got no answer before may still take effect at
+    Autotask: `unsure` counts them. Callouts are stored meanwhile.
     """
     desk = desk_of(request)
     async with desk.sessions() as session, session.begin():
         if await budget.pause(session, who(request) if body.paused else None):
             what = "writes_paused" if body.paused else "writes_resumed"
             audit.record(session, who(request), what)
-    return await _still(desk) if body.paused else await get_pause(request)
+    if body.paused:
+        await _still(desk)
+    return await get_pause(request)
 
 
-async def _still(desk: Desk) -> PauseView:
+async def _still(desk: Desk) -> None:
     """Wait for the writes that had permission before; somebody else may end the pause."""
     deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
-    while True:
+    while asyncio.get_running_loop().time() <= deadline:
         async with desk.sessions() as session:
-            found = await _pause(session)
-        late = asyncio.get_running_loop().time() > deadline
-        if not found.paused or not found.writing or late:
-            return found
+            if not await budget.pause_state(session) or not await budget.writing(session):
+                return
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _pause(session: AsyncSession) -> PauseView:
+async def _pause(session: AsyncSession, settle: timedelta) -> PauseView:
     pause, writing = await budget.pause_state(session), await budget.writing(session)
+    unsure = await _unsure(session, settle)
     if pause is None:
         detail = "Writes are not paused."
     elif writing:
         detail = "No write leaves any more; some that had left before have not ended. Ask again."
     else:
         detail = "No write is on its way, and none leaves until the pause ends."
+        if unsure:
+            detail += f" {_still_possible(unsure, settle)}"
     return PauseView(
         paused=pause is not None,
         since=pause.since if pause else None,
         by=pause.by if pause else None,
         writing=writing,
+        unsure=unsure,
         detail=detail,
     )
+
+
+def _still_possible(unsure: int, settle: timedelta) -> str:
+    return (
+        f"{unsure} that had left before got no answer, and Autotask may still carry them out, "
+        f"within {settle.total_seconds():.0f} seconds of leaving. Ask again until `unsure` is 0."
+    )
+
+
+async def _unsure(session: AsyncSession, settle: timedelta) -> int:
+    """Count what was announced, is not known to have ended, and may still take effect."""
+    since = func.now() - settle
+    unseen = or_(
+        LinkRecord.first_seen_linked_at.is_(None),
+        LinkRecord.first_seen_linked_at < LinkRecord.sent_at,
+    )
+    counts = (
+        select(func.count()).where(Ledger.state.in_(_UNSETTLED), Ledger.sent_at > since),
+        select(func.count()).where(Note.state.in_(_UNSETTLED), Note.sent_at > since),
+        select(func.count()).where(LinkRecord.sent_at > since, unseen),
+    )
+    return sum([(await session.execute(count)).scalar_one() for count in counts])
 
 
 @router.get("/audit")

@@ -110,7 +110,13 @@ async def forget_person(request: Request, email: Email) -> ForgottenView:
     done without whom. Contacts at Autotask are not touched: the answer names those we created.
     """
     key = key_of(email)
-    async with desk_of(request).sessions() as session, session.begin():
+    sessions = desk_of(request).sessions
+    async with sessions() as session, session.begin():
+        await policies.forget(session, key)
+    async with sessions() as session, session.begin():
+        await policies.stored_by_others(session)
+    # Nobody stores it from here on, so what is blanked now stays so.
+    async with sessions() as session, session.begin():
         forgot = await forgetting.forget(session, key)
         counts = {
             "tickets": forgot.tickets,
