@@ -17,6 +17,19 @@ _ALLOWED: dict[str, tuple[Role, ...]] = {"GET": ("read", "write")}
 _WRITERS: tuple[Role, ...] = ("write",)
 
 
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes: three full lists of a policy, each character escaped, and some."""
+
+
+def _require_small(request: Request) -> None:
+    """Refuse a body that would be read whole into memory, before it is read."""
+    if "transfer-encoding" in request.headers:
+        raise Problem(411, "Send the body with a Content-Length.")
+    length = request.headers.get("content-length", "0")
+    if not (length.isdecimal() and len(length) < 10 and int(length) <= MAX_BODY):
+        raise Problem(413, f"A request has at most {MAX_BODY} bytes.")
+
+
 class AdminRoute(APIRoute):
     """A route that asks for the key before anything of the request is parsed."""
 
@@ -37,6 +50,7 @@ class AdminRoute(APIRoute):
                 raise Problem(
                     403, f"The key `{key.name}` has the role `{key.role}`; that is not enough."
                 )
+            _require_small(request)
             request.state.key = key.name
             with structlog.contextvars.bound_contextvars(key=key.name):
                 return await handle(request)

@@ -127,7 +127,9 @@ def backtest(
     """
     settings = _settings(quiet=True)
     try:
-        document = read_policy(policy, of_account=account is not None) if policy else None
+        document = (
+            read_policy(policy, of_account=account is not None) if policy is not None else None
+        )
     except PolicyFileError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -30,6 +30,7 @@ MAX_LINES = 50_000
 """Mappings that one file can have."""
 
 _QUERY = 100
+_FORGOTTEN = "This address was forgotten on request: it is never added again."
 _ID = re.compile(r"[0-9]{1,10}", re.ASCII)
 _LARGEST_ID = 2**31 - 1
 _ORIGINS = ("", *(origin.value for origin in Origin))
@@ -112,7 +113,7 @@ async def import_file(
             reason = not_customer([line.email], us)
             wrong = f"{line.email} is not a customer's address ({reason})." if reason else None
             if line.email in forgotten:
-                wrong = "This address was forgotten on request: it is never added again."
+                wrong = _FORGOTTEN
             contact = found.get(line.contact_id)
             wrong = wrong or unusable(contact, line.contact_id, line.account_id, us)
             if wrong:
@@ -123,6 +124,11 @@ async def import_file(
     if wanted and not dry_run:
         contacts = {line.key: (line.contact_id, _muted(found[line.contact_id])) for line in wanted}
         async with desk.sessions() as session, session.begin():
+            # Forgotten while the contacts were checked, which can take minutes.
+            gone = await policies.forgotten(session, {line.email for line in wanted})
+            late = [Refusal(one.number, _FORGOTTEN) for one in wanted if one.email in gone]
+            if late:
+                return Imported(0, 0, 0, late)
             await mappings.set_all(session, contacts, now)
             counts = {"new": came.new, "changed": came.changed, "same": came.same}
             audit.record(session, audit.CLI, "mappings_imported", **counts)

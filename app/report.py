@@ -62,7 +62,8 @@ class Report:
             if self.writer:
                 of_ticket = (ticket.id, ticket.number, ticket.company_id)
                 cells = (*of_ticket, one.key, one.verdict, one.reason, one.contact_id, source)
-                texts = ("" if cell is None else str(cell) for cell in cells)
+                # A spreadsheet that splits at semicolons would begin a cell after one.
+                texts = ("" if cell is None else str(cell).replace(";", ",") for cell in cells)
                 self.writer.writerow([safe_cell(text) for text in texts])
 
     def lines(self, title: str) -> Iterator[RenderableType]:

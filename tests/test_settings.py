@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app import audit
 from app.environment import SettingsError, load_settings
 from app.keys import ApiKey
 from app.policy import PolicyDocument
@@ -144,6 +145,8 @@ def test_each_setting_is_read(name: str, value: str, expected: object) -> None:
         ("API_KEYS", "hunter2"),
         ("API_KEYS", f"hunter2:admin:{KEY}"),
         ("API_KEYS", f"hunter2:READ:{KEY}"),
+        ("API_KEYS", f"{audit.CLI}:read:{KEY}hunter2"),
+        ("API_KEYS", f"CLI:read:{KEY}hunter2"),
         ("API_KEYS", f":read:{KEY}hunter2"),
         ("API_KEYS", "x:read:hunter2"),
         ("API_KEYS", f"a:read:{KEY}hunter2,b:write:{KEY}hunter2"),

@@ -19,6 +19,8 @@ LATE = timedelta(minutes=5)
 _WORKER_SILENT = timedelta(seconds=60)
 _RECENT = timedelta(hours=24)
 _LISTS_EXPECTED = 0.8  # of the mail tickets
+# Nobody was refused there: the ticket was over, or not a customer's, when its turn came.
+_OVER = (Result.COMPLETE, Result.GONE, Result.PARKED)
 _ENOUGH = 5  # mail tickets, from which on a share says something
 
 CURES = {
@@ -173,9 +175,14 @@ async def failed_tickets(session: AsyncSession) -> WorkProblem | None:
 async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | None:
     """Autotask refused contacts or links for good."""
     tickets = func.array_agg(Participant.ticket_id.distinct())
-    failed = select(func.count(), func.min(Participant.acted_at), tickets).where(
-        Participant.outcome.in_((Outcome.FAILED, Outcome.CREATED_NOT_LINKED)),
-        Participant.acted_at > now - _RECENT,
+    failed = (
+        select(func.count(), func.min(Participant.acted_at), tickets)
+        .join(TicketRecord, TicketRecord.id == Participant.ticket_id)
+        .where(
+            Participant.outcome.in_((Outcome.FAILED, Outcome.CREATED_NOT_LINKED)),
+            Participant.acted_at > now - _RECENT,
+            func.coalesce(TicketRecord.result, "").not_in(_OVER),
+        )
     )
     count, since, ids = (await session.execute(failed)).one()
     if not count:
