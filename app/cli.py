@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -20,6 +21,7 @@ from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_d
 from app.environment import SettingsError, load_settings
 from app.errors import NotNow
 from app.mapping_files import Imported, export_to, import_file
+from app.reconcile_command import run_reconcile
 from app.report import run_backtest
 from app.settings import Settings
 from app.show import Kind, show
@@ -148,15 +150,30 @@ def undo(
 
     Exit code 1: something could not be done now and is to be tried again.
     """
-    try:
-        started = read_since(since) if since else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from None
+    started = _since(since) if since else None
     if started is None and ticket is None:
         raise typer.BadParameter("give --since, --ticket or both")
     settings = _settings(quiet=True)
     with _database(settings) as url:
         raise typer.Exit(run_undo(settings, url, started, ticket, dry_run=dry_run))
+
+
+@cli.command()
+def reconcile(
+    since: Annotated[str, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count them, and change nothing.")
+    ] = False,
+) -> None:
+    """Take up every ticket since a time that the service has never heard of, history included.
+
+    The workers do so by themselves from the first start on. People on open tickets will be added
+    and get mail from then on; complete tickets are left alone. Ctrl-C while reading stops it.
+    """
+    started = _since(since)
+    settings = _settings(quiet=True)
+    with _database(settings) as url:
+        raise typer.Exit(run_reconcile(settings, url, started, dry_run=dry_run))
 
 
 @_mappings.command("export")
@@ -223,6 +240,13 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
     sys.exit(1)
+
+
+def _since(text: str) -> timedelta | datetime:
+    try:
+        return read_since(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
 
 
 def _settings(*, quiet: bool = False) -> Settings:

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from app.budget import pause
 from app.desk import Desk
+from app.gate import pause
 from app.models import Ledger
 from app.states import LedgerState
 from app.worker import Worker

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit, budget
+from app import audit, gate
 from app.admin.common import desk_of, problems, who
 from app.auth import AdminRoute
 from app.desk import Desk
@@ -74,7 +74,7 @@ async def put_pause(request: Request, body: PauseBody) -> PauseView:
     """
     desk = desk_of(request)
     async with desk.sessions() as session, session.begin():
-        if await budget.pause(session, who(request) if body.paused else None):
+        if await gate.pause(session, who(request) if body.paused else None):
             what = "writes_paused" if body.paused else "writes_resumed"
             audit.record(session, who(request), what)
     return await _still(desk) if body.paused else await get_pause(request)
@@ -93,7 +93,7 @@ async def _still(desk: Desk) -> PauseView:
 
 
 async def _pause(session: AsyncSession) -> PauseView:
-    pause, writing = await budget.pause_state(session), await budget.writing(session)
+    pause, writing = await gate.pause_state(session), await gate.writing(session)
     if pause is None:
         detail = "Writes are not paused."
     elif writing:
