@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import reconcile, retention, work
+from app import reconcile, retention, webhook_care, work
 from app.addresses import mask
 from app.autotask.errors import AutotaskError, Busy
 from app.db import db_now, is_outage
@@ -30,7 +30,7 @@ _USE_OFTEN, _USE_SELDOM = timedelta(minutes=1), timedelta(minutes=5)
 
 async def schedule(session: AsyncSession) -> None:
     """Make all chores due soon, where they are not due earlier: a worker has started."""
-    for chore in _CHORES:
+    for chore in Chore:
         await work.want(session, work.CHORE, chore, _START, _PRIORITIES.get(chore, Priority.LIVE))
 
 
@@ -75,6 +75,7 @@ async def _ask_for_use(desk: Desk, lease: Lease) -> timedelta:
 
 _CHORES: dict[Chore, Callable[[Desk, Lease], Awaitable[timedelta]]] = {
     Chore.RECONCILE: reconcile.run,
+    Chore.WEBHOOK: webhook_care.read_back,
     Chore.RETENTION: retention.run,
     Chore.USE: _ask_for_use,
 }

@@ -115,6 +115,7 @@ async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
         await checks.mailbox_trouble(session) if desk.mailbox.configured else None,
         checks.late(oldest, now),
         await checks.reconciliation(session, desk, now),
+        await checks.webhook_trouble(session),
         await checks.scarce(session, desk),
         await checks.failed_tickets(session),
         await checks.failed_people(session, now),

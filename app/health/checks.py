@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import budget, gate, mailbox, note_ledger, watermark
+from app import budget, gate, mailbox, note_ledger, watermark, webhook_care
 from app.desk import Desk
 from app.graph.errors import Trouble
 from app.models import Participant, Tenant, TicketRecord, Worker
@@ -172,6 +172,19 @@ async def reconciliation(session: AsyncSession, desk: Desk, now: datetime) -> Wo
         detail="Autotask's tickets have not been compared with ours for long: those whose callout "
         "never came are not found.",
         cure="See the workers' log for `chore_waits` and `chore_failed`.",
+    )
+
+
+async def webhook_trouble(session: AsyncSession) -> WorkProblem | None:
+    """Our webhook is not as it should be."""
+    found = await webhook_care.trouble(session)
+    if found is None:
+        return None
+    return WorkProblem(
+        code=f"webhook_{found.code}",
+        since=found.since,
+        detail=f"The webhook: {found.detail}.",
+        cure=found.cure,
     )
 
 

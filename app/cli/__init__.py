@@ -6,19 +6,20 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from app import db, log, running
+from app import db, running
 from app.autotask.errors import AutotaskError
 from app.backtest import Asked, PolicyFileError, read_policy
+from app.cli.care import doctor, watch, webhook
+from app.cli.common import configured, database, moment
 from app.desk import open_desk
-from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
-from app.environment import SettingsError, load_settings
+from app.embedded import EmbeddedPostgresError
+from app.environment import SettingsError
 from app.errors import NotNow
 from app.mapping_files import Imported, export_to, import_file
 from app.reconcile_command import run_reconcile
@@ -26,7 +27,7 @@ from app.report import run_backtest
 from app.settings import Settings
 from app.show import Kind, show
 from app.tenant import WrongTenant
-from app.undo_command import read_since, run_undo
+from app.undo_command import run_undo
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -40,29 +41,32 @@ _mappings = typer.Typer(
     help="Write and read files of which contact an address means in an account.",
 )
 cli.add_typer(_mappings, name="mappings")
+cli.add_typer(webhook, name="webhook")
+cli.command()(doctor)
+cli.command()(watch)
 
 
 @cli.command()
 def serve() -> None:
     """Receive callouts, serve the admin API, and work (RUN_WORKER=false: leave that to workers)."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         asyncio.run(running.serve(settings, url))
 
 
 @cli.command()
 def worker() -> None:
     """Work on due tickets, in a process of its own; several may run at once."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         asyncio.run(running.work(settings, url))
 
 
 @cli.command()
 def migrate() -> None:
     """Bring the database's schema to this version; safe to run again, and by several at once."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         db.migrate(url)
     typer.echo("The database's schema is up to date.")
 
@@ -127,13 +131,13 @@ def backtest(
     for it, and the limits of a day, do not count. It uses at most half of our share of Autotask's
     calls an hour, and waits when that is spent. Ctrl-C shows what was found so far.
     """
-    settings = _settings(quiet=True)
+    settings = configured(quiet=True)
     try:
         document = read_policy(policy, of_account=account is not None) if policy else None
     except PolicyFileError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    with _database(settings) as url:
+    with database(settings) as url:
         code = run_backtest(settings, url, Asked(days, document, account, limit), file)
     raise typer.Exit(code)
 
@@ -150,11 +154,11 @@ def undo(
 
     Exit code 1: something could not be done now and is to be tried again.
     """
-    started = _since(since) if since else None
+    started = moment(since) if since else None
     if started is None and ticket is None:
         raise typer.BadParameter("give --since, --ticket or both")
-    settings = _settings(quiet=True)
-    with _database(settings) as url:
+    settings = configured(quiet=True)
+    with database(settings) as url:
         raise typer.Exit(run_undo(settings, url, started, ticket, dry_run=dry_run))
 
 
@@ -170,9 +174,9 @@ def reconcile(
     The workers do so by themselves from the first start on. People on open tickets will be added
     and get mail from then on; complete tickets are left alone. Ctrl-C while reading stops it.
     """
-    started = _since(since)
-    settings = _settings(quiet=True)
-    with _database(settings) as url:
+    started = moment(since)
+    settings = configured(quiet=True)
+    with database(settings) as url:
         raise typer.Exit(run_reconcile(settings, url, started, dry_run=dry_run))
 
 
@@ -184,8 +188,8 @@ def export_mappings(
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    settings = _settings()
-    with _database(settings) as url, _opened(file) as out:
+    settings = configured()
+    with database(settings) as url, _opened(file) as out:
         count = asyncio.run(_export(settings, url, out))
     typer.echo(f"{count} mappings written.", err=True)
 
@@ -207,9 +211,9 @@ def import_mappings(
     record already changes nothing, unless it says manual, or no origin, where the record says
     found. So a file that was exported and not changed changes nothing.
     """
-    settings = _settings()
+    settings = configured()
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    with _database(settings) as url:
+    with database(settings) as url:
         came = asyncio.run(_import(settings, url, data, dry_run=dry_run))
     for refusal in came.refusals:
         typer.echo(str(refusal), err=True)
@@ -240,30 +244,6 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
     sys.exit(1)
-
-
-def _since(text: str) -> timedelta | datetime:
-    try:
-        return read_since(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from None
-
-
-def _settings(*, quiet: bool = False) -> Settings:
-    settings = load_settings()
-    log.configure(settings.log_format, quiet=quiet)
-    return settings
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    """Give the database's address; without DATABASE_URL an embedded one's, for trials."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    with EmbeddedPostgres(settings.data_dir or default_data_dir()) as postgres:
-        db.migrate(postgres.url)
-        yield postgres.url
 
 
 @contextmanager
