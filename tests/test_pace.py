@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import func, update
 
 from app import backlog, chores, tickets, work
+from app.backtest import Asked, Backtest
 from app.budget import Budget, Pace
 from app.db import Sessions
 from app.desk import Desk
@@ -138,6 +140,31 @@ async def test_the_tenants_use_is_asked_for_now_and_then(
     assert (gate.tenant_used, gate.tenant_limit) == (1, 10_000)
     [due] = await rows(desk, Due)
     assert due.due_at - gate.tenant_read_at > timedelta(minutes=4)
+
+
+async def test_a_backtest_waits_while_calls_are_scarce(
+    make_desk: Callable[..., Any], tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says for what, and goes on by itself."""
+    monkeypatch.setattr("app.backtest._SCARCE", timedelta(seconds=0))
+    desk: Desk = await make_desk()
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    async with desk.sessions() as session, session.begin():
+        await desk.budget.heard(session, 9000, 10_000)
+    reasons: list[str] = []
+    backtest = Backtest(desk, Asked(1), lambda why, _: reasons.append(why or ""))
+
+    async def others_stop() -> None:
+        while not reasons:
+            await asyncio.sleep(0.01)
+        async with desk.sessions() as session, session.begin():
+            await desk.budget.heard(session, 10, 10_000)
+
+    stopping = asyncio.create_task(others_stop())
+    tried = [one.ticket.id async for one in backtest.run()]
+    await stopping
+    assert ticket in tried
+    assert "of the tenant's 10000 calls" in reasons[0]
 
 
 async def test_a_chore_that_fails_is_due_again_soon(
