@@ -10,19 +10,24 @@
     look                          one look at one ticket, top to bottom; preview, what one would
                                   come to; backtest, what it would have for last month's;
                                   undo, taking back what looks did
+    chores                        what is done from time to time: reconcile, what no callout told
+                                  of; webhook_care, is the webhook as it should be; retention
+    doctor  watch                 what is wrong with a set-up; one ticket followed live
     sources  facts  act           its steps: find the list, gather facts (then decide), carry out;
                                   known, what is so before Autotask is asked; writes, what leaves;
                                   notes, what is told on the ticket
     desk  us                      the parts that a process makes once and shares; who is no customer
-    tickets  participants  mappings  ledger  policies  audit
+    tickets  participants  mappings  ledger  policies  audit  watermark
                                   what we know of tickets, of people on them, of whom addresses
                                   mean; creating once, with note_ledger for notes; what accounts
                                   allow; who did what; judging, people's word about who is held;
-                                  forgetting an address; traces, what we did for a ticket
-    budget  directory  tenant  mailbox
-                                  slots and counters over all processes; slow facts of Autotask;
-                                  which tenant this is; the mailbox, and what keeps us from it
-    work                          due work and its leases
+                                  forgetting an address; traces, what we did for a ticket;
+                                  watermark, how far tickets were compared
+    budget  gate  directory  tenant  mailbox
+                                  slots and counters over all processes, and the pace; what stops
+                                  all calls; slow facts of Autotask; which tenant this is; the
+                                  mailbox, and what keeps us from it
+    work                          due work and its leases; backlog, what waits and who works
     environment  settings  models  states  db  keys  log  errors
                                   setting_types, what settings are written as; note_text, pure:
                                   what a note says

@@ -22,7 +22,8 @@ from app.addresses import mask
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Busy, NotSent, Overloaded, Unanswered
 from app.autotask.models import Ticket
-from app.db import is_outage
+from app.budget import BUSY
+from app.db import db_now, is_outage
 from app.decide import Facts, decide
 from app.desk import Desk
 from app.errors import NotNow
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
+_SCARCE = timedelta(seconds=30)
 _LONGEST_POLICY = 1 << 20  # bytes of a file that are read
 
 
@@ -107,6 +109,7 @@ class Backtest:
         while page := await self._page(autotask, since, after):
             for ticket in page:
                 after = ticket.id
+                await self._give_way()
                 tried = await self._try(autotask, ticket)
                 self._done += 1
                 yield replace(tried, progress=self._progress(ticket, since, until))
@@ -166,6 +169,17 @@ class Backtest:
                     raise
                 pause = (error.retry_after or 0) if isinstance(error, Busy) else 0
                 await asyncio.sleep(max(pause, _PAUSE_SECONDS))
+
+    async def _give_way(self) -> None:
+        """Wait while the tenant's calls are scarce: nobody waits for a backtest as for a ticket."""
+        while True:
+            async with self.desk.sessions() as session:
+                use = await self.desk.budget.use(session)
+                now = await db_now(session)
+            if use.of_tenant < BUSY:
+                return
+            reason = f"{use.tenant} of the tenant's {use.limit} calls an hour are used"
+            await self._wait(NotNow(now + _SCARCE, reason))
 
     async def _wait(self, wait: NotNow) -> None:
         self.waits(wait.reason, wait.until)

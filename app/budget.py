@@ -20,13 +20,21 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import work
+from app import gate, work
 from app.autotask.client import REQUEST_SECONDS, Throttle
-from app.autotask.errors import Barred, Busy, Forbidden, Overloaded, Refused
+from app.autotask.errors import (
+    AutotaskError,
+    Barred,
+    NotSent,
+    Overloaded,
+    TooLate,
+    Unanswered,
+)
 from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
 from app.db import Sessions, db_now
 from app.errors import LeaseLost, NotNow
 from app.models import Calls, Gate, Slot
+from app.states import Priority
 from app.work import Lease
 
 log = structlog.get_logger()
@@ -35,20 +43,41 @@ _PARTS = 60  # of the window that are counted apart, a minute each as a rule
 _SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request is given up before that
 _SLOT_WAIT = 30.0  # seconds that a call waits for a slot before its look gives way
 _PAUSED = timedelta(seconds=5)  # until a look that has to write is due again; none is claimed
-_SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each time
+HALF, BUSY = 0.5, 0.8
+"""Parts of the tenant's calls from which on we go slower, and only for what people wait for."""
+
+_SLOW = 2  # looks at once
+_USE_KNOWN = timedelta(minutes=15)  # for which what Autotask said of all tools' use is believed
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
-    """What Autotask refuses us, since when, and until when no call leaves on that account.
+class Pace:
+    """How much may be begun now. until: nothing before then; None: something.
 
-    code: unauthorized, forbidden or overloaded.
+    at_once: looks over all processes; None: as ever. least: the least urgent work that goes on.
     """
 
-    code: str
-    reason: str
-    since: datetime
-    until: datetime | None
+    until: datetime | None = None
+    at_once: int | None = None
+    least: Priority = Priority.CATCH_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Calls in the window: ours, and what we may make; all tools', and what the tenant may.
+
+    The tenant's are None while Autotask has not told lately.
+    """
+
+    ours: int
+    share: int
+    tenant: int | None
+    limit: int | None
+
+    @property
+    def of_tenant(self) -> float:
+        """What part of the tenant's calls is used; 0 when that is not known."""
+        return self.tenant / self.limit if self.tenant is not None and self.limit else 0.0
 
 
 class Budget:
@@ -58,7 +87,8 @@ class Budget:
         self, sessions: Sessions, *, share: float, window: float, limit: int = REQUESTS_PER_HOUR
     ) -> None:
         self._sessions = sessions
-        self._limit = int(limit * share)
+        self._share = share
+        self._limit = limit
         self._window = timedelta(seconds=window)
         self._part = self._window / _PARTS
 
@@ -79,16 +109,21 @@ class Budget:
     ) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
         known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
-        change: _GateChange | None = None
+        change: gate.Change | None = None
         call = f"{'write' if write else 'read'} {entity}"
         try:
             yield
-            change = _GateChange(call) if known else None
+            change = gate.Change(call) if known else None
         except (Barred, Overloaded) as error:
-            change = _shutting(call, error)
+            change = gate.refused(call, error)
             raise
-        except (Refused, Busy):
-            change = _GateChange(call) if known else None  # the request is refused, we are not
+        except TooLate:
+            raise
+        except (NotSent, Unanswered):
+            change = gate.SILENT
+            raise
+        except AutotaskError:
+            change = gate.Change(call) if known else None  # the request is refused, we are not
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
@@ -118,22 +153,22 @@ class Budget:
 
         Gives whether a refusal is remembered, and whether this call probes the gate that it shut.
         """
-        gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
+        row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         now = await db_now(session)
         if lease and not await work.is_held(session, lease):
             raise LeaseLost
-        if gate.shut_until and gate.shut_until > now:
-            raise NotNow(gate.shut_until, f"paused: {gate.reason}")
-        if write and gate.paused_at:
-            raise NotNow(now + _PAUSED, f"all writes are paused by {gate.paused_by}")
+        if row.shut_until and row.shut_until > now:
+            raise NotNow(row.shut_until, f"paused: {row.reason}")
+        if write and row.paused_at:
+            raise NotNow(now + _PAUSED, f"all writes are paused by {row.paused_by}")
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
-        await self._count(session, now)
-        known, probe = gate.code is not None, gate.shut_until is not None
+        await self._count(session, row, now)
+        known, probe = row.code is not None or row.silent > 0, row.shut_until is not None
         if probe:
             # One call finds out whether the gate may open; the others wait for its result.
-            gate.shut_until = now + _SLOT_LIFE
+            row.shut_until = now + _SLOT_LIFE
         held = {"holder": holder, "expires_at": now + _SLOT_LIFE, "writes": write}
         slot = insert(Slot).values(entity=entity, n=free, **held)
         await session.execute(
@@ -147,134 +182,100 @@ class Budget:
         )
         return next(iter(sorted(set(range(THREADS_PER_ENTITY)) - set(used.scalars()))), None)
 
-    async def spent_until(self, session: AsyncSession, now: datetime) -> datetime | None:
-        """Give until when our share of the calls is spent; None: there is something left.
+    async def pace(self, session: AsyncSession) -> Pace:
+        """Say how much may be begun now, by what is refused, paused and used up.
 
-        Any window that Autotask may look at is covered: the oldest part counts whole, and one
-        more covers the way of a request to Autotask.
+        From half of what the tenant's tools may use Autotask answers late, and we slow down; from
+        80 % on only what people wait for is begun. Half of our own share is kept for that, too.
+        """
+        row = (await session.execute(select(Gate))).scalar_one()
+        now = await db_now(session)
+        if row.shut_until and row.shut_until > now:
+            return Pace(until=row.shut_until)
+        if row.paused_at:
+            return Pace(until=now + _PAUSED)
+        if until := await self._spent_until(session, row, now):
+            return Pace(until=until)
+        if row.shut_until:
+            return Pace(at_once=1)  # its first call finds out whether Autotask lets us go on
+        use = await self._use(session, row, now)
+        urgent = use.of_tenant >= BUSY or use.ours * 2 >= use.share
+        return Pace(
+            at_once=_SLOW if use.of_tenant >= HALF else None,
+            least=Priority.LIVE if urgent else Priority.CATCH_UP,
+        )
+
+    async def use(self, session: AsyncSession) -> Use:
+        """Say how many calls were made, by us and by all of the tenant's tools."""
+        row = (await session.execute(select(Gate))).scalar_one()
+        return await self._use(session, row, await db_now(session))
+
+    async def _use(self, session: AsyncSession, row: Gate, now: datetime) -> Use:
+        ours = sum(part.count for part in await self._recent(session, now))
+        share = self._allowed(row)
+        if row.tenant_read_at is None or row.tenant_read_at < now - _USE_KNOWN:
+            return Use(ours, share, None, None)
+        since = select(func.coalesce(func.sum(Calls.count), 0)).where(
+            Calls.since > row.tenant_read_at
+        )
+        more = int((await session.execute(since)).scalar_one())
+        return Use(ours, share, (row.tenant_used or 0) + more, row.tenant_limit)
+
+    async def heard(self, session: AsyncSession, used: int, limit: int) -> None:
+        """Record what Autotask says of all tools' use: so many calls of so many an hour."""
+        row = (await session.execute(select(Gate).with_for_update())).scalar_one()
+        row.tenant_used, row.tenant_limit = used, limit
+        row.tenant_read_at = await db_now(session)
+
+    def _allowed(self, row: Gate) -> int:
+        """Give our share in calls: of what Autotask says the tenant has, else of the default."""
+        return int((row.tenant_limit or self._limit) * self._share)
+
+    async def _recent(self, session: AsyncSession, now: datetime) -> list[Calls]:
+        """Give the counts of any window that Autotask may look at.
+
+        The oldest part counts whole, and one more covers the way of a request to Autotask.
         """
         first = now - self._window - 2 * self._part
         counts = await session.execute(
             select(Calls).where(Calls.since > first).order_by(Calls.since)
         )
-        recent = list(counts.scalars())
-        if sum(part.count for part in recent) < self._limit:
+        return list(counts.scalars())
+
+    async def _spent_until(
+        self, session: AsyncSession, row: Gate, now: datetime
+    ) -> datetime | None:
+        """Give until when our share of the calls is spent; None: there is something left."""
+        recent = await self._recent(session, now)
+        if sum(part.count for part in recent) < self._allowed(row):
             return None
         return (recent[0].since if recent else now) + self._window + 2 * self._part
 
-    async def _count(self, session: AsyncSession, now: datetime) -> None:
+    async def _count(self, session: AsyncSession, row: Gate, now: datetime) -> None:
         """Count a call, or raise NotNow."""
-        until = await self.spent_until(session, now)
+        until = await self._spent_until(session, row, now)
         if until:
             raise NotNow(until, "our share of the API's calls an hour is spent")
         seconds = self._part.total_seconds()
         since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
-        row = insert(Calls).values(since=since, count=1)
+        part = insert(Calls).values(since=since, count=1)
         await session.execute(
-            row.on_conflict_do_update(index_elements=[Calls.since], set_={"count": Calls.count + 1})
+            part.on_conflict_do_update(
+                index_elements=[Calls.since], set_={"count": Calls.count + 1}
+            )
         )
         await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
 
     async def _release(
-        self, entity: str, holder: str, change: _GateChange | None, probe: bool
+        self, entity: str, holder: str, change: gate.Change | None, probe: bool
     ) -> None:
         try:
             async with self._sessions() as session, session.begin():
                 if change:
-                    await _change_gate(session, change, probe)
+                    await gate.change(session, change, probe=probe)
                 await session.execute(
                     delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
                 )
         except Exception as error:
             # Never raised: it would hide the answer of the call. The slot expires by itself.
             log.warning("slot_not_released", entity=entity, error=type(error).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _GateChange:
-    """What a call tells about the gate. code and reason: why it must shut; None: it may open.
-
-    call: whose success ends the trouble; None: anybody's. seconds: stay shut at least so long.
-    """
-
-    call: str | None
-    code: str | None = None
-    reason: str | None = None
-    seconds: float = 0.0
-
-
-def _shutting(call: str, error: Barred | Overloaded) -> _GateChange:
-    if isinstance(error, Overloaded):
-        reason = "The tenant's API requests of this hour are used up, by all its tools together"
-        return _GateChange(None, "overloaded", reason, error.retry_after or 0.0)
-    if isinstance(error, Forbidden):
-        reason = f"Autotask does not allow the API user this call: {call}"
-        return _GateChange(call, "forbidden", reason)
-    reason = "Autotask does not accept the API user's credentials"
-    return _GateChange(call, "unauthorized", reason)
-
-
-async def gate_state(session: AsyncSession) -> Shut | None:
-    """Say what Autotask refuses us; None when nothing, as far as we know."""
-    gate = (await session.execute(select(Gate))).scalar_one()
-    if gate.code is None or gate.reason is None or gate.since is None:
-        return None
-    return Shut(gate.code, gate.reason, gate.since, gate.shut_until)
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Somebody's word that nothing is to be written."""
-
-    since: datetime
-    by: str
-
-
-async def pause_state(session: AsyncSession) -> Pause | None:
-    """Say who has paused all writes; None when nobody has."""
-    gate = (await session.execute(select(Gate))).scalar_one()
-    if gate.paused_at is None or gate.paused_by is None:
-        return None
-    return Pause(gate.paused_at, gate.paused_by)
-
-
-async def pause(session: AsyncSession, who: str | None) -> bool:
-    """Pause all writes over all processes, or let them go on (None); tells whether that changes.
-
-    Once this is committed no write gets permission; those that had it before are `writing`.
-    """
-    gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
-    if (who is None) == (gate.paused_at is None):
-        return False
-    gate.paused_at, gate.paused_by = (await db_now(session), who) if who else (None, None)
-    return True
-
-
-async def writing(session: AsyncSession) -> int:
-    """Count the writes that are on their way."""
-    now = await db_now(session)
-    held = select(func.count()).where(Slot.writes, Slot.expires_at > now)
-    return (await session.execute(held)).scalar_one()
-
-
-async def _change_gate(session: AsyncSession, change: _GateChange, probe: bool) -> None:
-    """Shut or open the gate. probe: the call was let through a shut one."""
-    gate = (await session.execute(select(Gate).with_for_update())).scalar_one()
-    now = await db_now(session)
-    if gate.shut_until and gate.shut_until > now and not probe:
-        return  # it left before the gate was shut, and tells nothing about it
-    if change.code:
-        # Every other call would fare alike, and repeated logins could lock the user.
-        seconds = max(_SHUT[min(gate.times, len(_SHUT) - 1)], change.seconds)
-        gate.shut_until = now + timedelta(seconds=seconds)
-        gate.since = gate.since or now
-        gate.code, gate.reason, gate.call = change.code, change.reason, change.call
-        gate.times += 1
-        log.error("calls_paused", code=change.code, reason=change.reason, seconds=seconds)
-        return
-    gate.shut_until = None
-    if gate.call in (None, change.call):
-        # What was refused is accepted; a success of something else opens, but forgets nothing.
-        gate.code = gate.since = gate.reason = gate.call = None
-        gate.times = 0
-        log.info("calls_go_on")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -97,6 +98,13 @@ async def db_now(session: AsyncSession) -> datetime:
     """Read the database's clock, the one that all processes share."""
     now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
     return now
+
+
+def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Cut what may be many into lists that one statement, or one query of Autotask's, can take."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def is_outage(error: BaseException) -> bool:

@@ -27,14 +27,13 @@ GRAPH_MAILBOX=help@northwind-msp.example
 GRAPH_URL={server.graph_url}
 GRAPH_LOGIN_URL={server.login_url}
 WEBHOOK_SECRETS={secret}
+PUBLIC_URL=http://127.0.0.1:8000
 API_KEYS=me:write:{key}
 DATA_DIR=/var/tmp/autotask-cc-trial
 
-Tell the double where to post callouts, and make a ticket:
+Then, in another terminal, let the double post callouts to the service, and make a ticket:
 
-curl -H 'Content-Type: application/json' {url}/sandbox/webhooks -d '{{"secret": "{secret}", \
-"url": "http://127.0.0.1:8000/webhooks/autotask", \
-"deactivation_url": "http://127.0.0.1:8000/webhooks/autotask/deactivated"}}'
+.venv/bin/autotask-cc webhook install
 curl -H 'Content-Type: application/json' {url}/sandbox/tickets \
 -d '{{"company_id": 174, "cc": "Nina <nina@radiology.example>"}}'
 

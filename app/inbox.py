@@ -9,13 +9,14 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import tickets
+from app import tickets, webhook_care
 from app.autotask.callouts import Callout
 from app.models import CalloutCount, Delivery
 from app.states import Priority
 
 _ENTITIES = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
 _ACTIONS = {"create", "update", "delete"}
+_DEACTIVATED = "deactivated"
 
 
 async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: timedelta) -> bool:
@@ -44,8 +45,23 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
     return True
 
 
-async def count(session: AsyncSession, kind: str, number: int = 1) -> None:
-    """Count callouts that nothing is to be done about."""
+async def take_note(session: AsyncSession, callout: Callout) -> None:
+    """Count a callout that is about no new ticket."""
+    kind = _kind_of(callout)
+    if kind == _DEACTIVATED:
+        await deactivated(session)
+    else:
+        await _count(session, kind)
+
+
+async def deactivated(session: AsyncSession, number: int = 1) -> None:
+    """Take note that the webhook is said to be disabled: anybody can say so, so we look."""
+    await _count(session, _DEACTIVATED, number)
+    await webhook_care.look_soon(session)
+
+
+async def _count(session: AsyncSession, kind: str, number: int = 1) -> None:
+    """Count callouts of a kind."""
     await session.execute(
         insert(CalloutCount)
         .values(kind=kind, count=number)
@@ -56,10 +72,10 @@ async def count(session: AsyncSession, kind: str, number: int = 1) -> None:
     )
 
 
-def kind_of(callout: Callout) -> str:
+def _kind_of(callout: Callout) -> str:
     """Name a callout's kind, out of a short list: whoever posts must not fill the table."""
     action = callout.action.lower()
-    if action == "deactivated":
+    if action in (_DEACTIVATED, "probe"):  # a probe is our own: see webhook_care
         return action
     entity = (callout.entity_type or "").lower()
     parts = (entity if entity in _ENTITIES else "other", action if action in _ACTIONS else "other")

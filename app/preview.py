@@ -93,10 +93,15 @@ def nobodys(ticket: Ticket, settings: Settings) -> Preview | None:
     """Tell of a ticket that nobody is added to, whatever its list says."""
     if ticket.status == STATUS_COMPLETE:
         return Preview(Result.COMPLETE, "it is complete: nobody is added", ticket)
-    if ticket.company_id in (OWN_ORGANISATION, *settings.catch_all_accounts):
-        note = "no customer account yet; once it has one, POST /admin/tickets/{id}/process"
+    if is_parked(ticket.company_id, settings):
+        note = "no customer account yet; it is looked at again once it has one"
         return Preview(Result.PARKED, note, ticket)
     return None
+
+
+def is_parked(company_id: int, settings: Settings) -> bool:
+    """Tell whether a company is none of a customer's: mail of unknown senders lands there."""
+    return company_id in (OWN_ORGANISATION, *settings.catch_all_accounts)
 
 
 def without_list(ticket: Ticket, search: Search) -> Preview:

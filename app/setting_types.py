@@ -1,12 +1,14 @@
-"""What settings are written as: lists, numbers and JSON in text; hosts of this machine."""
+"""What settings are written as: lists, numbers, JSON and addresses in text."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from app.policy import PolicyDocument, PresetName
 
@@ -44,3 +46,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _over_tls(value: str) -> str:
+    """Credentials go there with every call: in the clear only on this machine."""
+    url = urlsplit(value)
+    if not url.hostname or url.query or url.fragment or (url.port or 1) < 1:
+        raise ValueError("must be https://host, with a path at most")
+    if url.username or url.password:
+        raise ValueError("must not contain a user name or password")
+    if url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or "")):
+        return re.sub(r"(/v1\.0)?/*$", "", value, flags=re.IGNORECASE)
+    raise ValueError("must be https://…, or http:// on this machine")
+
+
+Url = Annotated[str, AfterValidator(_over_tls)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,7 +17,7 @@ from app.autotask.models import NewContact
 from app.graph.client import GraphCredentials
 from app.keys import ApiKey, parse_keys
 from app.policy import PolicyDocument
-from app.setting_types import JsonObject, Listed, Numbers, PolicyText, is_loopback
+from app.setting_types import JsonObject, Listed, Numbers, PolicyText, Url
 
 SOURCES = ("mailbox", "description", "eml")
 """Cc sources beside user-defined fields."""
@@ -39,12 +38,18 @@ class Settings(BaseSettings):
     autotask_integration_code: str = Field(
         min_length=1, repr=False, description="its tracking identifier"
     )
-    autotask_api_url: str | None = Field(
+    autotask_api_url: Url | None = Field(
         None, description="the API's address; unset: asked from Autotask by the user name"
     )
 
     webhook_secrets: Listed = Field(
         (), repr=False, description="secrets of the webhook, 16 to 64 characters; none: it is off"
+    )
+    public_url: Url | None = Field(
+        None, description="where Autotask reaches this service: https://host, with a path at most"
+    )
+    webhook_repair: bool = Field(
+        False, description="mend the webhook when Autotask has disabled or somebody changed it"
     )
     api_keys: tuple[ApiKey, ...] = Field(
         (), repr=False, description="name:role:key, role read, write or intake; key 32 or more"
@@ -79,10 +84,10 @@ class Settings(BaseSettings):
         validate_default=True,
         description="the mailbox in which the source `mailbox` looks for a ticket's message",
     )
-    graph_url: str = Field(
+    graph_url: Url = Field(
         "https://graph.microsoft.com", description="Microsoft Graph; national clouds have others"
     )
-    graph_login_url: str = Field(
+    graph_login_url: Url = Field(
         "https://login.microsoftonline.com", description="where its tokens come from"
     )
     catch_all_accounts: Numbers = Field(
@@ -120,6 +125,15 @@ class Settings(BaseSettings):
     )
     budget_share: float = Field(0.5, gt=0, le=1, description="our share of the tenant's API calls")
     budget_window: float = Field(3600, ge=1, le=3600, description="the budget's window, seconds")
+    reconcile_interval: float = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="seconds between comparisons of Autotask's tickets with ours",
+    )
+    retention_days: int = Field(
+        90, ge=1, le=3650, description="days that deliveries and looks are kept"
+    )
 
     run_worker: bool = Field(True, description="let the API process work, too")
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -169,21 +183,6 @@ class Settings(BaseSettings):
         if not (value and value.isascii() and value.isprintable()):
             raise ValueError("must be plain ASCII: it is sent as an HTTP header")
         return value
-
-    @field_validator("autotask_api_url", "graph_url", "graph_login_url")
-    @classmethod
-    def _over_tls(cls, value: str | None) -> str | None:
-        """Credentials go there with every call: in the clear only on this machine."""
-        if not value:
-            return None
-        url = urlsplit(value)
-        if not url.hostname or url.query or url.fragment or (url.port or 1) < 1:
-            raise ValueError("must be https://host, with a path at most")
-        if url.username or url.password:
-            raise ValueError("must not contain a user name or password")
-        if url.scheme == "https" or (url.scheme == "http" and is_loopback(url.hostname or "")):
-            return re.sub(r"(/v1\.0)?/*$", "", value, flags=re.IGNORECASE)
-        raise ValueError("must be https://…, or http:// on this machine")
 
     @field_validator("graph_tenant_id", "graph_client_id")
     @classmethod

@@ -57,3 +57,4 @@ class Priority(IntEnum):
 
     URGENT = 0  # a person waits for it
     LIVE = 10  # a callout
+    CATCH_UP = 20  # what nobody told us of in time

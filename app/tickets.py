@@ -5,6 +5,7 @@ Lock order, here and everywhere: the row of due work first, then the ticket's ot
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import work
 from app.autotask.models import Ticket
+from app.db import in_batches
 from app.models import Look, TicketRecord
 from app.states import Priority, Result
 from app.work import Lease
@@ -26,6 +28,34 @@ async def want(session: AsyncSession, ticket_id: int, delay: timedelta, priority
     await session.execute(
         known.on_conflict_do_update(index_elements=[TicketRecord.id], set_={"result": None})
     )
+
+
+async def want_unknown(
+    session: AsyncSession, ticket_ids: Collection[int], delay: timedelta, priority: Priority
+) -> list[int]:
+    """Make those due of which we have never heard, and name them."""
+    new: list[int] = []
+    for some in in_batches(sorted(ticket_ids)):
+        new += await work.want_new(session, work.TICKET, some, delay, priority)
+    for some in in_batches(new):
+        rows = [{"id": ticket_id} for ticket_id in some]
+        await session.execute(insert(TicketRecord).values(rows).on_conflict_do_nothing())
+    return new
+
+
+async def unknown(session: AsyncSession, ticket_ids: Collection[int]) -> list[int]:
+    """Of some tickets, name those of which we have never heard."""
+    known: set[int] = set()
+    for some in in_batches(ticket_ids):
+        found = select(TicketRecord.id).where(TicketRecord.id.in_(some))
+        known |= set((await session.execute(found)).scalars())
+    return sorted(set(ticket_ids) - known)
+
+
+async def parked(session: AsyncSession) -> list[int]:
+    """Name the tickets that wait for a customer account."""
+    waiting = select(TicketRecord.id).where(TicketRecord.result == Result.PARKED)
+    return list((await session.execute(waiting.order_by(TicketRecord.id))).scalars())
 
 
 @dataclass(frozen=True, slots=True)

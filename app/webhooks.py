@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from app import inbox
+from app import inbox, webhook_care
 from app.autotask.callouts import BadCallout, Callout, parse_callout, signature_is_valid
 from app.desk import Desk
 from app.problems import Problem
@@ -30,14 +30,16 @@ async def receive(request: Request) -> dict[str, str]:
     if not secrets:
         raise Problem(404, "The webhook is off: set WEBHOOK_SECRETS to switch it on.")
     body = await _read_body(request)
-    if not signature_is_valid(secrets, request.headers.get("x-hook-signature"), body):
+    signature = request.headers.get("x-hook-signature")
+    signed = [secret for secret in secrets if signature_is_valid([secret], signature, body)]
+    if not signed:
         raise Problem(401, "The X-Hook-Signature header is missing or not of our secret.")
     try:
         callout = parse_callout(body)
     except BadCallout as error:
         raise Problem(400, f"The callout cannot be understood: {error}.") from None
     async with asyncio.timeout(STORE_SECONDS):
-        return {"status": await _store(desk, callout, body)}
+        return {"status": await _store(desk, callout, body, signed)}
 
 
 @router.post("/webhooks/autotask/deactivated", include_in_schema=False)
@@ -65,7 +67,7 @@ class Tally:
         try:
             while number := self._waiting:
                 async with asyncio.timeout(STORE_SECONDS), desk.sessions() as session:
-                    await inbox.count(session, "deactivated", number)
+                    await inbox.deactivated(session, number)
                     await session.commit()
                 self._waiting -= number
                 log.warning("webhook_said_to_be_deactivated", times=number)
@@ -73,12 +75,15 @@ class Tally:
             self._writing = False
 
 
-async def _store(desk: Desk, callout: Callout, body: bytes) -> str:
+async def _store(desk: Desk, callout: Callout, body: bytes, signed: list[str]) -> str:
     """Store a callout and make its ticket due; committed when this returns."""
     settle = timedelta(seconds=desk.settings.settle_seconds)
     async with desk.sessions() as session, session.begin():
+        # Here, where only somebody who knows one of our secrets makes us ask.
+        if await webhook_care.is_retired(session, signed):
+            raise Problem(401, "The callout is signed with a secret that was retired.")
         if not callout.is_new_ticket:
-            await inbox.count(session, inbox.kind_of(callout))
+            await inbox.take_note(session, callout)
             return "ignored"
         new = await inbox.receive(session, callout, body, settle)
     log.info("callout", ticket=callout.entity_id, new=new)

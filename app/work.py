@@ -11,17 +11,29 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum
 
-from sqlalchemy import ColumnElement, and_, case, delete, false, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import Sessions
 from app.errors import LeaseLost
-from app.models import Due, Worker
+from app.models import Due
 from app.states import Priority
 
 TICKET = "ticket"
+CHORE = "chore"
+
+
+class Chore(IntEnum):
+    """What is done from time to time; its number is the row's ref."""
+
+    RECONCILE = 1
+    WEBHOOK = 2
+    RETENTION = 3
+    USE = 4
+
 
 LEASE = timedelta(seconds=20)
 """A holder that says nothing for so long has died: its work is free for the next claim."""
@@ -83,25 +95,34 @@ async def want(
     )
 
 
-async def claim(session: AsyncSession, kind: str, holder: str, limit: int) -> list[Lease]:
+async def claim(
+    session: AsyncSession,
+    kind: str,
+    holder: str,
+    limit: int,
+    at_once: int | None = None,
+    least: Priority = Priority.CATCH_UP,
+) -> list[Lease]:
     """Take up to `limit` due things, most urgent first, and the work of holders that died.
 
-    Over all processes at most about RUNNING are worked on at once.
+    Over all processes at most about at_once (RUNNING) are worked on, and none less urgent than
+    least. What is caught up with goes newest first: ids rise, and those people wait still.
 
     Work whose holders keep dying (it may be what kills them) is left alone for longer each time.
     """
     leased = select(func.count()).where(Due.kind == kind, Due.lease_until > func.now())
     running: int = (await session.execute(leased)).scalar_one()
-    limit = min(limit, RUNNING - running)
+    limit = min(limit, (RUNNING if at_once is None else at_once) - running)
     if limit <= 0:
         return []
     waiting = and_(Due.holder.is_(None), Due.due_at <= func.now())
     pause = func.make_interval(0, 0, 0, 0, 0, 0, func.least(10 * Due.deaths * Due.deaths, 3600))
     dead = and_(Due.holder.is_not(None), Due.lease_until + pause < func.now())
+    newest_first = _if(Due.priority == int(Priority.CATCH_UP), -Due.ref, None)
     free = (
         select(Due.kind, Due.ref)
-        .where(Due.kind == kind, or_(waiting, dead))
-        .order_by(Due.priority, func.coalesce(Due.due_at, Due.lease_until))
+        .where(Due.kind == kind, Due.priority <= int(least), or_(waiting, dead))
+        .order_by(Due.priority, newest_first, func.coalesce(Due.due_at, Due.lease_until))
         .limit(limit)
         .with_for_update(skip_locked=True)
         .subquery()
@@ -237,22 +258,19 @@ async def is_held(session: AsyncSession, lease: Lease) -> bool:
     return (await session.execute(held)).scalar_one_or_none() is not None
 
 
-async def sign_of_life(session: AsyncSession, worker_id: str) -> None:
-    """Record that a worker lives, and forget those that have been silent for long."""
-    row = insert(Worker).values(id=worker_id)
-    await session.execute(
-        row.on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": func.now()})
+async def want_new(
+    session: AsyncSession, kind: str, refs: Collection[int], delay: timedelta, priority: Priority
+) -> list[int]:
+    """Make those due that never were, and name them; the others stay as they are."""
+    row = insert(Due).values(
+        [
+            {"kind": kind, "ref": ref, "due_at": func.now() + delay, "wanted": 1}
+            | {"priority": int(priority)}
+            for ref in sorted(refs)
+        ]
     )
-    await session.execute(delete(Worker).where(Worker.seen_at < func.now() - 100 * LEASE))
-
-
-async def oldest_due(session: AsyncSession) -> datetime | None:
-    """Give since when the work that has waited longest should have been taken up."""
-    waiting = select(func.min(Due.due_at)).where(Due.holder.is_(None), Due.due_at <= func.now())
-    dead = select(func.min(Due.lease_until)).where(Due.lease_until <= func.now())
-    oldest = select(func.least(waiting.scalar_subquery(), dead.scalar_subquery()))
-    at: datetime | None = (await session.execute(oldest)).scalar_one()
-    return at
+    new = await session.execute(row.on_conflict_do_nothing().returning(Due.ref))
+    return sorted(new.scalars())
 
 
 def _holds(lease: Lease) -> ColumnElement[bool]:

@@ -7,10 +7,11 @@ import os
 import platform
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import structlog
 
-from app import budget, work
+from app import backlog, chores, gate, work
 from app.autotask.errors import AutotaskError
 from app.db import db_now, is_outage
 from app.desk import Desk
@@ -36,6 +37,8 @@ class Worker:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._looks: dict[Lease, asyncio.Task[None]] = {}
+        self._scheduled = False
+        self._zone_asked: datetime | None = None
         self._stopping = asyncio.Event()
         self.id = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
@@ -89,27 +92,45 @@ class Worker:
         waiting.cancel()
 
     async def _claim(self) -> int:
-        """Claim as many due tickets as there is room for, and start their looks."""
+        """Claim as many due tickets and chores as there is room for, and start on them."""
         room = CONCURRENCY - len(self._looks)
         if room <= 0:
             return 0
         await self._desk.tenancy.api_url()
         async with self._desk.sessions() as session, session.begin():
-            now = await db_now(session)
-            gate = await budget.gate_state(session)
-            shut = gate is not None and gate.until is not None and gate.until > now
-            paused = await budget.pause_state(session)
-            if shut or paused or await self._desk.budget.spent_until(session, now):
-                return 0
-            leases = await work.claim(session, work.TICKET, self.id, room)
+            if not self._scheduled:
+                await chores.schedule(session)
+            pace = await self._desk.budget.pace(session)
+            shut = await gate.state(session)
+            leases: list[Lease] = []
+            if pace.until is None:
+                limits = (pace.at_once, pace.least)
+                leases = await work.claim(session, work.TICKET, self.id, room, *limits)
+                probing = pace.at_once == 1 and leases
+                if not probing and not any(one.kind == work.CHORE for one in self._looks):
+                    leases += await work.claim(session, work.CHORE, self.id, 1, *limits)
+        self._scheduled = True
         for lease in leases:
-            self._looks[lease] = asyncio.create_task(self._look(lease))
+            self._looks[lease] = asyncio.create_task(self._work_on(lease))
+        if shut and shut.until and shut.until != self._zone_asked:
+            self._zone_asked = shut.until
+            await self._ask_zone(shut.code)
         return len(leases)
 
-    async def _look(self, lease: Lease) -> None:
-        with structlog.contextvars.bound_contextvars(ticket=lease.ref, attempt=lease.attempt):
+    async def _ask_zone(self, code: str) -> None:
+        """Ask where the tenant is, once each time the gate shuts in the way a move looks like."""
+        if code in ("unauthorized", "away") and await self._desk.tenancy.ask_again():
+            log.warning("tenant_moved", api_url=self._desk.tenancy.known)
+
+    async def _work_on(self, lease: Lease) -> None:
+        about = "ticket" if lease.kind == work.TICKET else lease.kind
+        context = {about: lease.ref, "attempt": lease.attempt}
+        with structlog.contextvars.bound_contextvars(**context):
             try:
-                await look(self._desk, lease)
+                if lease.kind == work.CHORE:
+                    await chores.run(self._desk, lease)
+                else:
+                    await look(self._desk, lease)
             except LeaseLost:
                 log.warning("lease_lost")
             except asyncio.CancelledError:
@@ -158,7 +179,7 @@ class Worker:
         # What is claimed while the query runs must not be taken for lost: the list is made first.
         held = list(self._looks)
         async with self._desk.sessions() as session, session.begin():
-            await work.sign_of_life(session, self.id)
+            await backlog.sign_of_life(session, self.id)
             lost = await work.beat(session, held) if held else set()
         for lease in lost:
             task = self._looks.get(lease)

@@ -1,8 +1,11 @@
 """Answer the entityInformation routes: what an entity can do, its fields, its UDFs."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sandbox.model import LINKS, TICKETS, Entity, Field
+from sandbox.switches import Switches
+from sandbox.webhook_model import UDF_FIELDS
 
 _DATA_TYPES = {
     "int": "integer",
@@ -32,14 +35,17 @@ def entity_info(entity: Entity) -> dict[str, Any]:
     }
 
 
-def field_info(entity: Entity) -> list[dict[str, Any]]:
-    """Return one description a field, picklist values as text."""
+def field_info(entity: Entity, required: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Return one description a field, picklist values as text.
+
+    `required`: fields that this tenant wants beyond Autotask's own.
+    """
     return [
         {
             "name": field.name,
             "dataType": _DATA_TYPES[field.kind],
             "length": field.length or 0,
-            "isRequired": field.required,
+            "isRequired": field.required or field.name in required,
             "isReadOnly": field.read_only,
             "isQueryable": field.queryable,
             "isReference": field.name in _REFERENCES,
@@ -76,6 +82,33 @@ def udf_info(names: list[str]) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+
+
+def webhook_field_info(
+    entity: Entity, choices: list[tuple[int, str]], switches: Switches
+) -> list[dict[str, Any]]:
+    """Return the descriptions of a webhook's fields; which there are is the first's picklist."""
+    own = "udfFieldID" if entity is UDF_FIELDS else "fieldID"
+    shown = field_info(entity)
+    for field in shown:
+        field["isSupportedWebhookField"] = False
+        if field["name"] == own:
+            field["isPickList"] = True
+            field["picklistValues"] = [
+                {
+                    "value": str(value),
+                    "label": label,
+                    "isDefaultValue": False,
+                    "sortOrder": order,
+                    "parentValue": "",
+                    "isActive": True,
+                    "isSystem": True,
+                }
+                for order, (value, label) in enumerate(choices, 1)
+            ]
+            if entity is UDF_FIELDS:
+                field["name"] = switches.webhook_udf_field_name
+    return shown
 
 
 def _picklist(field: Field) -> list[dict[str, Any]]:

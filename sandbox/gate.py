@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from sandbox.calls import THREADS, Call
 from sandbox.model import RefusedError
-from sandbox.reads import Ask, NoRouteError
+from sandbox.reads import Ask, DeniedError, NoRouteError
 from sandbox.routes import entity_of, resolve
 from sandbox.switches import Fault, FaultKind
 from sandbox.tenant import Tenant
@@ -138,6 +138,8 @@ class Gate:
                     return JSONResponse(handler(ask))
             except RefusedError as refused:
                 return self._errors(500, scope, *refused.texts)
+            except DeniedError:
+                return Response(status_code=403)
             except NoRouteError as missing:
                 return _message(missing.status, missing.message)
 

@@ -80,7 +80,7 @@ def parse_utc(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _entity(
+def make_entity(
     name: str,
     singular: str,
     names: dict[Kind, str],
@@ -121,7 +121,7 @@ TICKET_PICKLISTS: dict[str, Picklist] = {
     "ticketType": ((1, "Service Request"), (2, "Incident")),
 }
 
-TICKETS = _entity(
+TICKETS = make_entity(
     "Tickets",
     "Ticket",
     {
@@ -161,14 +161,14 @@ TICKETS = _entity(
     picklists=TICKET_PICKLISTS,
 )
 
-LINKS = _entity(
+LINKS = make_entity(
     "TicketAdditionalContacts",
     "TicketAdditionalContact",
     {"long": "id", "int": "contactID ticketID"},
     required="contactID ticketID",
 )
 
-CONTACTS = _entity(
+CONTACTS = make_entity(
     "Contacts",
     "Contact",
     {
@@ -206,7 +206,7 @@ CONTACTS = _entity(
 )
 
 # Error texts and paging types call a company by its old name, Account.
-COMPANIES = _entity(
+COMPANIES = make_entity(
     "Companies",
     "Account",
     {
@@ -229,7 +229,7 @@ COMPANIES = _entity(
     required="companyName companyType ownerResourceID phone",
 )
 
-RESOURCES = _entity(
+RESOURCES = make_entity(
     "Resources",
     "Resource",
     {
@@ -248,7 +248,7 @@ RESOURCES = _entity(
 
 # https://psa.datto.com/help/DeveloperHelp/Content/APIs/General/AttachmentChanges.htm: a ticket's
 # list has those of its notes and time entries too, each with the ids of both.
-ATTACHMENTS = _entity(
+ATTACHMENTS = make_entity(
     "TicketAttachments",
     "TicketAttachment",
     {
@@ -265,7 +265,7 @@ ATTACHMENTS = _entity(
 
 # Fact sheet 3.6: what the numbers mean was not found, so nobody may know them by heart. Here the
 # vendor's sample (1 and 1) is for everybody to see, and the inner circle has another number.
-NOTES = _entity(
+NOTES = make_entity(
     "TicketNotes",
     "TicketNote",
     {

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -21,7 +21,11 @@ Queue = tuple[int, Action]
 
 @dataclass
 class Subscription:
-    """A ticket webhook. `failures` counts events dropped in a row; 25 make it inactive."""
+    """A ticket webhook. `failures` counts events dropped in a row; 25 make it inactive.
+
+    `ready_at`: nothing is called out before; None while it has no subscribed field. `fields`,
+    `udf_fields` and `excluded` are its rows by id.
+    """
 
     id: int
     url: str
@@ -32,6 +36,21 @@ class Subscription:
     actions: frozenset[Action]
     active: bool = True
     failures: int = 0
+    ready_at: datetime | None = None
+    owner: int | None = None
+    notify: bool = False
+    notification_email: str | None = None
+    fields: dict[int, Record] = field(default_factory=dict)
+    udf_fields: dict[int, Record] = field(default_factory=dict)
+    excluded: dict[int, Record] = field(default_factory=dict)
+
+    def is_ready(self, now: datetime) -> bool:
+        """Tell whether callouts flow, as far as its fields go."""
+        return self.ready_at is not None and self.ready_at <= now
+
+    def leaves_out(self, person_id: int | None) -> bool:
+        """Tell whether what this resource does causes no callout."""
+        return any(row["resourceID"] == person_id for row in self.excluded.values())
 
 
 @dataclass
@@ -85,6 +104,12 @@ class Outbox:
         self._switches = switches
         self._clock = clock
         self._sequences: Counter[object] = Counter()
+        self._last_id = 0
+
+    def next_id(self) -> int:
+        """Return the id of a new webhook: none is given twice."""
+        self._last_id += 1
+        return self._last_id
 
     def subscribe(
         self,
@@ -96,9 +121,9 @@ class Outbox:
         name: str,
         actions: Collection[Action],
     ) -> int:
-        """Add an active webhook and return its id."""
+        """Add a webhook that is active and ready, and return its id."""
         with self._lock:
-            number = max(self.subscriptions, default=0) + 1
+            number = self.next_id()
             self.subscriptions[number] = Subscription(
                 id=number,
                 url=url,
@@ -107,18 +132,27 @@ class Outbox:
                 guid=guid or str(uuid.uuid4()),
                 name=name,
                 actions=frozenset(actions),
+                ready_at=self._clock(),
             )
             return number
 
     def emit(self, action: Action, ticket: Record, person_id: int | None) -> None:
-        """Queue a callout about a ticket for every active webhook that asks for this action."""
+        """Queue a callout about a ticket for every webhook that asks for this action."""
         with self._lock:
             for subscription in self.subscriptions.values():
-                if subscription.active and action in subscription.actions:
+                if self._wants(subscription, action, person_id):
                     payload = self._payload(subscription, action, ticket, person_id)
                     queue = self.queues.setdefault((subscription.id, action), deque())
                     queue.append(Callout(subscription, action, ticket["id"], payload))
         self.wake()
+
+    def _wants(self, subscription: Subscription, action: Action, person_id: int | None) -> bool:
+        return (
+            subscription.active
+            and action in subscription.actions
+            and subscription.is_ready(self._clock())
+            and not subscription.leaves_out(person_id)
+        )
 
     def finish(self, key: Queue) -> None:
         """Remove the callout at the head of a queue: it was delivered or dropped."""

@@ -9,8 +9,13 @@ from urllib.parse import quote
 from sandbox.model import ATTACHMENTS, CONTACTS, Entity, Record, RefusedError
 from sandbox.query import MAX_ROWS, Query, parse_query
 from sandbox.tenant import Tenant
+from sandbox.webhook_model import WEBHOOK_ENTITIES
 
 BASE = "/ATServicesRest"
+
+
+class DeniedError(Exception):
+    """Answer 403: the user's security level does not allow it."""
 
 
 class NoRouteError(Exception):
@@ -58,6 +63,8 @@ def get_attachment(ask: Ask) -> dict[str, Any]:
 
 
 def _parent(ask: Ask) -> str:
+    if ask.entity.name in WEBHOOK_ENTITIES:
+        return "webhookID"
     return "companyID" if ask.entity is CONTACTS else "ticketID"
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sandbox import reads, writes
+from sandbox import reads, webhook_routes, writes
 from sandbox.entityinfo import entity_info, field_info, udf_info
 from sandbox.model import (
     ATTACHMENTS,
@@ -16,6 +16,7 @@ from sandbox.model import (
     RefusedError,
 )
 from sandbox.reads import BASE, Ask, Handler, NoRouteError
+from sandbox.webhook_model import WEBHOOK_ENTITIES
 
 # Which record type a child route is about: its thread limit is that of the root route.
 CHILDREN = {
@@ -23,7 +24,9 @@ CHILDREN = {
     ("tickets", "attachments"): ATTACHMENTS,
     ("tickets", "notes"): NOTES,
     ("companies", "contacts"): CONTACTS,
+    **webhook_routes.CHILDREN,
 }
+_NAMES = (*ENTITIES, *WEBHOOK_ENTITIES, "ZoneInformation", "ThresholdInformation")
 
 
 def entity_of(path: str) -> str:
@@ -34,7 +37,7 @@ def entity_of(path: str) -> str:
     if len(parts) > 2 and (child := CHILDREN.get((parts[0].lower(), parts[2].lower()))):
         return child.name
     first = parts[0] if parts else ""
-    names = {name.lower(): name for name in (*ENTITIES, "ZoneInformation", "ThresholdInformation")}
+    names = {name.lower(): name for name in _NAMES}
     return names.get(first.lower(), first)
 
 
@@ -80,6 +83,15 @@ def _change_contact(ask: Ask) -> dict[str, Any]:
     return {"itemId": changed}
 
 
+def _field_definitions(ask: Ask) -> dict[str, Any]:
+    more = ask.tenant.required_contact_fields if ask.entity is CONTACTS else ()
+    return {"fields": field_info(ask.entity, more)}
+
+
+def _udf_definitions(ask: Ask) -> dict[str, Any]:
+    return {"fields": udf_info(ask.tenant.udfs.get(ask.entity.name, []))}
+
+
 _QUERY: dict[str, Handler] = {"GET": reads.query, "POST": reads.query}
 _NEXT: dict[str, Handler] = {"GET": reads.next_page, "POST": reads.next_page}
 _COUNT: dict[str, Handler] = {"GET": reads.count, "POST": reads.count}
@@ -92,16 +104,6 @@ _TABLE: list[tuple[str, Entity, dict[str, Handler]]] = [
         "/v1.0/tickets",
         TICKETS,
         {"PATCH": lambda ask: {"itemId": writes.change_ticket(ask.tenant, ask.body)}},
-    ),
-    (
-        "/v1.0/tickets/entityinformation",
-        TICKETS,
-        {"GET": lambda ask: {"info": entity_info(ask.entity)}},
-    ),
-    (
-        "/v1.0/tickets/entityinformation/userdefinedfields",
-        TICKETS,
-        {"GET": lambda ask: {"fields": udf_info(ask.tenant.udfs.get(ask.entity.name, []))}},
     ),
     (
         "/v1.0/tickets/{id}/additionalcontacts",
@@ -152,8 +154,15 @@ for _entity in ENTITIES.values():
 for _entity in (TICKETS, LINKS, CONTACTS):
     _TABLE.append((f"/v1.0/{_entity.name.lower()}/query/count", _entity, _COUNT))
 for _entity in (TICKETS, CONTACTS, NOTES):
-    _path = f"/v1.0/{_entity.name.lower()}/entityinformation/fields"
-    _TABLE.append((_path, _entity, {"GET": lambda ask: {"fields": field_info(ask.entity)}}))
+    _path = f"/v1.0/{_entity.name.lower()}/entityinformation"
+    _TABLE.append((f"{_path}/fields", _entity, {"GET": _field_definitions}))
+for _entity in (TICKETS, CONTACTS):
+    _path = f"/v1.0/{_entity.name.lower()}/entityinformation"
+    _TABLE += [
+        (_path, _entity, {"GET": lambda ask: {"info": entity_info(ask.entity)}}),
+        (f"{_path}/userdefinedfields", _entity, {"GET": _udf_definitions}),
+    ]
+_TABLE += webhook_routes.TABLE
 
 _ROUTES = [
     (re.compile(BASE.lower() + re.escape(path).replace(r"\{id\}", r"(\d+)") + "/?"), entity, by)

@@ -31,6 +31,11 @@ _TEXTS = {
     "bad_user": "Invalid username or password.",
     "picklist": "The value is not a valid choice for the field",
     "request_limit": "The external request threshold of the database has been exceeded.",
+    "webhook_right": "The logged in Resource does not have the adequate permissions to create or"
+    " change webhooks.",
+    "webhook_limit": "The maximum number of webhooks for this resource has been reached.",
+    "webhook_duplicate": "A callout with this URL and event type is defined already.",
+    "webhook_field": "A webhook needs a subscribed field to be active.",
 }
 
 
@@ -97,6 +102,21 @@ class Switches:
     # 1.3, 8.6: the Deactivated message: signed or not, and where it goes.
     deactivated_signed: bool = False
     deactivated_to: Literal["deactivation_url", "webhook_url", "both"] = "both"
+    # 1.1: what a level without "Can create WebHooks" is told, and how many webhooks it may have.
+    webhook_right: Literal["granted", "error_500", "status_403"] = "granted"
+    webhook_limit: int = 10
+    # 1.2: seconds from the first subscribed field until isReady is true.
+    webhook_ready_after: float = 0.2
+    # 1.2: "at least one subscribed field is needed to activate": isActive without one is refused.
+    activate_without_field: Literal["refused", "accepted"] = "refused"
+    # 1.2: whether the secretKey can be read.
+    secret_shown: bool = False
+    # 1.2: a second webhook with the URL and an event of another one.
+    duplicate_webhook: Literal["refused", "accepted"] = "refused"
+    # 1.2: how the picklist of a webhook's fields writes them: "Ticket Number" or "ticketNumber".
+    webhook_field_label: Literal["words", "name"] = "words"
+    # 1.2: what the definition of a webhook's user-defined fields calls their picklist.
+    webhook_udf_field_name: Literal["udfFieldID", "fieldID"] = "udfFieldID"
     # 5: a request that Autotask is still busy with, though its client is gone, holds a thread.
     late_commit_holds_thread: bool = True
     texts: dict[str, str] = field(default_factory=lambda: dict(_TEXTS))

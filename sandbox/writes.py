@@ -31,9 +31,9 @@ NO_SUCH_ROW = (
 
 def create_contact(tenant: Tenant, company_id: int, body: object) -> int:
     """Create a contact below a company and return its id."""
-    values, udfs = _read_body(CONTACTS, body, tenant.switches)
+    values, udfs = read_body(CONTACTS, body, tenant.switches)
     _check_company(tenant, company_id, values)
-    _check_required(CONTACTS, {**values, **udfs}, tenant.required_contact_fields)
+    check_required(CONTACTS, {**values, **udfs}, tenant.required_contact_fields)
     values["companyID"] = company_id
     if values.get("receivesEmailNotifications") is None:
         values["receivesEmailNotifications"] = tenant.switches.notifications_default
@@ -47,8 +47,8 @@ def create_contact(tenant: Tenant, company_id: int, body: object) -> int:
 
 def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bool) -> int:
     """Change a contact of a company: PATCH keeps what is left out, PUT (`replace`) empties it."""
-    values, udfs = _read_body(CONTACTS, body, tenant.switches)
-    contact = tenant.contacts.get(_id_of(body))
+    values, udfs = read_body(CONTACTS, body, tenant.switches)
+    contact = tenant.contacts.get(id_of(body))
     if contact is None or contact["companyID"] != company_id:
         raise RefusedError("No matching records found.")
     _check_company(tenant, company_id, values)
@@ -57,7 +57,7 @@ def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bo
         values = {field.name: None for field in writable if field.kind != "udfs"} | values
         udfs = dict.fromkeys(tenant.udfs.get(CONTACTS.name, [])) | udfs
     values["companyID"] = company_id
-    _check_required(CONTACTS, {**contact, **values})
+    check_required(CONTACTS, {**contact, **values})
     _check_udfs(tenant, CONTACTS, udfs)
     contact.update(values)
     _store_udfs(contact, udfs)
@@ -67,8 +67,8 @@ def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bo
 
 def change_ticket(tenant: Tenant, body: object) -> int:
     """Change a ticket (PATCH); the contact must belong to the company it then has."""
-    values, udfs = _read_body(TICKETS, body, tenant.switches)
-    ticket = tenant.tickets.get(_id_of(body))
+    values, udfs = read_body(TICKETS, body, tenant.switches)
+    ticket = tenant.tickets.get(id_of(body))
     if ticket is None:
         raise RefusedError("No matching records found.")
     after = {**ticket, **values}
@@ -91,7 +91,7 @@ def change_ticket(tenant: Tenant, body: object) -> int:
 
 def create_link(tenant: Tenant, ticket_id: int, body: object) -> int:
     """Add an additional contact to a ticket and return the row's id."""
-    values, _ = _read_body(LINKS, body, tenant.switches)
+    values, _ = read_body(LINKS, body, tenant.switches)
     switches, ticket = tenant.switches, tenant.tickets.get(ticket_id)
     if ticket is None or values.get("ticketID", ticket_id) not in (ticket_id, None):
         raise RefusedError(_reference("ticketID", "Ticket", ticket_id, switches))
@@ -131,7 +131,7 @@ def delete_link(tenant: Tenant, ticket_id: int, link_id: int) -> int:
 
 def create_note(tenant: Tenant, ticket_id: int, body: object) -> int:
     """Write a note on a ticket as the API user and return its id."""
-    values, _ = _read_body(NOTES, body, tenant.switches)
+    values, _ = read_body(NOTES, body, tenant.switches)
     if ticket_id not in tenant.tickets or values.get("ticketID", ticket_id) not in (
         ticket_id,
         None,
@@ -139,7 +139,7 @@ def create_note(tenant: Tenant, ticket_id: int, body: object) -> int:
         raise RefusedError(_reference("ticketID", "Ticket", ticket_id, tenant.switches))
     values["ticketID"] = ticket_id
     title = ("title",) if tenant.switches.note_title == "required" else ()
-    _check_required(NOTES, values, title)
+    check_required(NOTES, values, title)
     for name in ("publish", "noteType"):
         field = NOTES.field(name)
         if values[name] in field.inactive or values[name] not in dict(field.picklist):
@@ -161,7 +161,7 @@ def _reference(field: str, entity: str, value: object, switches: Switches) -> st
     return f"Reference value on field: {field} of type: {entity} does not exist or is invalid."
 
 
-def _id_of(body: object) -> int:
+def id_of(body: object) -> int:
     fields = body if isinstance(body, dict) else {}
     value = {str(name).lower(): given for name, given in fields.items()}.get("id")
     if isinstance(value, bool) or not isinstance(value, int):
@@ -169,7 +169,7 @@ def _id_of(body: object) -> int:
     return value
 
 
-def _read_body(
+def read_body(
     entity: Entity, body: object, switches: Switches
 ) -> tuple[Record, dict[str, str | None]]:
     """Return the writable fields, typed and under their own names, and the user-defined ones."""
@@ -230,7 +230,7 @@ def _check_company(tenant: Tenant, company_id: int, values: Record) -> None:
         raise RefusedError("The companyID cannot differ from that of the parent Company.")
 
 
-def _check_required(entity: Entity, values: Record, more: tuple[str, ...] = ()) -> None:
+def check_required(entity: Entity, values: Record, more: tuple[str, ...] = ()) -> None:
     own = [field.name for field in entity.fields.values() if field.required]
     for name in (*own, *more):
         value = values.get(name)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from app.budget import Budget, Shut, gate_state
+from app import gate
+from app.budget import Budget
 from app.db import Sessions
 from app.work import Lease
 
@@ -38,6 +39,6 @@ async def run(sessions: Sessions, statement: str) -> None:
         await session.execute(text(statement))
 
 
-async def state(sessions: Sessions) -> Shut | None:
+async def state(sessions: Sessions) -> gate.Shut | None:
     async with sessions() as session:
-        return await gate_state(session)
+        return await gate.state(session)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,14 +33,7 @@ def process(
 
     impatient: with a lease of three seconds instead of twenty.
     """
-    how = ["-c", _IMPATIENT] if impatient else ["-m", "app"]
-    running = subprocess.Popen(
-        [sys.executable, *how, command],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environ},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    running = start(command, environ, _IMPATIENT if impatient else None)
     try:
         yield running
     finally:
@@ -47,6 +41,24 @@ def process(
             os.kill(running.pid, signal.SIGCONT)
             running.kill()
         running.wait()
+
+
+def start(
+    command: str, environ: dict[str, str], prelude: str | None = None, log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `worker` or `serve`; whoever calls has to end it.
+
+    prelude: what runs in its place, and calls app.cli.main(). log: where its log goes.
+    """
+    how = ["-c", prelude] if prelude else ["-m", "app"]
+    return subprocess.Popen(
+        [sys.executable, *how, command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log,
+    )
 
 
 def kill(running: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from schemathesis.checks import positive_data_acceptance
 from schemathesis.core import NOT_SET
 from schemathesis.specs.openapi.checks import allow_header_conformance, negative_data_rejection
 
-from app import work
+from app import backlog
 from app.demo import serving
 from app.desk import Desk, open_desk
 from app.main import create_app
@@ -53,7 +53,7 @@ def service(settings: Settings, tenant: Tenant, people: Seed) -> Iterator[str]:
             await store(desk, delivery(ticket), *(mapping(f"m{n}@x.example") for n in range(3)))
             await want(desk, 1, 2)
             async with desk.sessions() as session, session.begin():
-                await work.sign_of_life(session, "a worker that is elsewhere")
+                await backlog.sign_of_life(session, "a worker that is elsewhere")
             async with serving(desk) as origin:
                 started.set()
                 await stop.wait()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app import budget, db, writes
+from app import db, gate, writes
 from app.desk import Desk
 from app.models import Due, Gate, Ledger, Mapping, Slot
 from app.states import LedgerState, Origin, Result
@@ -134,11 +134,11 @@ async def test_an_overloaded_tenant_is_left_in_peace(
 
     assert len(tenant.calls) == 1
     async with desk.sessions() as session:
-        gate = await budget.gate_state(session)
-        assert gate is not None
-        assert gate.code == "overloaded"
-        assert gate.until is not None
-        assert gate.until - gate.since >= timedelta(seconds=99)
+        shut = await gate.state(session)
+        assert shut is not None
+        assert shut.code == "overloaded"
+        assert shut.until is not None
+        assert shut.until - shut.since >= timedelta(seconds=99)
 
 
 async def test_becoming_the_tickets_contact_is_not_being_removed(

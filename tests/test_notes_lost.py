@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app import budget, notes, work
+from app import gate, notes, work
 from app.autotask.client import Autotask
 from app.desk import Desk
 from app.errors import LeaseLost
@@ -133,11 +133,11 @@ async def test_a_pause_keeps_the_note_back(noting: Desk, tenant: Tenant, people:
     """It is a write; afterwards it is written."""
     ticket = tenant.new_ticket(people.alpine, cc=GUARDED)
     async with noting.sessions() as session, session.begin():
-        await budget.pause(session, "ops")
+        await gate.pause(session, "ops")
     assert await look_at(noting, ticket) is None
     assert notes_on(tenant, ticket) == []
     async with noting.sessions() as session, session.begin():
-        await budget.pause(session, None)
+        await gate.pause(session, None)
     assert await look_at(noting, ticket) == Result.DONE
     assert len(notes_on(tenant, ticket)) == 1
 

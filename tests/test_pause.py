@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app.budget import pause
 from app.desk import Desk
+from app.gate import pause
 from app.models import Ledger, LinkRecord, Note
 from app.states import LedgerState
 from app.worker import Worker

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from app import work
+from app import backlog, work
 from app.db import Sessions, make_engine, make_sessions
 from app.models import Due, Worker
 from app.states import Priority
@@ -273,7 +273,7 @@ async def test_claims_count_as_tries_and_waits_do_not(
 async def oldest(sessions: Sessions) -> datetime | None:
     """Ask since when work waits."""
     async with sessions() as session:
-        return await work.oldest_due(session)
+        return await backlog.oldest_due(session)
 
 
 async def test_nothing_is_late_that_is_held_or_not_due(sessions: Sessions) -> None:
@@ -302,7 +302,7 @@ async def test_what_is_wanted_again_while_it_is_held_is_not_late(sessions: Sessi
     await claim(sessions)
     await want(sessions, 1)
     async with sessions() as session:
-        assert await work.oldest_due(session) is None
+        assert await backlog.oldest_due(session) is None
 
 
 async def test_work_is_late_from_the_moment_it_is_due(sessions: Sessions) -> None:
@@ -310,9 +310,9 @@ async def test_work_is_late_from_the_moment_it_is_due(sessions: Sessions) -> Non
     async with sessions() as session, session.begin():
         now = (await session.execute(select(func.now()))).scalar_one()
         await work.want(session, TICKET, 1, NOW, Priority.LIVE)
-        waiting = await work.oldest_due(session)
+        waiting = await backlog.oldest_due(session)
         await session.execute(update(Due).values(due_at=None, holder="a", lease_until=func.now()))
-        dead = await work.oldest_due(session)
+        dead = await backlog.oldest_due(session)
     assert waiting == dead == now
 
 
@@ -328,7 +328,7 @@ async def test_a_worker_is_seen_and_forgotten_when_long_silent(sessions: Session
 
     for name in ("me", "new"):
         async with sessions() as session, session.begin():
-            await work.sign_of_life(session, name)
+            await backlog.sign_of_life(session, name)
 
     async with sessions() as session:
         now = (await session.execute(select(func.now()))).scalar_one()

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import budget, db, work
+from app import db, gate, work
 from app import look as look_module
 from app import worker as worker_module
 from app.autotask.errors import Unanswered
@@ -118,7 +118,11 @@ async def test_a_few_at_once_and_no_more(
 
 def nothing_due(desk: Desk) -> Callable[[], Awaitable[bool]]:
     async def nothing() -> bool:
-        return all(due.due_at is None and due.holder is None for due in await rows(desk, Due))
+        return all(
+            due.due_at is None and due.holder is None
+            for due in await rows(desk, Due)
+            if due.kind == work.TICKET
+        )
 
     return nothing
 
@@ -279,14 +283,14 @@ async def test_nothing_is_claimed_while_autotask_refuses_us(
     desk: Desk, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No attempt is spent on what cannot be done; when the gate may open, all of it is done."""
-    gate_state, asked = budget.gate_state, 0
+    state, asked = gate.state, 0
 
-    async def counted(session: AsyncSession) -> budget.Shut | None:
+    async def counted(session: AsyncSession) -> gate.Shut | None:
         nonlocal asked
         asked += 1
-        return await gate_state(session)
+        return await state(session)
 
-    monkeypatch.setattr(budget, "gate_state", counted)
+    monkeypatch.setattr(gate, "state", counted)
     shut = update(Gate).values(
         shut_until=func.now() + timedelta(hours=1),
         since=func.now(),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import audit, budget
+from app import audit, gate
 from app.admin.common import desk_of, problems, who
 from app.auth import AdminRoute
 from app.desk import Desk
@@ -80,7 +80,7 @@ async def put_pause(request: Request, body: PauseBody) -> PauseView:
     """
     desk = desk_of(request)
     async with desk.sessions() as session, session.begin():
-        if await budget.pause(session, who(request) if body.paused else None):
+        if await gate.pause(session, who(request) if body.paused else None):
             what = "writes_paused" if body.paused else "writes_resumed"
             audit.record(session, who(request), what)
     if body.paused:
@@ -93,13 +93,13 @@ async def _still(desk: Desk) -> None:
     deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
     while asyncio.get_running_loop().time() <= deadline:
         async with desk.sessions() as session:
-            if not await budget.pause_state(session) or not await budget.writing(session):
+            if not await gate.pause_state(session) or not await gate.writing(session):
                 return
         await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _pause(session: AsyncSession, settle: timedelta) -> PauseView:
-    pause, writing = await budget.pause_state(session), await budget.writing(session)
+    pause, writing = await gate.pause_state(session), await gate.writing(session)
     unsure = await _unsure(session, settle)
     if pause is None:
         detail = "Writes are not paused."

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import budget, ledger, mailbox, work
+from app import backlog, gate, ledger, mailbox
 from app.admin.common import desk_of
 from app.auth import AdminRoute
 from app.db import db_now
@@ -82,8 +82,8 @@ async def get_overview(request: Request) -> Overview:
         now = await db_now(session)
         tickets, tickets_24h = await _tickets(session, now)
         held = select(func.count()).where(Participant.outcome == Outcome.HELD)
-        paused = await budget.pause_state(session)
-        refused = await budget.gate_state(session)
+        paused = await gate.pause_state(session)
+        refused = await gate.state(session)
         unread = await mailbox.trouble(session) if desk.mailbox.configured else None
         return Overview(
             at=now,
@@ -91,7 +91,7 @@ async def get_overview(request: Request) -> Overview:
             tickets_24h=tickets_24h,
             people_24h=await _people(session, now),
             held=(await session.execute(held)).scalar_one(),
-            oldest_due=await work.oldest_due(session),
+            oldest_due=await backlog.oldest_due(session),
             paused=PausedView.model_validate(paused) if paused else None,
             autotask=TroubleView.model_validate(refused) if refused else None,
             mailbox=TroubleView.model_validate(unread) if unread else None,

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import httpx
 
 from app.autotask import protocol
+from app.autotask.answers import R, read_record, read_records
 from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
-from app.autotask.models import R, read_record, read_records
 from app.autotask.sending import send
 
 REQUEST_SECONDS = 45.0
@@ -23,6 +23,7 @@ PERMIT_SECONDS = 10.0
 """A write leaves within this time of its permission, or not at all: a process that was stopped
 in between must not send it later, when another has taken over."""
 
+_PAGE = 500  # rows at most, says .../REST/API_Calls/REST_Advanced_Query_Features.htm
 _PAGE_LIMIT = 200
 
 
@@ -106,15 +107,23 @@ class Calls:
 
         .../REST/API_Calls/REST_Advanced_Query_Features.htm: beyond 500 rows the id must be named.
         """
-        body: dict[str, Any] = {"filter": wanted, "MaxRecords": 500}
-        if fields:
-            body["IncludeFields"] = list(fields)
-        return await self._pages("POST", f"/{entity}/query", body, model)
+        return await self._pages("POST", f"/{entity}/query", _query(wanted, fields), model)
 
-    async def page(self, entity: str, wanted: list[dict[str, Any]], model: type[R]) -> list[R]:
-        """Find the first 500 records that fulfil a filter; they come in the order of their ids."""
-        body = {"filter": wanted, "MaxRecords": 500}
-        return read_records(await self._call("POST", f"/{entity}/query", body), model)
+    async def page(
+        self,
+        entity: str,
+        wanted: list[dict[str, Any]],
+        model: type[R],
+        fields: tuple[str, ...] = (),
+    ) -> tuple[list[R], bool]:
+        """Find the first 500 records that fulfil a filter, and tell whether there are more.
+
+        They come in the order of their ids.
+        """
+        body = _query(wanted, fields)
+        answer = await self._call("POST", f"/{entity}/query", body)
+        found = read_records(answer, model)
+        return found, bool(protocol.next_page(answer)) or len(found) >= _PAGE
 
     async def pages(self, path: str, model: type[R]) -> list[R]:
         """List the records below another one."""
@@ -188,6 +197,11 @@ class Calls:
             return self._http.build_request(method, url, **parts)
         except httpx.InvalidURL as error:
             raise NotSent("an address that Autotask named is none") from error
+
+
+def _query(wanted: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[str, Any]:
+    body: dict[str, Any] = {"filter": wanted, "MaxRecords": _PAGE}
+    return body | {"IncludeFields": list(fields)} if fields else body
 
 
 def _named(answer: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 import httpx
 
 from app.autotask import protocol
+from app.autotask.answers import read_data, read_picklists, read_record, read_records
 from app.autotask.calls import PERMIT_SECONDS, REQUEST_SECONDS, Calls, Credentials, Throttle
 from app.autotask.errors import Refused, TooLarge, Unanswered
 from app.autotask.models import (
@@ -18,15 +19,14 @@ from app.autotask.models import (
     Link,
     LinkedTicket,
     NewContact,
+    NewTicket,
     Note,
     Resource,
+    Threshold,
     Ticket,
+    TicketState,
     WholeContact,
     Zone,
-    read_data,
-    read_picklists,
-    read_record,
-    read_records,
 )
 from app.autotask.sending import send
 
@@ -85,8 +85,28 @@ class Autotask:
         company_id: of this company only. An empty list: there are no more.
         """
         wanted = protocol.created_filter(since, after_id, company_id)
-        found = await self._calls.page("Tickets", wanted, Ticket)
+        found, _ = await self._calls.page("Tickets", wanted, Ticket)
         return sorted(found, key=lambda ticket: ticket.id)
+
+    async def newer(self, since: datetime, after_id: int = 0) -> tuple[list[NewTicket], bool]:
+        """List, by id, the first 500 tickets after after_id that were created since a time.
+
+        No more of each than when it was created; and whether there may be more of them.
+        """
+        wanted = protocol.created_filter(since, after_id)
+        found, more = await self._calls.page("Tickets", wanted, NewTicket, ("id", "createDate"))
+        return sorted(found, key=lambda ticket: ticket.id), more
+
+    async def states_of(self, ticket_ids: Sequence[int]) -> list[TicketState]:
+        """Tell where up to 500 tickets stand; what is not among them does not exist."""
+        wanted = [{"op": "in", "field": "id", "value": list(ticket_ids)}]
+        return await self._calls.query(
+            "Tickets", wanted, TicketState, ("id", "companyID", "status")
+        )
+
+    async def use(self) -> Threshold:
+        """Ask how many calls all of the tenant's tools have made; this one counts, too."""
+        return read_record(await self._calls.get("/ThresholdInformation"), Threshold)
 
     async def contact(self, contact_id: int) -> Contact | None:
         """Read a contact; None when it does not exist."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from base64 import b64decode
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.autotask.errors import Unanswered
 from app.autotask.protocol import printable
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Some of a record's properties."""
+
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
@@ -44,14 +44,14 @@ def _bytes(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-class UserDefinedField(_Record):
+class UserDefinedField(Record):
     """One user-defined field of a record; the value is text whatever its type."""
 
     name: str
     value: Annotated[str | None, BeforeValidator(_as_text)] = None
 
 
-class Ticket(_Record):
+class Ticket(Record):
     """.../REST/Entities/TicketsEntity.htm
 
     title (cut at 255 characters) and description (at 8,000) are what a stranger wrote: text, no
@@ -79,14 +79,14 @@ class Ticket(_Record):
         return next((f.value for f in self.fields if f.name.casefold() == folded), None)
 
 
-class Link(_Record):
+class Link(Record):
     """.../REST/Entities/TicketAdditionalContactsEntity.htm: one additional contact of a ticket."""
 
     id: int
     contact_id: int = Field(alias="contactID")
 
 
-class Attachment(_Record):
+class Attachment(Record):
     """.../REST/Entities/TicketAttachmentsEntity.htm: a file of a ticket, without what is in it.
 
     A ticket's list has those of its notes and time entries too (.../General/AttachmentChanges.htm):
@@ -109,7 +109,7 @@ class Attachment(_Record):
         return not (self.note_id or self.time_entry_id or self.parent_attachment_id)
 
 
-class Note(_Record):
+class Note(Record):
     """.../REST/Entities/TicketNotesEntity.htm: a note of a ticket, a mail's reply among them.
 
     creator_id is the resource that wrote it, None where a contact did. created_at is in UTC; None
@@ -125,7 +125,7 @@ class Note(_Record):
     )
 
 
-class Choice(_Record):
+class Choice(Record):
     """.../REST/API_Calls/REST_Entity_Information_Call.htm: one value of a field's picklist.
 
     An inactive one stays on old records and is for no new one.
@@ -138,19 +138,19 @@ class Choice(_Record):
     )
 
 
-class _Field(_Record):
+class FieldInfo(Record):
     name: str
     choices: Annotated[tuple[object, ...], BeforeValidator(lambda v: v or ())] = Field(
         (), alias="picklistValues"
     )
 
 
-class _Content(_Record):
+class Content(Record):
     id: int
     data: str | None = None
 
 
-class Contact(_Record):
+class Contact(Record):
     """.../REST/Entities/ContactsEntity.htm"""
 
     id: int
@@ -179,13 +179,38 @@ class WholeContact(Contact):
         return self.model_dump(by_alias=True)
 
 
-class LinkedTicket(_Record):
+class NewTicket(Record):
+    """When a ticket was created, in UTC; None when that cannot be read."""
+
+    id: int
+    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+        None, alias="createDate"
+    )
+
+
+class TicketState(Record):
+    """Whose ticket it is, and whether it is complete."""
+
+    id: int
+    company_id: int = Field(alias="companyID")
+    status: int | None = None
+
+
+class Threshold(Record):
+    """.../REST/General_Topics/REST_Thresholds_Limits.htm: calls of the last so many minutes."""
+
+    limit: int = Field(alias="externalRequestThreshold", gt=0)
+    minutes: int = Field(alias="requestThresholdTimeframe", gt=0)
+    used: int = Field(alias="currentTimeframeRequestCount", ge=0)
+
+
+class LinkedTicket(Record):
     """The ticket that a contact is an additional contact of."""
 
     id: int = Field(alias="ticketID")
 
 
-class Company(_Record):
+class Company(Record):
     """.../REST/Entities/CompaniesEntity.htm"""
 
     id: int
@@ -193,7 +218,7 @@ class Company(_Record):
     parent_id: int | None = Field(None, alias="parentCompanyID")
 
 
-class Resource(_Record):
+class Resource(Record):
     """.../REST/Entities/ResourcesEntity.htm: one of the MSP's own people."""
 
     id: int
@@ -207,7 +232,7 @@ class Resource(_Record):
         return tuple(e for e in (self.email, self.email2, self.email3) if e)
 
 
-class Zone(_Record):
+class Zone(Record):
     """.../REST/General_Topics/REST_Zones.htm: where a tenant's API and web pages are."""
 
     url: str
@@ -240,50 +265,3 @@ class NewContact:
             "surveyOptOut": True,
             "note": self.note,
         }
-
-
-R = TypeVar("R", bound=_Record)
-
-
-def read_record(item: object, model: type[R]) -> R:
-    """Read one record of an answer; Unanswered, and what is wrong is not quoted, if it is none."""
-    try:
-        return model.model_validate(item)
-    except ValidationError as error:
-        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
-        raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error
-
-
-def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") -> list[R]:
-    """Read the records of a list or query; Unanswered if it is none."""
-    items = answer.get(key)
-    if not isinstance(items, list):
-        raise Unanswered(f"the answer has no {key}")
-    return [read_record(item, model) for item in items]
-
-
-def read_picklists(
-    answer: Mapping[str, Any], names: Collection[str]
-) -> dict[str, tuple[Choice, ...]]:
-    """Read some fields' picklists of an entity's field definitions; a field it lacks has none."""
-    fields = {field.name: field.choices for field in read_records(answer, _Field, "fields")}
-    return {
-        name: tuple(read_record(choice, Choice) for choice in fields.get(name, ()))
-        for name in names
-    }
-
-
-def read_data(answer: Mapping[str, Any], attachment_id: int) -> bytes | None:
-    """Read what is in the attachment of an answer; None if it is not there or no base64.
-
-    The child path answers `{"items": [one]}`, the root path `{"item": one}`, as clients report.
-    """
-    if "item" in answer:
-        found = [] if answer["item"] is None else [read_record(answer["item"], _Content)]
-    else:
-        found = read_records(answer, _Content)
-    data = next((one.data for one in found if one.id == attachment_id), None)
-    try:
-        return None if data is None else b64decode("".join(data.split()), validate=True)
-    except ValueError:
-        return None

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import work
+from app import backlog
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
 from app.health import checks
@@ -27,8 +27,10 @@ _PATIENCE_SECONDS = 4.0
 class WorkHealth(BaseModel):
     """Whether the work flows. callouts: by kind, those that nothing was to be done about.
 
-    mail_tickets: finished within a day and come by mail, as far as that is known. lists_found: the
-    share of them for which a source had a list, or proved that nobody was copied; null: no ticket.
+    catching_up: tickets that no callout brought in time and that wait their turn. calls: ours in
+    the last hour. mail_tickets: finished within a day and come by mail, as far as that is known.
+    lists_found: the share of them for which a source had a list, or proved that nobody was copied;
+    null: no ticket.
     """
 
     status: str
@@ -36,6 +38,8 @@ class WorkHealth(BaseModel):
     oldest_due: datetime | None
     last_delivery: datetime | None
     callouts: dict[str, int]
+    catching_up: int
+    calls: int
     mail_tickets: int
     lists_found: float | None
 
@@ -91,6 +95,8 @@ async def work_health(request: Request) -> JSONResponse:
             oldest_due=None,
             last_delivery=None,
             callouts={},
+            catching_up=0,
+            calls=0,
             mail_tickets=0,
             lists_found=None,
         )
@@ -99,7 +105,7 @@ async def work_health(request: Request) -> JSONResponse:
 
 async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
     now = await db_now(session)
-    oldest = await work.oldest_due(session)
+    oldest = await backlog.oldest_due(session)
     mail_tickets, lists = await checks.lists_found(session, now)
     found = [
         await checks.silent_workers(session, now),
@@ -108,6 +114,9 @@ async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
         await checks.refused(session),
         await checks.mailbox_trouble(session) if desk.mailbox.configured else None,
         checks.late(oldest, now),
+        await checks.reconciliation(session, desk, now),
+        await checks.webhook_trouble(session),
+        await checks.scarce(session, desk),
         await checks.failed_tickets(session),
         await checks.failed_people(session, now),
         await checks.wrong_note_setting(session) if desk.settings.ticket_note != "off" else None,
@@ -121,6 +130,8 @@ async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
         oldest_due=oldest,
         last_delivery=(await session.execute(select(func.max(Delivery.received_at)))).scalar_one(),
         callouts={row.kind: row.count for row in counts.scalars()},
+        catching_up=await backlog.catching_up(session),
+        calls=(await desk.budget.use(session)).ours,
         mail_tickets=mail_tickets,
         lists_found=round(lists / mail_tickets, 3) if mail_tickets else None,
     )

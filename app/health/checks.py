@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import budget, mailbox, note_ledger
+from app import budget, gate, mailbox, note_ledger, watermark, webhook_care
+from app.desk import Desk
 from app.graph.errors import Trouble
 from app.models import Participant, Tenant, TicketRecord, Worker
 from app.states import Outcome, Result
@@ -18,6 +19,7 @@ LATE = timedelta(minutes=5)
 
 _WORKER_SILENT = timedelta(seconds=60)
 _RECENT = timedelta(hours=24)
+_RECONCILED = timedelta(minutes=15)
 _LISTS_EXPECTED = 0.8  # of the mail tickets
 # Nobody was refused there: the ticket was over, or not a customer's, when its turn came.
 _OVER = (Result.COMPLETE, Result.GONE, Result.PARKED)
@@ -30,6 +32,8 @@ CURES = {
     "by itself.",
     "overloaded": "Find the tool that uses up the tenant's API calls, or lower BUDGET_SHARE if it "
     "is this one; work resumes by itself.",
+    "away": "See https://status.kaseya.com and that this machine reaches Autotask; callouts are "
+    "stored meanwhile, and work resumes by itself.",
     Trouble.THROTTLED: "Microsoft asks to wait; if it lasts, see what else reads this mailbox.",
     Trouble.SECRET_EXPIRED: "Make a new secret for the app, set GRAPH_CLIENT_SECRET, restart.",
     Trouble.CREDENTIALS: "Check GRAPH_CLIENT_ID and GRAPH_CLIENT_SECRET (its value, not its id).",
@@ -78,7 +82,7 @@ async def unknown_tenant(session: AsyncSession) -> WorkProblem | None:
 
 async def paused(session: AsyncSession) -> WorkProblem | None:
     """Somebody has paused all writes."""
-    pause = await budget.pause_state(session)
+    pause = await gate.pause_state(session)
     if pause is None:
         return None
     return WorkProblem(
@@ -92,15 +96,15 @@ async def paused(session: AsyncSession) -> WorkProblem | None:
 
 async def refused(session: AsyncSession) -> WorkProblem | None:
     """Autotask refuses us, so no call leaves."""
-    gate = await budget.gate_state(session)
-    if gate is None:
+    shut = await gate.state(session)
+    if shut is None:
         return None
-    paused = f" Nothing is sent until {gate.until:%H:%M:%S} UTC." if gate.until else ""
+    paused = f" Nothing is sent until {shut.until:%H:%M:%S} UTC." if shut.until else ""
     return WorkProblem(
-        code=gate.code,
-        since=gate.since,
-        detail=f"{gate.reason}.{paused}",
-        cure=CURES[gate.code],
+        code=shut.code,
+        since=shut.since,
+        detail=f"{shut.reason}.{paused}",
+        cure=CURES[shut.code],
     )
 
 
@@ -153,6 +157,57 @@ def late(oldest: datetime | None, now: datetime) -> WorkProblem | None:
         since=oldest,
         detail="Tickets wait longer than they should.",
         cure="See the workers' log; more workers help only while calls to Autotask are left.",
+    )
+
+
+async def reconciliation(session: AsyncSession, desk: Desk, now: datetime) -> WorkProblem | None:
+    """Nobody compares Autotask's tickets with ours, so what no callout told of is not found."""
+    known = await watermark.known(session)
+    if known is None or await gate.pause_state(session) or await gate.state(session):
+        return None  # it is about to begin, or something else is said already
+    patience = max(3 * timedelta(seconds=desk.settings.reconcile_interval), _RECONCILED)
+    if known.at > now - patience:
+        return None
+    return WorkProblem(
+        code="reconciliation",
+        since=known.at,
+        detail="Autotask's tickets have not been compared with ours for long: those whose callout "
+        "never came are not found.",
+        cure="See the workers' log for `chore_waits` and `chore_failed`.",
+    )
+
+
+async def webhook_trouble(session: AsyncSession) -> WorkProblem | None:
+    """Our webhook is not as it should be."""
+    found = await webhook_care.trouble(session)
+    if found is None:
+        return None
+    return WorkProblem(
+        code=f"webhook_{found.code}",
+        since=found.since,
+        detail=f"The webhook: {found.detail}.",
+        cure=found.cure,
+    )
+
+
+async def scarce(session: AsyncSession, desk: Desk) -> WorkProblem | None:
+    """The calls of the hour are so far used up that work waits."""
+    use = await desk.budget.use(session)
+    if use.tenant is not None and use.of_tenant >= budget.BUSY:
+        return WorkProblem(
+            code="budget_tenant",
+            since=None,
+            detail=f"All tools together have made {use.tenant} of the tenant's {use.limit} calls "
+            f"an hour, {use.ours} of them by this one: what nobody waits for is put off.",
+            cure="Find the tool that makes so many, or ask Autotask for a higher threshold.",
+        )
+    if use.ours < use.share:
+        return None
+    return WorkProblem(
+        code="budget",
+        since=None,
+        detail=f"Our share of the tenant's calls is spent: {use.share} an hour.",
+        cure="It refills by itself. If it is like that every day, raise BUDGET_SHARE.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from app.models.accounts import AccountPolicy, Audit, Forgotten, Note
 from app.models.calls import Calls, Gate, MailboxGate, Slot, Tenant
+from app.models.chores import Reconciliation, RetiredSecret, Webhook
 from app.models.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
 from app.models.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
 
@@ -21,9 +22,12 @@ __all__ = [
     "Mapping",
     "Note",
     "Participant",
+    "Reconciliation",
+    "RetiredSecret",
     "Slot",
     "Tenant",
     "TicketContact",
     "TicketRecord",
+    "Webhook",
     "Worker",
 ]

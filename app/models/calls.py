@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
-from app.models.columns import At, Count, Now, Str
+from app.models.columns import At, Big, Count, Now, Str
 
 
 class Tenant(Base):
@@ -17,14 +17,16 @@ class Tenant(Base):
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     api_url: Mapped[Str]
     web_url: Mapped[Str | None]
+    username: Mapped[Str | None]  # of the API user by whom the address was found
     bound_at: Mapped[Now]
 
 
 class Gate(Base):
     """The one row that every call to Autotask passes: it serialises them, and it can be shut.
 
-    paused_by: who has stopped all writes. The rest: what Autotask refuses us, since when and how
-    often, until that call succeeds.
+    paused_by: who has stopped all writes. silent: how many calls in a row got no answer. tenant_:
+    how many calls of how many an hour all of the tenant's tools had made when Autotask said so
+    last. The rest: what Autotask refuses us, since when and how often, until that call succeeds.
     """
 
     __tablename__ = "gate"
@@ -38,6 +40,10 @@ class Gate(Base):
     times: Mapped[Count]
     paused_at: Mapped[At | None]
     paused_by: Mapped[Str | None]
+    silent: Mapped[Count]
+    tenant_used: Mapped[Big | None]
+    tenant_limit: Mapped[Big | None]
+    tenant_read_at: Mapped[At | None]
 
 
 class MailboxGate(Base):

@@ -14,7 +14,7 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     id: Mapped[Id]
-    received_at: Mapped[Now]
+    received_at: Mapped[Now] = mapped_column(index=True)
     guid: Mapped[Str | None]
     entity_type: Mapped[Str]
     entity_id: Mapped[Big] = mapped_column(index=True)
@@ -112,7 +112,7 @@ class Look(Base):
     ticket_id: Mapped[Big] = mapped_column(index=True)
     attempt: Mapped[Big]
     started_at: Mapped[At]
-    ended_at: Mapped[Now]
+    ended_at: Mapped[Now] = mapped_column(index=True)
     result: Mapped[Str | None]
     note: Mapped[Str | None]
     source: Mapped[Str | None]  # where the list was found

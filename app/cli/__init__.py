@@ -12,19 +12,22 @@ from typing import Annotated, TextIO
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from app import db, log, running
+from app import db, running
 from app.autotask.errors import AutotaskError
 from app.backtest import Asked, PolicyFileError, read_policy
+from app.cli.care import doctor, watch, webhook
+from app.cli.common import configured, database, moment
 from app.desk import open_desk
-from app.embedded import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
-from app.environment import SettingsError, load_settings
+from app.embedded import EmbeddedPostgresError
+from app.environment import SettingsError
 from app.errors import NotNow
 from app.mapping_files import Imported, export_to, import_file
+from app.reconcile_command import run_reconcile
 from app.report import run_backtest
 from app.settings import Settings
 from app.show import Kind, show
 from app.tenant import WrongTenant
-from app.undo_command import read_since, run_undo
+from app.undo_command import run_undo
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -38,29 +41,32 @@ _mappings = typer.Typer(
     help="Write and read files of which contact an address means in an account.",
 )
 cli.add_typer(_mappings, name="mappings")
+cli.add_typer(webhook, name="webhook")
+cli.command()(doctor)
+cli.command()(watch)
 
 
 @cli.command()
 def serve() -> None:
     """Receive callouts, serve the admin API, and work (RUN_WORKER=false: leave that to workers)."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         asyncio.run(running.serve(settings, url))
 
 
 @cli.command()
 def worker() -> None:
     """Work on due tickets, in a process of its own; several may run at once."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         asyncio.run(running.work(settings, url))
 
 
 @cli.command()
 def migrate() -> None:
     """Bring the database's schema to this version; safe to run again, and by several at once."""
-    settings = _settings()
-    with _database(settings) as url:
+    settings = configured()
+    with database(settings) as url:
         db.migrate(url)
     typer.echo("The database's schema is up to date.")
 
@@ -125,7 +131,7 @@ def backtest(
     for it, and the limits of a day, do not count. It uses at most half of our share of Autotask's
     calls an hour, and waits when that is spent. Ctrl-C shows what was found so far.
     """
-    settings = _settings(quiet=True)
+    settings = configured(quiet=True)
     try:
         document = (
             read_policy(policy, of_account=account is not None) if policy is not None else None
@@ -133,7 +139,7 @@ def backtest(
     except PolicyFileError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    with _database(settings) as url:
+    with database(settings) as url:
         code = run_backtest(settings, url, Asked(days, document, account, limit), file)
     raise typer.Exit(code)
 
@@ -150,15 +156,30 @@ def undo(
 
     Exit code 1: something could not be done now and is to be tried again.
     """
-    try:
-        started = read_since(since) if since else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--since") from None
+    started = moment(since) if since else None
     if started is None and ticket is None:
         raise typer.BadParameter("give --since, --ticket or both")
-    settings = _settings(quiet=True)
-    with _database(settings) as url:
+    settings = configured(quiet=True)
+    with database(settings) as url:
         raise typer.Exit(run_undo(settings, url, started, ticket, dry_run=dry_run))
+
+
+@cli.command()
+def reconcile(
+    since: Annotated[str, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count them, and change nothing.")
+    ] = False,
+) -> None:
+    """Take up every ticket since a time that the service has never heard of, history included.
+
+    The workers do so by themselves from the first start on. People on open tickets will be added
+    and get mail from then on; complete tickets are left alone. Ctrl-C while reading stops it.
+    """
+    started = moment(since)
+    settings = configured(quiet=True)
+    with database(settings) as url:
+        raise typer.Exit(run_reconcile(settings, url, started, dry_run=dry_run))
 
 
 @_mappings.command("export")
@@ -169,8 +190,8 @@ def export_mappings(
 
     A cell that a spreadsheet would take for a formula begins with an apostrophe.
     """
-    settings = _settings()
-    with _database(settings) as url, _opened(file) as out:
+    settings = configured()
+    with database(settings) as url, _opened(file) as out:
         count = asyncio.run(_export(settings, url, out))
     typer.echo(f"{count} mappings written.", err=True)
 
@@ -192,9 +213,9 @@ def import_mappings(
     record already changes nothing, unless it says manual, or no origin, where the record says
     found. So a file that was exported and not changed changes nothing.
     """
-    settings = _settings()
+    settings = configured()
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    with _database(settings) as url:
+    with database(settings) as url:
         came = asyncio.run(_import(settings, url, data, dry_run=dry_run))
     for refusal in came.refusals:
         typer.echo(str(refusal), err=True)
@@ -225,23 +246,6 @@ def main() -> None:
     except OSError as error:
         typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
     sys.exit(1)
-
-
-def _settings(*, quiet: bool = False) -> Settings:
-    settings = load_settings()
-    log.configure(settings.log_format, quiet=quiet)
-    return settings
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    """Give the database's address; without DATABASE_URL an embedded one's, for trials."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    with EmbeddedPostgres(settings.data_dir or default_data_dir()) as postgres:
-        db.migrate(postgres.url)
-        yield postgres.url
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""Reading answers: the records that are in them, or why they are none that can be understood."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from app.autotask.errors import Unanswered
+from app.autotask.models import Choice, Content, FieldInfo, Record
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(item: object, model: type[R]) -> R:
+    """Read one record of an answer; Unanswered, and what is wrong is not quoted, if it is none."""
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
+        raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error
+
+
+def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") -> list[R]:
+    """Read the records of a list or query; Unanswered if it is none."""
+    items = answer.get(key)
+    if not isinstance(items, list):
+        raise Unanswered(f"the answer has no {key}")
+    return [read_record(item, model) for item in items]
+
+
+def read_picklists(
+    answer: Mapping[str, Any], names: Collection[str]
+) -> dict[str, tuple[Choice, ...]]:
+    """Read some fields' picklists of an entity's field definitions; a field it lacks has none."""
+    fields = {field.name: field.choices for field in read_records(answer, FieldInfo, "fields")}
+    return {
+        name: tuple(read_record(choice, Choice) for choice in fields.get(name, ()))
+        for name in names
+    }
+
+
+def read_data(answer: Mapping[str, Any], attachment_id: int) -> bytes | None:
+    """Read what is in the attachment of an answer; None if it is not there or no base64.
+
+    The child path answers `{"items": [one]}`, the root path `{"item": one}`, as clients report.
+    """
+    if "item" in answer:
+        found = [] if answer["item"] is None else [read_record(answer["item"], Content)]
+    else:
+        found = read_records(answer, Content)
+    data = next((one.data for one in found if one.id == attachment_id), None)
+    try:
+        return None if data is None else b64decode("".join(data.split()), validate=True)
+    except ValueError:
+        return None

@@ -1,0 +1,96 @@
+"""What Autotask says of its entities: who may do what, which fields there are, what they need.
+
+.../REST/API_Calls/REST_Entity_Information_Call.htm
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+from urllib.parse import quote
+
+from pydantic import AliasChoices, BeforeValidator, Field
+
+from app.autotask.answers import read_record, read_records
+from app.autotask.calls import Calls
+from app.autotask.models import Choice, Record
+
+_NO_ACCESS = ("None", "0")  # RestUserAccessLevel: None, All, Restricted, by name or as 0, 1, 2
+_ANY_ID = json.dumps(
+    {"MaxRecords": 1, "IncludeFields": ["id"], "filter": [{"op": "gte", "field": "id", "value": 0}]}
+)
+
+
+class Access(Record):
+    """What may be done with an entity: by anybody (can_), and by the user who asks.
+
+    Levels are None, All or Restricted; Restricted means by department, company or the like.
+    """
+
+    can_query: bool | None = Field(None, alias="canQuery")
+    can_update: bool | None = Field(None, alias="canUpdate")
+    query: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
+        None, alias="userAccessForQuery"
+    )
+    update: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
+        None, alias="userAccessForUpdate"
+    )
+
+    @property
+    def may_update(self) -> bool:
+        """Whether nothing that Autotask says keeps the user from changing such a record."""
+        return self.can_update is not False and self.update not in _NO_ACCESS
+
+
+class FieldFacts(Record):
+    """One field of an entity, its own or user-defined. length in characters; None: not told."""
+
+    name: Annotated[str, BeforeValidator(lambda v: v or "")]
+    label: str | None = None
+    type: str | None = Field(None, validation_alias=AliasChoices("dataType", "type"))
+    length: Annotated[int | None, BeforeValidator(lambda v: v or None)] = None
+    required: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isRequired")
+    read_only: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isReadOnly")
+    is_choice: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isPickList")
+    picklist: Annotated[tuple[object, ...], BeforeValidator(lambda v: v or ())] = Field(
+        (), alias="picklistValues"
+    )
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Give the picklist's values, where they are numbers; Unanswered where they are not."""
+        return [read_record(one, Choice) for one in self.picklist]
+
+
+class _Info(Record):
+    info: Access
+
+
+class _Row(Record):
+    id: int | None = None
+
+
+class EntityInfo:
+    """What one caller is told. Each method raises as Autotask does."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def access(self, entity: str) -> Access:
+        """Read what may be done with an entity."""
+        return read_record(await self._calls.get(f"/{entity}/entityInformation"), _Info).info
+
+    async def fields(self, entity: str) -> list[FieldFacts]:
+        """List an entity's own fields."""
+        answer = await self._calls.get(f"/{entity}/entityInformation/fields")
+        return read_records(answer, FieldFacts, "fields")
+
+    async def user_defined_fields(self, entity: str) -> list[FieldFacts]:
+        """List an entity's user-defined fields."""
+        answer = await self._calls.get(f"/{entity}/entityInformation/userDefinedFields")
+        return read_records(answer, FieldFacts, "fields")
+
+    async def shows_any(self, entity: str) -> bool:
+        """Tell whether the user sees at least one record; raises Forbidden where none may be."""
+        answer = await self._calls.get(f"/{entity}/query?search={quote(_ANY_ID)}")
+        return bool(read_records(answer, _Row))

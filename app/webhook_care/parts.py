@@ -1,0 +1,145 @@
+"""What all of webhook care needs: the settings, the calls, and that one at a time is at it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from app import work
+from app.addresses import mask
+from app.autotask.calls import Calls, Throttle
+from app.autotask.errors import Forbidden, Refused
+from app.autotask.webhooks import Webhooks
+from app.desk import Desk
+from app.errors import LeaseLost
+from app.models import Webhook
+from app.settings import Settings
+from app.states import Priority
+from app.webhook_care.compare import There, Wanted, choose_field, choose_ours, choose_udfs
+from app.work import Lease
+
+EVERY = timedelta(hours=1)
+"""How often ours is read back."""
+
+_WAIT_SECONDS = 90.0  # for another one that is at it
+_CURE = (
+    "The API user's security level needs `Can create Webhooks` (Admin > Security Levels > Other), "
+    "with a maximum number of webhooks of at least 1; webhooks that were deleted may count."
+)
+
+
+class WebhookError(Exception):
+    """The webhook cannot be cared for now; the text is for a person, with the cure."""
+
+
+def needed(settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Give PUBLIC_URL and WEBHOOK_SECRETS, or raise WebhookError."""
+    url, secrets = settings.public_url, settings.webhook_secrets
+    names = {"PUBLIC_URL": url, "WEBHOOK_SECRETS": secrets}
+    missing = [name for name, value in names.items() if not value]
+    if missing or not url:
+        raise WebhookError(f"Set {' and '.join(missing)} first: the webhook cannot do without.")
+    return url, secrets
+
+
+async def calls_of(desk: Desk, lease: Lease | None) -> Webhooks:
+    """Speak to Autotask about webhooks; with a lease only as long as that is held."""
+    api_url = await desk.tenancy.api_url()
+    throttle = _calm(desk.budget.throttle(lease))
+    return Webhooks(Calls(desk.http, api_url, desk.settings.credentials, throttle))
+
+
+def _calm(throttle: Throttle) -> Throttle:
+    """Keep the right to make webhooks, where that is missing, from stopping all other calls."""
+
+    @asynccontextmanager
+    async def permit(entity: str, *, write: bool) -> AsyncIterator[None]:
+        forbidden: Forbidden | None = None
+        async with throttle(entity, write=write):
+            try:
+                yield
+            except Forbidden as error:
+                forbidden = error
+        if forbidden:
+            raise forbidden
+
+    return permit
+
+
+def explain(error: Forbidden | Refused) -> WebhookError:
+    """Say what Autotask refuses, and what helps."""
+    said = mask(str(error))[:500].rstrip(".")
+    return WebhookError(f"Autotask refuses it: {said}. {_CURE}")
+
+
+@asynccontextmanager
+async def holding(desk: Desk) -> AsyncIterator[Lease]:
+    """Be the only one at it: the lease of the chore. Raises WebhookError if another one stays."""
+    lease = await _seize(desk)
+    beating = asyncio.create_task(_beat(desk, lease))
+    try:
+        yield lease
+    except LeaseLost:
+        raise WebhookError("This took too long, another process went on; run it again.") from None
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        with suppress(LeaseLost):
+            async with work.fenced(desk.sessions, lease) as session:
+                await work.finish(session, lease)
+
+
+async def _seize(desk: Desk) -> Lease:
+    holder = f"webhook:{uuid.uuid4().hex}"
+    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
+    while True:
+        async with desk.sessions() as session, session.begin():
+            # So that there is a row, and a read-back some time after us.
+            await work.want(session, work.CHORE, work.Chore.WEBHOOK, EVERY, Priority.CATCH_UP)
+            lease = await work.seize(session, work.CHORE, work.Chore.WEBHOOK, holder)
+        if lease:
+            return lease
+        if asyncio.get_running_loop().time() > deadline:
+            raise WebhookError("Another process is busy with the webhook; try again in a minute.")
+        await asyncio.sleep(0.5)
+
+
+async def _beat(desk: Desk, lease: Lease) -> None:
+    while True:
+        await asyncio.sleep(work.BEAT.total_seconds())
+        async with desk.sessions() as session, session.begin():
+            await work.beat(session, [lease])
+
+
+async def wanted(settings: Settings, calls: Webhooks) -> Wanted:
+    """Ask for the ids that only this tenant knows."""
+    public_url, _ = needed(settings)
+    field = choose_field(await calls.field_choices())
+    if field is None:
+        raise WebhookError("Autotask offers no field that a ticket webhook could subscribe to.")
+    names = [one.removeprefix("udf:") for one in settings.cc_sources if one.startswith("udf:")]
+    udfs, missing = choose_udfs(names, await calls.udf_choices() if names else ())
+    named = await calls.resources_named(settings.autotask_username)
+    return Wanted(public_url, field, udfs, missing, named[0] if len(named) == 1 else None)
+
+
+async def read(desk: Desk, calls: Webhooks, url: str) -> There:
+    """Read what is there of ours."""
+    async with desk.sessions() as session:
+        row = (await session.execute(select(Webhook))).scalar_one_or_none()
+    known = (row.webhook_id, row.guid) if row and row.webhook_id is not None else None
+    hook, twins = choose_ours(await calls.all(), url, known)
+    if hook is None:
+        return There()
+    return There(
+        hook=hook,
+        twins=twins,
+        fields=tuple(await calls.fields(hook.id)),
+        udfs=tuple(await calls.udfs(hook.id)),
+        excluded=tuple(await calls.excluded(hook.id)),
+    )

@@ -1,0 +1,1 @@
+"""Proof under fire: real processes, a plan of faults out of a seed, and a verdict."""

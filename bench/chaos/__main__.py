@@ -1,0 +1,96 @@
+"""Runs plans of faults against the product: `python -m bench.chaos --seeds 2`.
+
+Exit code 1: something that must hold did not. bench/README.md says what is done and judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.chaos.plan import Plan, make_plan
+from bench.chaos.run import judge
+from bench.chaos.verdict import Ran
+
+_HEAD = (
+    "seed tickets lost_callouts kills stops crashes outages calls failed_calls seconds verdict"
+).split()
+
+
+def main() -> int:
+    """Play one plan for each seed; return 1 if anything was violated."""
+    asked = _arguments()
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    plans = [make_plan(n, asked.tickets, asked.seconds, lossy=asked.lossy) for n in seeds]
+    if asked.show_plan:
+        for plan in plans:
+            _say(f"seed {plan.seed}", *map(str, plan.events))
+        return 0
+    _say("| " + " | ".join(_HEAD).replace("_", " ") + " |", "|" + " ---: |" * len(_HEAD))
+    wrong = [plan.seed for plan in plans if _play(plan, asked)]
+    return 1 if wrong else 0
+
+
+def _play(plan: Plan, asked: argparse.Namespace) -> bool:
+    """Play a plan and print its row; True: something was violated."""
+    logs = Path(tempfile.mkdtemp(prefix=f"chaos-{plan.seed}-"))
+    ran, wrong = judge(plan, logs)
+    _say(_row(ran, wrong))
+    if not wrong:
+        shutil.rmtree(logs)
+        return False
+    lossy = "" if asked.lossy else " --no-lossy"
+    _say(
+        *(f"  {one}" for one in wrong[:20]),
+        f"  {len(wrong)} violations. The processes' logs are in {logs}: search them for a ticket",
+        f"  Again: python -m bench.chaos --seeds 1 --first-seed {plan.seed}"
+        f" --tickets {asked.tickets} --seconds {asked.seconds:g}{lossy}",
+        "  What happens then: the same with --show-plan",
+    )
+    return True
+
+
+def _row(ran: Ran, wrong: list[str]) -> str:
+    plan = ran.plan
+    cells = (
+        plan.seed,
+        len(ran.ids),
+        ran.lost_callouts,
+        plan.count("kill", "deaf"),
+        plan.count("stop"),
+        plan.count("crash"),
+        plan.count("outage"),
+        len(ran.tenant.calls),
+        ran.failed_calls,
+        f"{ran.seconds:.0f}",
+        "WRONG" if wrong else "right",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench.chaos", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="how many plans")
+    parser.add_argument("--first-seed", type=int, default=1, metavar="N")
+    parser.add_argument("--tickets", type=int, default=500, help="tickets of each")
+    parser.add_argument("--seconds", type=float, default=45.0, help="time in which they come")
+    parser.add_argument(
+        "--lossy",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let callouts be lost, for reconciliation to find their tickets",
+    )
+    parser.add_argument("--show-plan", action="store_true", help="print what would happen, and end")
+    return parser.parse_args()
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""What the API and the workers run here: the product, with short times.
+
+What takes minutes in production on purpose takes seconds, in the same proportions. None of it is a
+setting. Processes are forked from one that has imported this, so a restart costs no imports.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+
+from bench.chaos.plan import LATE_SECONDS
+
+LEAVE_SECONDS = 2.5
+CREATE_SETTLE = LEAVE_SECONDS + LATE_SECONDS + 2.0
+
+_FORKS = get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__ + "_ready"])
+
+
+def start(command: str, environ: dict[str, str], log: Path) -> BaseProcess:
+    """Start `worker` or `serve` with these settings alone; its log is appended to a file."""
+    process = _FORKS.Process(target=run, args=(command, environ, log), daemon=True)
+    process.start()
+    return process
+
+
+def run(command: str, environ: dict[str, str], log: Path) -> None:
+    """Be one of the product's processes."""
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    os.environ.clear()
+    os.environ.update(environ)
+    make_short()
+    from app.cli import main
+
+    sys.argv = ["autotask-cc", command]
+    main()
+
+
+def make_short() -> None:
+    """Shorten the times; safe to do again. Raises AttributeError for a name that is gone."""
+    from app import work
+
+    # Before the modules are loaded that take these over.
+    _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
+
+    from app import budget, chores, gate, look, participants, writes
+    from app.autotask import calls, client
+
+    _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
+    _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
+    _set(client, REQUEST_SECONDS=8.0)
+    _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)
+    _set(gate, _SHUT=(1, 1, 2), _AWAY=(1, 1, 2))
+    _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
+    _set(participants, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
+    _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
+
+
+def _one_second(_tries: int, longest: float = 0.0) -> timedelta:  # noqa: ARG001  as look's own
+    return timedelta(seconds=1)
+
+
+def _set(module: ModuleType, **values: object) -> None:
+    for name, value in values.items():
+        getattr(module, name)
+        setattr(module, name, value)

@@ -1,0 +1,7 @@
+"""Imported once by the process that all others are forked from."""
+
+from bench.chaos.child import make_short
+
+make_short()
+
+import app.cli  # noqa: E402, F401  only after that

@@ -1,0 +1,155 @@
+"""What goes wrong, and when: a pure function of the seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from sandbox.switches import FaultKind
+
+What = Literal["ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"]
+Outage = Literal["refuses", "reset_before", "hang_before", "error_500"]
+How: TypeAlias = FaultKind | Outage
+
+STORM = 4
+"""So many tickets come at once, in one company and with somebody new in common: a thread of mails
+that Autotask takes for several tickets."""
+
+API = 0
+WORKERS = (1, 2, 3)
+
+LATE_SECONDS = 5.0
+"""A request that Autotask goes on with after its client has gone takes effect so late at most."""
+
+FROZEN_SECONDS = (4.0, 6.0)
+"""Longer than the lease that processes have here."""
+
+_TARGETS: tuple[dict[str, str], ...] = (
+    {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"},
+    {"method": "POST", "path_contains": "AdditionalContacts"},
+    {"method": "GET", "entity": "Tickets"},
+    {"method": "GET", "path_contains": "AdditionalContacts"},
+    {"method": "POST", "path_contains": "/query"},
+    {},
+)
+_KINDS: dict[FaultKind, int] = {
+    "reset_before": 4,
+    "reset_after": 6,
+    "late_commit": 6,
+    "hang_before": 2,
+    "hang_after": 3,
+    "error_500": 4,
+    "error_500_errors": 2,
+    "garbage": 2,
+    "status_429": 1,
+}
+_DOUBLING: tuple[FaultKind, ...] = ("late_commit", "late_commit", "late_commit", "hang_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens `at` seconds after the start.
+
+    number: the ticket's, or the process's (API, or one of WORKERS). seconds: how long it lasts.
+    how: which fault or outage; target: the calls that a fault hits.
+    """
+
+    at: float
+    what: What
+    number: int = 0
+    seconds: float = 0.0
+    how: How | None = None
+    target: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = [f"{self.at:7.2f} s", self.what]
+        if self.what in ("ticket", "callout", "kill", "stop"):
+            words.append(str(self.number))
+        words += [str(self.how)] if self.how else []
+        words += [f"for {self.seconds:.1f} s"] if self.seconds else []
+        return " ".join([*words, *self.target.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All events of a run in their order. lossy: some tickets have no callout."""
+
+    seed: int
+    tickets: int
+    lossy: bool
+    events: tuple[Event, ...]
+
+    def count(self, *what: What) -> int:
+        """Count the events of some kinds."""
+        return sum(event.what in what for event in self.events)
+
+
+def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool) -> Plan:
+    """Draw a plan. lossy: some callouts never come, and only reconciliation finds their tickets."""
+    dice = random.Random(f"chaos {seed}")  # noqa: S311  no secret
+    events = [
+        *_tickets(dice, tickets, seconds, lossy=lossy),
+        *_blows(dice, seconds),
+        *_faults(dice, tickets, seconds),
+    ]
+    events.sort(key=lambda event: event.at)
+    return Plan(seed, tickets, lossy, tuple(events))
+
+
+def _tickets(dice: random.Random, tickets: int, seconds: float, *, lossy: bool) -> Iterator[Event]:
+    """Let tickets come, and their callouts: at once, late and so out of order, twice, or never."""
+    at = 0.0
+    for number in range(tickets):
+        fate = dice.random()
+        at = at + dice.uniform(0, 0.1) if number % STORM else dice.uniform(0, seconds)
+        yield Event(at, "ticket", number)
+        if lossy and fate < 0.08:
+            continue
+        late = dice.uniform(0.3, 4.0) if fate < 0.3 else 0.0
+        yield Event(at + late, "callout", number)
+        if fate > 0.85:
+            yield Event(at + dice.uniform(0.0, 3.0), "callout", number)
+
+
+def _blows(dice: random.Random, seconds: float) -> Iterator[Event]:
+    """Hit our own processes, the database, and Autotask as a whole."""
+
+    def often(every: float) -> list[float]:
+        return [dice.uniform(0.5, seconds) for _ in range(max(1, round(seconds / every)))]
+
+    for at in often(2.5):
+        yield Event(at, "kill", dice.choice(WORKERS))
+    for at in often(9):
+        yield Event(at, "kill", API)
+    for at in often(5):
+        yield Event(at, "stop", dice.choice((API, *WORKERS)), dice.uniform(*FROZEN_SECONDS))
+    for at in often(12):
+        yield Event(at, "deaf", API, dice.uniform(1.0, 3.0))
+    for at in often(8):
+        yield Event(at, "crash", seconds=dice.uniform(0.2, 1.5))
+    for at in often(10):
+        how = dice.choice(get_args(Outage))
+        yield Event(at, "outage", seconds=dice.uniform(1.5, 3.5), how=how)
+
+
+def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event]:
+    """Let single calls go wrong, the writes more often than the others."""
+    for target in _TARGETS[:2]:  # what a double comes of, if anything, in every plan
+        for kind in _DOUBLING:
+            yield _fault(dice, 0.5, kind, target)
+    refusals = 0
+    for _ in range(max(4, tickets // 4)):
+        [kind] = dice.choices(list(_KINDS), list(_KINDS.values()))
+        [target] = dice.choices(_TARGETS, (6, 6, 2, 2, 3, 3))
+        if kind == "error_500_errors":
+            # Somebody whom Autotask has refused three times is given up, and rightly.
+            target = target if refusals < 2 else {"method": "GET"}
+            refusals += 1
+        yield _fault(dice, seconds, kind, target)
+
+
+def _fault(dice: random.Random, seconds: float, kind: FaultKind, target: dict[str, str]) -> Event:
+    lasts = dice.uniform(0.7, 1.0) * LATE_SECONDS if kind == "late_commit" else 20.0
+    return Event(dice.uniform(0, seconds), "fault", 0, lasts, kind, target)

@@ -1,0 +1,293 @@
+"""Play a plan against real processes, and wait until all is quiet again."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psycopg
+
+from app import db, log
+from app.autotask.protocol import REQUESTS_PER_HOUR
+from app.embedded import EmbeddedPostgres
+from bench.chaos.child import CREATE_SETTLE, start
+from bench.chaos.plan import API, WORKERS, Event, Plan
+from bench.chaos.verdict import Ran, limits, read_books, violations
+from bench.chaos.world import HELP, World, build
+from sandbox.server import SandboxServer
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.processes import free_port
+
+SECRET = "a-webhook-secret-of-chaos"  # noqa: S105  of a double
+BUDGET_WINDOW, BUDGET_SHARE = 10.0, 0.06
+RESTART_SECONDS = 0.5
+START_SECONDS, QUIET_SECONDS = 30.0, 90.0
+
+
+class Processes:
+    """The API and the workers, restarted when they end, as an orchestrator does."""
+
+    def __init__(self, environ: dict[str, str], logs: Path) -> None:
+        self._environ = environ
+        self._logs = logs
+        self._running: dict[int, BaseProcess] = {}
+        self._not_before = dict.fromkeys((API, *WORKERS), 0.0)
+
+    def tend(self) -> None:
+        """Start what does not run and may."""
+        for number, not_before in self._not_before.items():
+            running = self._running.get(number)
+            if running is not None and not running.is_alive():
+                del self._running[number]
+                self._not_before[number] = max(not_before, time.monotonic() + RESTART_SECONDS)
+            elif running is None and time.monotonic() >= not_before:
+                command = "serve" if number == API else "worker"
+                log_file = self._logs / f"{command}{number}.log"
+                self._running[number] = start(command, self._environ, log_file)
+
+    def kill(self, number: int, away: float = 0.0) -> None:
+        """Kill -9; it comes back after `away` seconds."""
+        self._not_before[number] = time.monotonic() + away
+        running = self._running.pop(number, None)
+        if running is not None:
+            running.kill()
+            running.join()
+
+    def freeze(self, number: int) -> Callable[[], None]:
+        """Stop a process in the middle of what it does; gives what lets it go on."""
+        running = self._running.get(number)
+        if running is None:
+            return lambda: None
+        _signal(running, signal.SIGSTOP)
+        return lambda: _signal(running, signal.SIGCONT)
+
+    def end(self) -> None:
+        """Kill them all."""
+        for number in list(self._running):
+            self.kill(number)
+
+
+def _signal(running: BaseProcess, number: signal.Signals) -> None:
+    """Send a signal to a process of ours, unless it is dead and its number free for others."""
+    if running.is_alive() and running.pid is not None:
+        os.kill(running.pid, number)
+
+
+class Play:
+    """The stage: Autotask, the database and the processes; and what is still to happen."""
+
+    def __init__(self, plan: Plan, tenant: Tenant, world: World, database: EmbeddedPostgres):
+        self.tenant, self.world, self.database = tenant, world, database
+        self.ids: dict[int, int] = {}
+        self.lossy = plan.lossy
+        self._autotask: SandboxServer | None = None
+        self._port = 0
+        self._order = itertools.count()
+        self._to_come: list[tuple[float, int, Callable[[], object]]] = []
+        for event in plan.events:
+            self._later(event.at, self._action(event))
+        self._began = 0.0
+
+    def open_autotask(self) -> SandboxServer:
+        """Start the sandbox, on the port that it had before."""
+        if self._autotask is None:
+            server = SandboxServer(self.tenant, self._port)
+            server.callouts.timeout, server.callouts.retry_after = 2.0, 0.4
+            server.callouts.max_attempts = 3 if self.lossy else 100_000
+            self._autotask = server.__enter__()
+            self._port = int(server.url.rpartition(":")[2])
+        return self._autotask
+
+    def close_autotask(self) -> None:
+        """Let Autotask refuse every connection."""
+        server, self._autotask = self._autotask, None
+        if server is not None:
+            server.__exit__(None, None, None)
+
+    def go(self, processes: Processes) -> None:
+        """Play all events in time; in the end everything is up again.
+
+        Single faults that no call has met yet stay, each for one call.
+        """
+        self.processes, self._began = processes, time.monotonic()
+        while self._to_come:
+            at = self._to_come[0][0]
+            while (left := self._began + at - time.monotonic()) > 0:
+                processes.tend()
+                time.sleep(min(left, 0.05))
+            heapq.heappop(self._to_come)[2]()
+
+    def _later(self, at: float, action: Callable[[], object]) -> None:
+        heapq.heappush(self._to_come, (at, next(self._order), action))
+
+    def _action(self, event: Event) -> Callable[[], None]:
+        return lambda: getattr(self, f"_{event.what}")(event)
+
+    def _ticket(self, event: Event) -> None:
+        case = self.world.cases[event.number]
+        self.ids[event.number] = self.tenant.new_ticket(
+            case.company_id,
+            contact_id=case.contact_id,
+            cc=case.cc,
+            status=case.status,
+            callout=False,
+        )
+
+    def _callout(self, event: Event) -> None:
+        self.tenant.emit("Create", self.ids[event.number], None)
+
+    def _kill(self, event: Event) -> None:
+        self.processes.kill(event.number)
+
+    def _deaf(self, event: Event) -> None:
+        self.processes.kill(API, event.seconds)
+
+    def _stop(self, event: Event) -> None:
+        self._later(event.at + event.seconds, self.processes.freeze(event.number))
+
+    def _crash(self, event: Event) -> None:
+        self.database.stop("immediate")
+        self._later(event.at + event.seconds, self.database.start)
+
+    def _outage(self, event: Event) -> None:
+        if event.how == "refuses":
+            self.close_autotask()
+            self._later(event.at + event.seconds, self.open_autotask)
+            return
+        assert event.how is not None
+        trouble = Fault(event.how, times=None, seconds=20.0)
+        self.tenant.faults.add(trouble)
+        self._later(event.at + event.seconds, lambda: setattr(trouble, "chance", 0.0))
+
+    def _fault(self, event: Event) -> None:
+        assert event.how is not None
+        assert event.how != "refuses"
+        self.tenant.faults.add(
+            Fault(
+                event.how,
+                method=event.target.get("method"),
+                entity=event.target.get("entity"),
+                path_contains=event.target.get("path_contains"),
+                seconds=event.seconds,
+                retry_after="1" if event.how == "status_429" else None,
+            )
+        )
+
+
+def play(plan: Plan, logs: Path) -> Ran:
+    """Play a plan from an empty database to the end, and read what is in the books then."""
+    log.configure("console", quiet=True)
+    tenant = Tenant()
+    tenant.faults.seed, tenant.faults.latency = plan.seed, (0.0, 0.15)
+    # What is counted are our own requests; one that Autotask goes on with alone is not ours.
+    tenant.switches.late_commit_holds_thread = False
+    world = build(tenant, plan.seed, plan.tickets)
+    began = time.monotonic()
+    with EmbeddedPostgres() as database, ExitStack() as stack:
+        db.migrate(database.url)
+        stage = Play(plan, tenant, world, database)
+        stack.callback(stage.close_autotask)
+        environ = _environ(stage, plan)
+        processes = Processes(environ, logs)
+        stack.callback(processes.end)
+        with _connected(database) as books:
+            if not _wait_for(lambda: _all_up(books), processes, START_SECONDS):
+                raise RuntimeError(f"the processes did not start; see {logs}")
+        stage.go(processes)
+        with _connected(database) as books:
+            quiet = _wait_for(lambda: _is_quiet(stage, books), processes, QUIET_SECONDS)
+            return Ran(
+                plan, world, tenant, stage.ids, read_books(books), quiet, time.monotonic() - began
+            )
+
+
+def _environ(stage: Play, plan: Plan) -> dict[str, str]:
+    server, tenant, port = stage.open_autotask(), stage.tenant, free_port()
+    hook = f"http://127.0.0.1:{port}/webhooks/autotask"
+    tenant.subscribe(hook, f"{hook}/deactivated", SECRET, actions=["Create"])
+    return {
+        "DATABASE_URL": stage.database.url,
+        "AUTOTASK_API_URL": server.api_url,
+        "AUTOTASK_USERNAME": tenant.username,
+        "AUTOTASK_SECRET": tenant.secret,
+        "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
+        "WEBHOOK_SECRETS": SECRET,
+        "OWN_ADDRESSES": HELP,
+        "CC_SOURCES": "udf:CC",
+        "CATCH_ALL_ACCOUNTS": str(stage.world.catch_all),
+        "MAX_NEW_PER_SENDER": "100000",
+        "MAX_NEW_PER_DAY": "100000",
+        "SETTLE_SECONDS": "0",
+        "CREATE_SETTLE": str(CREATE_SETTLE),
+        "BUDGET_WINDOW": str(BUDGET_WINDOW),
+        "BUDGET_SHARE": str(BUDGET_SHARE),
+        "RECONCILE_INTERVAL": "3" if plan.lossy else "86400",
+        "RUN_WORKER": "false",
+        "PORT": str(port),
+    }
+
+
+def _wait_for(condition: Callable[[], bool], processes: Processes, seconds: float) -> bool:
+    """Wait for something that the processes bring about; False if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        processes.tend()
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _all_up(books: psycopg.Connection) -> bool:
+    """Tell whether all workers live, and the tickets that were there before are told apart.
+
+    What comes before that and without a callout is history to reconciliation.
+    """
+    counts = "SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM reconciliation)"
+    [(alive, begun)] = books.execute(counts).fetchall()
+    return bool(alive >= len(WORKERS) and begun)
+
+
+def _is_quiet(stage: Play, books: psycopg.Connection) -> bool:
+    """Tell whether no callout waits, every ticket is known, and none is due."""
+    if any(stage.tenant.outbox.queues.values()):
+        return False
+    [[due]] = books.execute(
+        "SELECT count(*) FROM due WHERE kind = 'ticket' AND (due_at, holder) IS DISTINCT FROM"
+        " (NULL, NULL)"
+    ).fetchall()
+    [[known]] = books.execute("SELECT count(*) FROM tickets").fetchall()
+    return bool(due == 0 and known >= len(stage.ids))
+
+
+@contextmanager
+def _connected(database: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    url = database.url.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+def allowed_calls(plan: Plan) -> int:
+    """Say how many calls a budget window may have.
+
+    A process that is frozen between permission and request sends up to four reads later than they
+    were counted; the window here is so short that this shows.
+    """
+    return round(REQUESTS_PER_HOUR * BUDGET_SHARE) + 4 * plan.count("stop")
+
+
+def judge(plan: Plan, logs: Path) -> tuple[Ran, list[str]]:
+    """Play a plan, and say what does not hold that must."""
+    ran = play(plan, logs)
+    return ran, [
+        *violations(ran),
+        *limits(ran.tenant, BUDGET_WINDOW, allowed_calls(plan)),
+    ]

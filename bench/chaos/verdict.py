@@ -1,0 +1,153 @@
+"""What has to hold in the end, judged by Autotask's own records and by our books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+
+from bench.chaos.plan import Plan
+from bench.chaos.world import Case, World
+from sandbox.calls import THREADS
+from sandbox.store import EMAIL_FIELDS
+from sandbox.tenant import Tenant
+
+_MARK = "autotask-cc "
+_ON_TICKET = {"linked", "already_linked", "created_and_linked"}
+_LEFT_OUT = {"ignored", "held"}
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Our records: each ticket's result, and each address's outcome by ticket."""
+
+    results: dict[int, str | None]
+    outcomes: dict[int, dict[str, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A plan that was played. ids: the tickets' ids by number; quiet: it came to rest in time."""
+
+    plan: Plan
+    world: World
+    tenant: Tenant
+    ids: dict[int, int]
+    books: Books
+    quiet: bool
+    seconds: float
+
+    @property
+    def lost_callouts(self) -> int:
+        """How many tickets no callout told of."""
+        came = {a.payload["Id"] for a in self.tenant.callout_attempts if a.status in (200, 202)}
+        return len(set(self.ids.values()) - came)
+
+    @property
+    def failed_calls(self) -> int:
+        """How many calls got no answer, or another one than was asked for."""
+        return sum(call.status != 200 for call in self.tenant.calls)
+
+
+def read_books(connection: psycopg.Connection) -> Books:
+    """Read what our database says of all tickets."""
+    known = connection.execute("SELECT id, result FROM tickets").fetchall()
+    results: dict[int, str | None] = dict(known)
+    outcomes: dict[int, dict[str, str | None]] = {}
+    rows = connection.execute("SELECT ticket_id, key, outcome FROM participants").fetchall()
+    for ticket_id, key, outcome in rows:
+        outcomes.setdefault(ticket_id, {})[key] = outcome
+    return Books(results, outcomes)
+
+
+def violations(ran: Ran) -> Iterator[str]:
+    """Say what is wrong with tickets and contacts; nothing: all is right."""
+    if not ran.quiet:
+        yield "it did not come to rest in time"
+    for number, ticket_id in ran.ids.items():
+        case = ran.world.cases[number]
+        wrongs = (*_on_ticket(ran.tenant, case, ticket_id), *_in_books(case, ticket_id, ran.books))
+        for wrong in wrongs:
+            yield f"ticket {ticket_id} (number {number}): {wrong}"
+    yield from _contacts(ran.world, ran.tenant)
+
+
+def limits(tenant: Tenant, window: float, allowed: int) -> Iterator[str]:
+    """Say which of Autotask's limits was passed: three requests at once, calls in a window."""
+    for entity, peak in tenant.peak.items():
+        if peak > THREADS:
+            yield f"{peak} requests at once for {entity}"
+    busiest = busiest_window(tenant, window)
+    if busiest > allowed:
+        yield f"{busiest} calls within {window:.0f} s, of which {allowed} are our share"
+
+
+def busiest_window(tenant: Tenant, window: float) -> int:
+    """Count the calls of the window that had the most."""
+    times = sorted(call.at for call in tenant.calls)
+    most, first = 0, 0
+    for last, at in enumerate(times):
+        while times[first] <= at - timedelta(seconds=window):
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def _on_ticket(tenant: Tenant, case: Case, ticket_id: int) -> Iterator[str]:
+    ticket = tenant.tickets[ticket_id]
+    linked = Counter(tenant.linked_contacts(ticket_id))
+    wanted = set(case.there)
+    for address in case.ours:
+        found = tenant.contacts_with(address, case.company_id)
+        wanted |= {contact["id"] for contact in found[:1]}
+        if not found:
+            yield f"no contact was created for {address}"
+    for contact_id, times in linked.items():
+        if times > 1:
+            yield f"contact {contact_id} is linked {times} times"
+        if tenant.contacts[contact_id]["companyID"] != ticket["companyID"]:
+            yield f"contact {contact_id} is of another company"
+    if lost := wanted - set(linked):
+        yield f"not on it: {_named(tenant, lost)}"
+    if surplus := set(linked) - wanted:
+        yield f"wrongly on it: {_named(tenant, surplus)}"
+    if ticket["contactID"] != case.contact_id:
+        yield f"its contact was {case.contact_id} and is {ticket['contactID']}"
+
+
+def _in_books(case: Case, ticket_id: int, books: Books) -> Iterator[str]:
+    if ticket_id not in books.results:
+        yield "nobody knows of it"
+        return
+    if (result := books.results[ticket_id]) != case.result:
+        yield f"its result is {result}, not {case.result}"
+    outcomes = books.outcomes.get(ticket_id, {})
+    for address in sorted(case.addresses - set(outcomes)):
+        yield f"nothing is said of {address}"
+    for address, outcome in outcomes.items():
+        allowed = _ON_TICKET if address in case.ours else _ON_TICKET | _LEFT_OUT
+        allowed = _LEFT_OUT if address in case.others else allowed
+        if outcome not in allowed:
+            yield f"the outcome of {address} is {outcome}"
+
+
+def _contacts(world: World, tenant: Tenant) -> Iterator[str]:
+    """Every address has one contact in a company, and of ours there are no others than wanted."""
+    wanted = {(case.company_id, address) for case in world.cases for address in case.ours}
+    carriers: Counter[tuple[int, str]] = Counter()
+    for contact in tenant.contacts.values():
+        addresses = {contact[name].lower() for name in EMAIL_FIELDS if contact[name]}
+        carriers.update((contact["companyID"], address) for address in addresses)
+        is_ours = (contact["note"] or "").startswith(_MARK)
+        if is_ours and not any((contact["companyID"], one) in wanted for one in addresses):
+            yield f"contact {contact['id']} was created for nobody: {sorted(addresses)}"
+    for (company_id, address), times in carriers.items():
+        if times > 1:
+            yield f"{address} has {times} contacts in company {company_id}"
+
+
+def _named(tenant: Tenant, contact_ids: set[int]) -> str:
+    return ", ".join(f"{tenant.contacts[one]['emailAddress']} ({one})" for one in contact_ids)

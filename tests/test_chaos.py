@@ -1,0 +1,63 @@
+"""Proof under fire, the short version: `python -m bench.chaos` plays more and longer plans."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.chaos.plan import make_plan
+from bench.chaos.run import judge
+from bench.chaos.world import build
+from bench.receiving import post_all
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.conftest import SECRET
+from tests.processes import free_port, process, wait_until
+from tests.test_acceptance import is_live, results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [4])
+def test_whatever_goes_wrong_every_ticket_comes_right(tmp_path: Path, seed: int) -> None:
+    """Kills, stops, crashes, outages and faults by a plan; then all is judged."""
+    plan = make_plan(seed, tickets=24, seconds=6.0, lossy=True)
+    ran, violations = judge(plan, tmp_path)
+    assert violations == []
+    assert ran.lost_callouts > 0
+    assert ran.failed_calls > 0
+
+
+def test_a_plan_is_a_pure_function_of_its_seed() -> None:
+    """What went wrong once can be played again; and every kind of trouble comes."""
+    plans = [make_plan(7, 100, 20.0, lossy=True) for _ in range(2)]
+    worlds = [build(Tenant(), 7, 100) for _ in range(2)]
+    assert plans[0] == plans[1]
+    assert worlds[0] == worlds[1]
+    assert make_plan(8, 100, 20.0, lossy=True).events != plans[0].events
+    kinds = {event.what for event in plans[0].events}
+    assert kinds == {"ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"}
+
+
+def test_callouts_are_accepted_while_autotask_is_down_and_all_are_done_afterwards(
+    environ: dict[str, str], tenant: Tenant, people: Seed, server: SandboxServer
+) -> None:
+    """The receiver asks nobody; nothing is lost, however long the outage."""
+    port = free_port()
+    outage = Fault("hang_before", times=None, seconds=2.0)
+    tenant.faults.add(outage)
+    tickets = [tenant.new_ticket(people.alpine, cc="nina@radiology.example") for _ in range(20)]
+
+    with process("serve", environ | {"PORT": str(port)}), process("worker", environ):
+        wait_until(lambda: is_live(f"http://127.0.0.1:{port}"))
+        began = time.monotonic()
+        statuses = post_all(f"http://127.0.0.1:{port}", SECRET, tickets)
+        took = time.monotonic() - began
+        outage.chance = 0.0
+        wait_until(lambda: list(results(environ).values()) == ["done"] * 20)
+
+    assert statuses == [202] * 20
+    assert took < 8.0
