@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -30,7 +30,7 @@ from app.errors import NotNow
 from app.facts import Seen
 from app.header_text import clean
 from app.known import Reading
-from app.policy import PolicyDocument
+from app.policy import PolicyDocument, PresetName
 from app.preview import Preview, nobodys, now, preview_of
 from app.setting_types import PolicyText
 from app.settings import Settings
@@ -207,6 +207,9 @@ def as_it_came(seen: Seen) -> Facts:
     )
 
 
+_NOT_A_PRESET = f"The presets are {', '.join(get_args(PresetName))}."
+
+
 def read_policy(given: str, *, of_account: bool) -> PolicyDocument:
     """Read a preset's name, or a file with a policy in JSON. Raises PolicyFileError.
 
@@ -221,7 +224,7 @@ def read_policy(given: str, *, of_account: bool) -> PolicyDocument:
             text = file.read(_LONGEST_POLICY).decode("utf-8-sig")
         policy = adapter.validate_python(text)
     except OSError as error:
-        raise PolicyFileError(f"{name} cannot be read: {error.strerror}.") from None
+        raise PolicyFileError(f"{name} cannot be read: {error.strerror}. {_NOT_A_PRESET}") from None
     except ValidationError as error:
         wrong = "; ".join(_wrong(dict(one)) for one in error.errors(include_input=False))
         raise PolicyFileError(f"{name} is no policy: {wrong}.") from None
@@ -236,5 +239,5 @@ def _wrong(error: dict[str, object]) -> str:
     """Say where and what; the name of an unknown field is the input's, and of help here."""
     loc = error["loc"]
     where = ".".join(map(str, loc)) if isinstance(loc, tuple) else ""
-    what = str(error["msg"]).removeprefix("Value error, ")
+    what = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
     return f"{where}: {what}" if where else what

@@ -78,15 +78,20 @@ Progress = Callable[[int, int], None]
 
 
 async def export_to(desk: Desk, file: TextIO) -> int:
-    """Write all mappings, by account and address, and count them."""
+    """Write all mappings, by account and address, and count them; a change meanwhile may show."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    count = 0
-    async with desk.sessions() as session:
-        async for row in mappings.each(session):
+    count, after = 0, None
+    while True:
+        # A page a transaction: whoever reads what is written may be slow.
+        async with desk.sessions() as session:
+            rows = await mappings.page(session, after)
+        for row in rows:
             writer.writerow([row.account_id, safe_cell(row.email), row.contact_id, row.origin])
-            count += 1
-    return count
+        count += len(rows)
+        if len(rows) < mappings.PAGE:
+            return count
+        after = rows[-1].account_id, rows[-1].email
 
 
 async def import_file(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection, Sequence
 from collections.abc import Mapping as MappingOf
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, not_, or_, select
+from sqlalchemy import delete, func, not_, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,7 +17,8 @@ from app.states import Origin
 VERIFIED_FOR = timedelta(hours=1)
 """A mapping that was seen to hold is relied on for so long without asking Autotask."""
 
-_BATCH = 1_000  # rows that are read or written at a time
+PAGE = 1_000
+"""Rows that are read or written at a time."""
 
 _NOT_SEEN: MappingOf[str, bool | None] = {}
 
@@ -70,12 +71,11 @@ async def remember(
         )
 
 
-async def each(session: AsyncSession) -> AsyncIterator[Mapping]:
-    """Give all mappings of all accounts, in the order of accounts and addresses."""
-    query = select(Mapping).order_by(Mapping.account_id, Mapping.email)
-    found = await session.stream_scalars(query.execution_options(yield_per=_BATCH))
-    async for row in found:
-        yield row
+async def page(session: AsyncSession, after: tuple[int, str] | None) -> Sequence[Mapping]:
+    """Give up to PAGE mappings of all accounts, by account and address, after one of them."""
+    place = tuple_(Mapping.account_id, Mapping.email)
+    query = select(Mapping).order_by(Mapping.account_id, Mapping.email).limit(PAGE)
+    return (await session.scalars(query if after is None else query.where(place > after))).all()
 
 
 async def of_accounts(
@@ -97,7 +97,7 @@ async def set_all(
     contacts: by account and address. seen_at: the database's clock before they were read.
     """
     entries = sorted(contacts.items())
-    for start in range(0, len(entries), _BATCH):
+    for start in range(0, len(entries), PAGE):
         rows = insert(Mapping).values(
             [
                 {
@@ -108,7 +108,7 @@ async def set_all(
                     "verified_at": seen_at,
                     "muted": muted,
                 }
-                for (account_id, email), (contact_id, muted) in entries[start : start + _BATCH]
+                for (account_id, email), (contact_id, muted) in entries[start : start + PAGE]
             ]
         )
         names = ("contact_id", "origin", "verified_at", "muted")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
+from app.auth import MAX_BODY
 from app.desk import Desk
 from app.main import create_app
 from app.models import Due
@@ -169,3 +171,22 @@ async def test_the_schema_tells_of_keys_and_problems(api: httpx.AsyncClient) -> 
     assert len(operations) >= 8
     assert all(o["security"] and {"401", "403", "503"} <= set(o["responses"]) for o in operations)
     assert "/webhooks/autotask" not in schema["paths"]
+
+
+async def test_a_long_body_is_refused_before_it_is_read(api: httpx.AsyncClient) -> None:
+    """By the length that is announced; without one it would have to be read to be known."""
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 65_536
+            yield b" " * 65_536
+
+    headers = {"Authorization": f"Bearer {WRITE_KEY}"}
+    url = f"/admin/accounts/{ALPINE}/policy"
+    whole = await api.put(url, content=b" " * (MAX_BODY + 1), headers=headers)
+    assert whole.status_code == 413
+    assert str(MAX_BODY) in whole.json()["detail"]
+    parts = await api.put(url, content=endless(), headers=headers)
+    assert (parts.status_code, read) == (411, 0)

@@ -194,9 +194,10 @@ async def test_the_limits_of_a_day_do_not_count(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "cannot be read: No such file"),
+        (None, "cannot be read: No such file or directory. The presets are open, guarded, "),
         ("{", "is not JSON"),
         ("[]", "dictionary"),
+        ('{"allowed": "a@x.example"}', "allowed: Input should be a list"),
         ('{"insdie": "hold"}', "insdie: "),
         ('{"outside": "maybe"}', "outside: "),
         ('{"allowed": ["a b"]}', "allowed.0: is neither"),
@@ -304,7 +305,8 @@ async def test_the_command_shows_a_screen_and_writes_a_csv(
     await desk.tenancy.api_url()
     before = await everything(desk)
     formula = "=cmd@evil.example"
-    ticket = old_ticket(tenant, people.alpine, cc=f"{CARLA}, {NINA}, {formula}, =1+1(")
+    split = '"a;=cmd(0);b"@evil.example'  # by a spreadsheet where numbers have commas
+    ticket = old_ticket(tenant, people.alpine, cc=f"{CARLA}, {NINA}, {formula}, {split}, =1+1(")
     old_ticket(tenant, people.bakery)
     policy, file = tmp_path / "policy.json", tmp_path / "found.csv"
     policy.write_text(json.dumps({"outside": "hold"}))
@@ -313,7 +315,7 @@ async def test_the_command_shows_a_screen_and_writes_a_csv(
 
     assert (shown.returncode, shown.stderr) == (0, "")
     lines = shown.stdout.splitlines()
-    assert lines[0] == "The last 7 days: 4 tickets, 4 addresses"
+    assert lines[0] == "The last 7 days: 4 tickets, 5 addresses"
     assert "no_list 3" in lines[1]
     assert "done 1" in lines[1]
     assert len(lines) <= 24
@@ -327,7 +329,9 @@ async def test_the_command_shows_a_screen_and_writes_a_csv(
     of_ticket = [str(ticket), number, str(people.alpine)]
     assert rows[0] == [*of_ticket, CARLA, "link", "known", str(people.carla), "udf:CC"]
     assert rows[2][3] == f"'{formula}"
-    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
+    parts = [part for row in rows for cell in row for part in cell.split(";")]
+    assert not any(part.startswith(("=", "+", "-", "@")) for part in parts)
+    assert any("=cmd(0)" in part for part in parts)
     assert (await everything(desk), changes(server)) == (before, [])
 
 

@@ -19,7 +19,7 @@ from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.helpers import changes, due_of, look_at, mailbox_of, outcomes, people_of
-from tests.judges import ANA, BRUNO, CARLA, DORA, NINA, Headers, Judge, held, next_look, say
+from tests.judges import ANA, BRUNO, CARLA, DORA, NINA, OLE, Headers, Judge, held, next_look, say
 
 
 @pytest.fixture
@@ -67,6 +67,26 @@ async def test_somebody_held_is_approved_and_brought(
     before = await outcomes(desk, ticket)
     assert await look_at(desk, ticket) == Result.DONE
     assert await outcomes(desk, ticket) == before
+
+
+async def test_whom_a_person_approved_is_not_the_senders_doing(
+    make_desk: Callable[..., Any], tenant: Tenant, people: Seed, judge: Judge
+) -> None:
+    """The approved neither wait for the day's limit nor use it up."""
+    desk: Desk = await make_desk(max_new_per_sender=1)
+    await say(desk, outside="hold")
+    first = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=f"{NINA}, {OLE}")
+    await look_at(desk, first)
+    for key in (NINA, OLE):
+        assert (await judge("approve", first, key)).status_code == 200
+    assert await next_look(desk) == Result.DONE
+    assert len(tenant.linked_contacts(first)) == 2
+
+    await say(desk, outside="create")
+    second = tenant.new_ticket(people.alpine, contact_id=people.ana, cc="ida@radiology.example")
+    await look_at(desk, second)
+    found = await outcomes(desk, second)
+    assert found == {"ida@radiology.example": ("outside", "created_and_linked")}
 
 
 async def test_one_of_an_automatic_mail_is_approved(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app import mappings
 from app.csv_cells import plain_cell, safe_cell
+from app.db import db_now
 from app.desk import Desk
 from app.mapping_files import MAX_LINES, export_to, import_file, read_lines
 from app.models import Audit, Mapping
@@ -310,3 +311,16 @@ def test_an_autotask_that_cannot_be_asked_is_said(
     assert "Autotask cannot be asked now" in errors
     assert "Traceback" not in errors
     assert run("mappings", "export", "-", **environ)[1] == HEAD
+
+
+async def test_an_export_of_many_pages_has_each_mapping_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over accounts, in their order, also when the last page is full."""
+    monkeypatch.setattr("app.mappings.PAGE", 3)
+    entries = [(account, f"p{n}@x.example") for account in (7, 8) for n in range(3)]
+    async with desk.sessions() as session, session.begin():
+        now = await db_now(session)
+        await mappings.set_all(session, dict.fromkeys(reversed(entries), (1, None)), now)
+    lines = (await exported(desk)).splitlines()
+    assert lines[1:] == [f"{account},{email},1,manual" for account, email in entries]

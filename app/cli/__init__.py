@@ -214,7 +214,10 @@ def import_mappings(
     found. So a file that was exported and not changed changes nothing.
     """
     settings = configured()
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}.") from None
     with database(settings) as url:
         came = asyncio.run(_import(settings, url, data, dry_run=dry_run))
     for refusal in came.refusals:
