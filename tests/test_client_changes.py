@@ -285,8 +285,10 @@ async def test_the_last_look_at_the_clock_is_after_connecting(
     heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.set_result(await reader.read())
+        said = await reader.read()
         writer.close()
+        await writer.wait_closed()
+        heard.set_result(said)
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener, asyncio.timeout(5):

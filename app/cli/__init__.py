@@ -214,10 +214,7 @@ def import_mappings(
     found. So a file that was exported and not changed changes nothing.
     """
     settings = configured()
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}.") from None
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     with database(settings) as url:
         came = asyncio.run(_import(settings, url, data, dry_run=dry_run))
     for refusal in came.refusals:
@@ -247,7 +244,9 @@ def main() -> None:
     except (AutotaskError, NotNow) as error:
         typer.echo(f"Autotask cannot be asked now: {error}. Try again later.", err=True)
     except OSError as error:
-        typer.echo(f"{error.strerror or error}. Is the port in use, or a file missing?", err=True)
+        about = f" {error.filename}" if error.filename else ""
+        said = f"{error.strerror or error}{about}"
+        typer.echo(f"{said}. Is the port in use, or a file missing?", err=True)
     sys.exit(1)
 
 
