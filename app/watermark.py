@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
 from app.models import Reconciliation
+
+# A date that is further ahead would hide every ticket until then; clocks differ by less.
+_CREDIBLE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,11 @@ async def move(
     session: AsyncSession, floor: int, dates: Sequence[datetime | None], found: int
 ) -> None:
     """Record that a pass has ended that saw tickets of these dates and found so many new ones."""
-    before = await known(session)
-    seen = [date for date in (*dates, before.watermark if before else None) if date]
-    values = {"watermark": max(seen, default=None), "reconciled_at": await db_now(session)}
+    before, now = await known(session), await db_now(session)
+    seen = [date for date in dates if date and date < now + _CREDIBLE]
+    if before and before.watermark:
+        seen.append(before.watermark)
+    values = {"watermark": max(seen, default=None), "reconciled_at": now}
     row = insert(Reconciliation).values(id=1, floor=floor, found=found, **values)
     await session.execute(
         row.on_conflict_do_update(

@@ -149,6 +149,20 @@ async def test_the_watermark_is_the_greatest_date_that_autotask_told(
     assert late in await found(desk)
 
 
+async def test_a_ticket_from_the_future_hides_none_that_comes_after_it(
+    desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """It is taken up, and moves no watermark."""
+    await compare(desk)
+    odd = tenant.new_ticket(
+        people.alpine, cc=NINA, createDate=dated(datetime(2199, 1, 1, tzinfo=UTC))
+    )
+    await compare(desk)
+    late = tenant.new_ticket(people.alpine, cc=NINA)
+    await compare(desk)
+    assert {odd, late} <= set(await found(desk))
+
+
 async def test_what_is_seen_later_than_it_is_dated_is_found(
     desk: Desk, tenant: Tenant, people: Seed
 ) -> None:
