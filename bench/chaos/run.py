@@ -7,12 +7,10 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-import psycopg
 
 from app import db, log
 from app.autotask.protocol import REQUESTS_PER_HOUR
@@ -20,6 +18,7 @@ from app.embedded import EmbeddedPostgres
 from bench.chaos.child import CREATE_SETTLE, start
 from bench.chaos.plan import API, WORKERS, Event, Plan
 from bench.chaos.verdict import Ran, limits, read_books, violations
+from bench.chaos.waiting import all_up, comes_to_rest, connected, wait_for
 from bench.chaos.world import HELP, World, build
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
@@ -29,7 +28,7 @@ from tests.processes import free_port
 SECRET = "a-webhook-secret-of-chaos"  # noqa: S105  of a double
 BUDGET_WINDOW, BUDGET_SHARE = 10.0, 0.06
 RESTART_SECONDS = 0.5
-START_SECONDS, QUIET_SECONDS = 30.0, 90.0
+START_SECONDS = 30.0
 
 
 class Processes:
@@ -198,12 +197,12 @@ def play(plan: Plan, logs: Path) -> Ran:
         environ = _environ(stage, plan)
         processes = Processes(environ, logs)
         stack.callback(processes.end)
-        with _connected(database) as books:
-            if not _wait_for(lambda: _all_up(books), processes, START_SECONDS):
+        with connected(database) as books:
+            if not wait_for(lambda: all_up(books), processes.tend, START_SECONDS):
                 raise RuntimeError(f"the processes did not start; see {logs}")
         stage.go(processes)
-        with _connected(database) as books:
-            quiet = _wait_for(lambda: _is_quiet(stage, books), processes, QUIET_SECONDS)
+        with connected(database) as books:
+            quiet = comes_to_rest(tenant, len(stage.ids), books, processes.tend)
             return Ran(
                 plan, world, tenant, stage.ids, read_books(books), quiet, time.monotonic() - began
             )
@@ -233,46 +232,6 @@ def _environ(stage: Play, plan: Plan) -> dict[str, str]:
         "RUN_WORKER": "false",
         "PORT": str(port),
     }
-
-
-def _wait_for(condition: Callable[[], bool], processes: Processes, seconds: float) -> bool:
-    """Wait for something that the processes bring about; False if that takes too long."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        processes.tend()
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _all_up(books: psycopg.Connection) -> bool:
-    """Tell whether all workers live, and the tickets that were there before are told apart.
-
-    What comes before that and without a callout is history to reconciliation.
-    """
-    counts = "SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM reconciliation)"
-    [(alive, begun)] = books.execute(counts).fetchall()
-    return bool(alive >= len(WORKERS) and begun)
-
-
-def _is_quiet(stage: Play, books: psycopg.Connection) -> bool:
-    """Tell whether no callout waits, every ticket is known, and none is due."""
-    if any(stage.tenant.outbox.queues.values()):
-        return False
-    [[due]] = books.execute(
-        "SELECT count(*) FROM due WHERE kind = 'ticket' AND (due_at, holder) IS DISTINCT FROM"
-        " (NULL, NULL)"
-    ).fetchall()
-    [[known]] = books.execute("SELECT count(*) FROM tickets").fetchall()
-    return bool(due == 0 and known >= len(stage.ids))
-
-
-@contextmanager
-def _connected(database: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
-    url = database.url.replace("postgresql+psycopg://", "postgresql://")
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
 
 
 def allowed_calls(plan: Plan) -> int:

@@ -1,0 +1,70 @@
+"""Wait for what the processes bring about, and look into their books."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from app.embedded import EmbeddedPostgres
+from bench.chaos.plan import WORKERS
+from sandbox.tenant import Tenant
+
+QUIET_SECONDS = 40.0
+"""When nothing more is done for so long, nothing more will be."""
+
+Tend = Callable[[], None]
+"""Restarts what has ended."""
+
+
+def wait_for(condition: Callable[[], bool], tend: Tend, seconds: float) -> bool:
+    """Wait for something that the processes bring about; False if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        tend()
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def comes_to_rest(tenant: Tenant, tickets: int, books: psycopg.Connection, tend: Tend) -> bool:
+    """Wait until all is done; False when for QUIET_SECONDS nothing more was."""
+    done = "SELECT coalesce(sum(done), 0) FROM due WHERE kind = 'ticket'"
+    before = -1
+    while (so_far := books.execute(done).fetchall()[0][0]) > before:
+        before = so_far
+        if wait_for(lambda: _is_quiet(tenant, tickets, books), tend, QUIET_SECONDS):
+            return True
+    return False
+
+
+def all_up(books: psycopg.Connection) -> bool:
+    """Tell whether all workers live, and the tickets that were there before are told apart.
+
+    What comes before that and without a callout is history to reconciliation.
+    """
+    counts = "SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM reconciliation)"
+    [(alive, begun)] = books.execute(counts).fetchall()
+    return bool(alive >= len(WORKERS) and begun)
+
+
+def _is_quiet(tenant: Tenant, tickets: int, books: psycopg.Connection) -> bool:
+    """Tell whether no callout waits, every ticket is known, and none is due."""
+    if any(tenant.outbox.queues.values()):
+        return False
+    [[due]] = books.execute(
+        "SELECT count(*) FROM due WHERE kind = 'ticket' AND (due_at, holder) IS DISTINCT FROM"
+        " (NULL, NULL)"
+    ).fetchall()
+    [[known]] = books.execute("SELECT count(*) FROM tickets").fetchall()
+    return bool(due == 0 and known >= tickets)
+
+
+@contextmanager
+def connected(database: EmbeddedPostgres) -> Iterator[psycopg.Connection]:
+    url = database.url.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
