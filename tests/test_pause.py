@@ -102,7 +102,7 @@ async def post_callout(api: httpx.AsyncClient, tenant: Tenant, people: Seed) -> 
     return ticket
 
 
-async def until_done(desk: Desk, ticket: int, seconds: float = 40.0) -> None:
+async def until_done(desk: Desk, ticket: int, seconds: float = 120.0) -> None:
     """Wait until a ticket is done; bounded."""
     async with asyncio.timeout(seconds):
         while await result_of(desk, ticket) != "done":
