@@ -147,7 +147,8 @@ async def test_a_write_without_an_answer_is_counted_for_as_long_as_it_can_take_e
     desk: Desk = await make_desk(ticket_note="internal", ticket_note_publish=2)
     tenant.faults.add(Fault("reset_before", method="POST", path_contains=path, times=None))
     ticket = tenant.new_ticket(people.alpine, cc="new@alpine-dental.example", callout=False)
-    assert await look_at(desk, ticket) is None
+    while not any(path in call.path for call in tenant.calls if call.method == "POST"):
+        assert await look_at(desk, ticket) is None  # on a busy machine a reading may be too old
 
     shown = (await api.put("/admin/pause", json={"paused": True}, headers=writer)).json()
 
