@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +9,13 @@ import httpx
 import pytest
 
 from sandbox.model import Entity
-from sandbox.seed import Seed, seed
-from sandbox.server import SandboxServer
+from sandbox.seed import Seed
 from sandbox.tenant import Tenant
 from sandbox.webhook_model import WEBHOOK_ENTITIES
-from tests.contract import ContractChecker
+from tests.sandboxes import api, ids
 from tests.test_sandbox_contract import SCHEMAS, kind_of
+
+__all__ = ["api", "ids"]
 
 HOOK: dict[str, Any] = {
     "name": "a webhook",
@@ -46,22 +46,6 @@ def clock() -> Clock:
 @pytest.fixture
 def tenant(clock: Clock) -> Tenant:
     return Tenant(clock=clock)
-
-
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
-@pytest.fixture
-def api(tenant: Tenant) -> Iterator[httpx.Client]:
-    checker = ContractChecker()
-    with (
-        SandboxServer(tenant, wrap=checker) as server,
-        httpx.Client(base_url=f"{server.api_url}/V1.0", headers=tenant.credentials) as client,
-    ):
-        yield client
-    assert checker.violations == []
 
 
 def make(api: httpx.Client, **changes: Any) -> int:

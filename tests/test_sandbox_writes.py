@@ -1,15 +1,15 @@
 """What an API client may write, and what Autotask makes of it."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from sandbox.seed import Seed, seed
-from sandbox.server import SandboxServer
+from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.contract import ContractChecker
+from tests.sandboxes import api, ids
+
+__all__ = ["api", "ids"]
 
 REFERENCE = "Reference value on field: contactID of type: Contact does not exist or is invalid."
 
@@ -17,22 +17,6 @@ REFERENCE = "Reference value on field: contactID of type: Contact does not exist
 @pytest.fixture
 def tenant() -> Tenant:
     return Tenant()
-
-
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
-@pytest.fixture
-def api(tenant: Tenant) -> Iterator[httpx.Client]:
-    checker = ContractChecker()
-    with (
-        SandboxServer(tenant, wrap=checker) as server,
-        httpx.Client(base_url=f"{server.api_url}/V1.0", headers=tenant.credentials) as client,
-    ):
-        yield client
-    assert checker.violations == []
 
 
 def errors(response: httpx.Response) -> list[str]:
