@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.chaos.plan import make_plan
 from bench.chaos.run import judge
+from bench.chaos.waiting import progress
 from bench.chaos.world import build
 from bench.receiving import post_all
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.conftest import SECRET
+from tests.conftest import SECRET, plain
 from tests.processes import free_port, process, wait_until
 from tests.test_acceptance import is_live, results
 
@@ -40,6 +42,18 @@ def test_a_plan_is_a_pure_function_of_its_seed() -> None:
     assert make_plan(8, 100, 20.0, lossy=True).events != plans[0].events
     kinds = {event.what for event in plans[0].events}
     assert kinds == {"ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"}
+
+
+def test_a_second_look_is_progress_too(database_url: str) -> None:
+    """The first one covers the trigger; a run that is still at second looks has not stopped."""
+    with psycopg.connect(plain(database_url), autocommit=True) as books:
+        books.execute("INSERT INTO tickets (id) VALUES (1)")
+        books.execute(
+            "INSERT INTO due (kind, ref, priority, wanted, done) VALUES ('ticket', 1, 0, 1, 1)"
+        )
+        after_first = progress(books)
+        books.execute("UPDATE tickets SET result = 'done'")
+        assert progress(books) > after_first
 
 
 def test_callouts_are_accepted_while_autotask_is_down_and_all_are_done_afterwards(
