@@ -29,7 +29,7 @@ def test_whatever_goes_wrong_every_ticket_comes_right(tmp_path: Path, seed: int)
     plan = make_plan(seed, tickets=24, seconds=6.0, lossy=True)
     ran, violations = judge(plan, tmp_path)
     assert violations == []
-    assert ran.lost_callouts > 0
+    assert ran.struck["callout missing"] > 0
     assert ran.failed_calls > 0
 
 

@@ -9,14 +9,17 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from bench.chaos.plan import Plan, make_plan
 from bench.chaos.run import judge
+from bench.chaos.struck import KINDS, table
 from bench.chaos.verdict import Ran
 
 _HEAD = (
-    "seed tickets lost_callouts kills stops crashes outages calls failed_calls seconds verdict"
+    "seed tickets lost_callouts kills stops crashes outages faults calls failed_calls seconds"
+    " verdict"
 ).split()
 
 
@@ -30,14 +33,17 @@ def main() -> int:
             _say(f"seed {plan.seed}", *map(str, plan.events))
         return 0
     _say("| " + " | ".join(_HEAD).replace("_", " ") + " |", "|" + " ---: |" * len(_HEAD))
-    wrong = [plan.seed for plan in plans if _play(plan, asked)]
+    struck: Counter[str] = Counter()
+    wrong = [plan.seed for plan in plans if _play(plan, asked, struck)]
+    _say("", *table(struck))
     return 1 if wrong else 0
 
 
-def _play(plan: Plan, asked: argparse.Namespace) -> bool:
-    """Play a plan and print its row; True: something was violated."""
+def _play(plan: Plan, asked: argparse.Namespace, struck: Counter[str]) -> bool:
+    """Play a plan, print its row, and count what struck; True: something was violated."""
     logs = Path(tempfile.mkdtemp(prefix=f"chaos-{plan.seed}-"))
     ran, wrong = judge(plan, logs)
+    struck += ran.struck
     _say(_row(ran, wrong))
     if not wrong:
         shutil.rmtree(logs)
@@ -54,15 +60,16 @@ def _play(plan: Plan, asked: argparse.Namespace) -> bool:
 
 
 def _row(ran: Ran, wrong: list[str]) -> str:
-    plan = ran.plan
+    struck = ran.struck
     cells = (
-        plan.seed,
+        ran.plan.seed,
         len(ran.ids),
-        ran.lost_callouts,
-        plan.count("kill", "deaf"),
-        plan.count("stop"),
-        plan.count("crash"),
-        plan.count("outage"),
+        struck["callout missing"],
+        struck["worker killed"] + struck["API killed"] + struck["API deaf"],
+        struck["worker stopped"] + struck["API stopped"],
+        struck["PostgreSQL crashed"],
+        ran.plan.count("outage"),
+        sum(struck[kind] for kind in KINDS if " of a " in kind),
         len(ran.tenant.calls),
         ran.failed_calls,
         f"{ran.seconds:.0f}",

@@ -51,7 +51,7 @@ def make_short() -> None:
     # Before the modules are loaded that take these over.
     _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
 
-    from app import budget, chores, gate, look, participants, writes
+    from app import budget, chores, gate, look, participants, reconcile, writes
     from app.autotask import calls, client
 
     _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
@@ -60,6 +60,8 @@ def make_short() -> None:
     _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)
     _set(gate, _SHUT=(1, 1, 2), _AWAY=(1, 1, 2))
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
+    # Longer than a run, it would hide a watermark that passes over something.
+    _set(reconcile, OVERLAP=timedelta(seconds=3))
     _set(participants, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
     _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
 

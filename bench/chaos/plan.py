@@ -34,7 +34,7 @@ _TARGETS: tuple[dict[str, str], ...] = (
     {"method": "POST", "path_contains": "/query"},
     {},
 )
-_KINDS: dict[FaultKind, int] = {
+FAULTS: dict[FaultKind, int] = {
     "reset_before": 4,
     "reset_after": 6,
     "late_commit": 6,
@@ -45,6 +45,8 @@ _KINDS: dict[FaultKind, int] = {
     "garbage": 2,
     "status_429": 1,
 }
+"""The kinds of faults, and how often each is drawn."""
+
 _DOUBLING: tuple[FaultKind, ...] = ("late_commit", "late_commit", "late_commit", "hang_after")
 
 
@@ -141,7 +143,7 @@ def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event
             yield _fault(dice, 0.5, kind, target)
     refusals = 0
     for _ in range(max(4, tickets // 4)):
-        [kind] = dice.choices(list(_KINDS), list(_KINDS.values()))
+        [kind] = dice.choices(list(FAULTS), list(FAULTS.values()))
         [target] = dice.choices(_TARGETS, (6, 6, 2, 2, 3, 3))
         if kind == "error_500_errors":
             # Somebody whom Autotask has refused three times is given up, and rightly.

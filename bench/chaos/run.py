@@ -17,6 +17,7 @@ from app.autotask.protocol import REQUESTS_PER_HOUR
 from app.embedded import EmbeddedPostgres
 from bench.chaos.child import CREATE_SETTLE, start
 from bench.chaos.plan import API, WORKERS, Event, Plan
+from bench.chaos.struck import Struck, callouts
 from bench.chaos.verdict import Ran, limits, read_books, violations
 from bench.chaos.waiting import all_up, comes_to_rest, connected, wait_for
 from bench.chaos.world import HELP, World, build
@@ -52,20 +53,22 @@ class Processes:
                 log_file = self._logs / f"{command}{number}.log"
                 self._running[number] = start(command, self._environ, log_file)
 
-    def kill(self, number: int, away: float = 0.0) -> None:
-        """Kill -9; it comes back after `away` seconds."""
+    def kill(self, number: int, away: float = 0.0) -> bool:
+        """Kill -9; it comes back after `away` seconds. False: it was dead already."""
         self._not_before[number] = time.monotonic() + away
         running = self._running.pop(number, None)
-        if running is not None:
-            running.kill()
-            running.join()
-
-    def freeze(self, number: int) -> Callable[[], None]:
-        """Stop a process in the middle of what it does; gives what lets it go on."""
-        running = self._running.get(number)
         if running is None:
-            return lambda: None
-        _signal(running, signal.SIGSTOP)
+            return False
+        was_alive = running.is_alive()
+        running.kill()
+        running.join()
+        return was_alive
+
+    def freeze(self, number: int) -> Callable[[], object] | None:
+        """Stop a process in the middle of what it does; gives what lets it go on. None: dead."""
+        running = self._running.get(number)
+        if running is None or not _signal(running, signal.SIGSTOP):
+            return None
         return lambda: _signal(running, signal.SIGCONT)
 
     def end(self) -> None:
@@ -74,10 +77,12 @@ class Processes:
             self.kill(number)
 
 
-def _signal(running: BaseProcess, number: signal.Signals) -> None:
+def _signal(running: BaseProcess, number: signal.Signals) -> bool:
     """Send a signal to a process of ours, unless it is dead and its number free for others."""
-    if running.is_alive() and running.pid is not None:
-        os.kill(running.pid, number)
+    if not running.is_alive() or running.pid is None:
+        return False
+    os.kill(running.pid, number)
+    return True
 
 
 class Play:
@@ -85,10 +90,14 @@ class Play:
 
     def __init__(self, plan: Plan, tenant: Tenant, world: World, database: EmbeddedPostgres):
         self.tenant, self.world, self.database = tenant, world, database
+        self.struck = Struck()
+        self.struck.seed, self.struck.latency = plan.seed, (0.0, 0.15)
+        tenant.faults = self.struck
         self.ids: dict[int, int] = {}
         self.lossy = plan.lossy
         self._autotask: SandboxServer | None = None
         self._port = 0
+        self._database_is_up = True
         self._order = itertools.count()
         self._to_come: list[tuple[float, int, Callable[[], object]]] = []
         for event in plan.events:
@@ -144,20 +153,32 @@ class Play:
         self.tenant.emit("Create", self.ids[event.number], None)
 
     def _kill(self, event: Event) -> None:
-        self.processes.kill(event.number)
+        who = "API" if event.number == API else "worker"
+        self.struck.counts[f"{who} killed"] += self.processes.kill(event.number)
 
     def _deaf(self, event: Event) -> None:
+        self.struck.counts["API deaf"] += 1
         self.processes.kill(API, event.seconds)
 
     def _stop(self, event: Event) -> None:
-        self._later(event.at + event.seconds, self.processes.freeze(event.number))
+        go_on = self.processes.freeze(event.number)
+        if go_on is not None:
+            self.struck.counts["API stopped" if event.number == API else "worker stopped"] += 1
+            self._later(event.at + event.seconds, go_on)
 
     def _crash(self, event: Event) -> None:
+        self.struck.counts["PostgreSQL crashed"] += self._database_is_up
+        self._database_is_up = False
         self.database.stop("immediate")
-        self._later(event.at + event.seconds, self.database.start)
+        self._later(event.at + event.seconds, self._recover)
+
+    def _recover(self) -> None:
+        self.database.start()
+        self._database_is_up = True
 
     def _outage(self, event: Event) -> None:
         if event.how == "refuses":
+            self.struck.counts["outage refuses"] += 1
             self.close_autotask()
             self._later(event.at + event.seconds, self.open_autotask)
             return
@@ -185,7 +206,6 @@ def play(plan: Plan, logs: Path) -> Ran:
     """Play a plan from an empty database to the end, and read what is in the books then."""
     log.configure("console", quiet=True)
     tenant = Tenant()
-    tenant.faults.seed, tenant.faults.latency = plan.seed, (0.0, 0.15)
     # What is counted are our own requests; one that Autotask goes on with alone is not ours.
     tenant.switches.late_commit_holds_thread = False
     world = build(tenant, plan.seed, plan.tickets)
@@ -202,10 +222,10 @@ def play(plan: Plan, logs: Path) -> Ran:
                 raise RuntimeError(f"the processes did not start; see {logs}")
         stage.go(processes)
         with connected(database) as books:
-            quiet = comes_to_rest(tenant, len(stage.ids), books, processes.tend)
-            return Ran(
-                plan, world, tenant, stage.ids, read_books(books), quiet, time.monotonic() - began
-            )
+            quiet = comes_to_rest(stage.struck, tenant, len(stage.ids), books, processes.tend)
+            took = time.monotonic() - began
+            struck = stage.struck.counts + callouts(stage.ids.values(), tenant.callout_attempts)
+            return Ran(plan, world, tenant, stage.ids, read_books(books), quiet, took, struck)
 
 
 def _environ(stage: Play, plan: Plan) -> dict[str, str]:

@@ -30,7 +30,10 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A plan that was played. ids: the tickets' ids by number; quiet: it came to rest in time."""
+    """A plan that was played. ids: the tickets' ids by number; quiet: it came to rest in time.
+
+    struck: how often each of bench.chaos.struck.KINDS did.
+    """
 
     plan: Plan
     world: World
@@ -39,12 +42,7 @@ class Ran:
     books: Books
     quiet: bool
     seconds: float
-
-    @property
-    def lost_callouts(self) -> int:
-        """How many tickets no callout told of."""
-        came = {a.payload["Id"] for a in self.tenant.callout_attempts if a.status in (200, 202)}
-        return len(set(self.ids.values()) - came)
+    struck: Counter[str]
 
     @property
     def failed_calls(self) -> int:

@@ -10,6 +10,7 @@ import psycopg
 
 from app.embedded import EmbeddedPostgres
 from bench.chaos.plan import WORKERS
+from bench.chaos.struck import Struck
 from sandbox.tenant import Tenant
 
 QUIET_SECONDS = 40.0
@@ -30,12 +31,21 @@ def wait_for(condition: Callable[[], bool], tend: Tend, seconds: float) -> bool:
     return False
 
 
-def comes_to_rest(tenant: Tenant, tickets: int, books: psycopg.Connection, tend: Tend) -> bool:
-    """Wait until all is done; False when for QUIET_SECONDS nothing more was."""
+def comes_to_rest(
+    struck: Struck, tenant: Tenant, tickets: int, books: psycopg.Connection, tend: Tend
+) -> bool:
+    """Wait until all is done; False when for QUIET_SECONDS nothing more was.
+
+    A write that is still to take effect could double something after the verdict.
+    """
+
+    def is_over() -> bool:
+        return struck.all_took_effect() and _is_quiet(tenant, tickets, books)
+
     before = -1
     while (so_far := progress(books)) > before:
         before = so_far
-        if wait_for(lambda: _is_quiet(tenant, tickets, books), tend, QUIET_SECONDS):
+        if wait_for(is_over, tend, QUIET_SECONDS):
             return True
     return False
 
