@@ -7,41 +7,31 @@ undone no look has it, and a ticket that is being looked at is not undone.
 
 from __future__ import annotations
 
-import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 from app import traces, work
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Refusal, Refused, Unanswered
-from app.autotask.models import WholeContact
 from app.db import db_now, persist_with
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
+from app.holding import InUse, holding
 from app.models import Ledger, LinkRecord
 from app.states import LedgerState, Priority
+from app.touched import touched
 from app.traces import Traces
+from app.unlinking import UNDER_WAY, Marks, rows_of, take_off
 from app.work import Lease
 from app.writes import LEAVE_SECONDS
 
 _TRIES = 3
-_UNDER_WAY = "a request of ours got no answer and may still take effect: run it again later"
 BUSY = "it is being looked at: run it again"
-# Besides what we wrote, a person who fills one of these in has made the contact their own.
-_A_PERSONS = (
-    "emailAddress2 emailAddress3 phone alternatePhone mobilePhone extension faxNumber roomNumber"
-    " title namePrefix middleInitial nameSuffix externalID"
-).split()
-_NOT_COMPARED = ("id", "companyID", "isActive", "userDefinedFields")
-
-
-class InUse(Exception):
-    """Somebody else has the ticket: a worker looks at it, or it is being undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,32 +84,19 @@ class Undo:
         if self.dry_run:
             yield None
             return
-        sessions = self.desk.sessions
-        async with sessions() as session, session.begin():
-            lease = await work.seize(session, work.TICKET, ticket_id, f"undo:{uuid.uuid4().hex}")
-        if lease is None:
-            raise InUse
-        beating = asyncio.create_task(self._beat(lease))
-        try:
-            yield lease
-        finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-            # What was done is said, though the lease may have run out by now.
-            with suppress(LeaseLost):
-                async with work.fenced(sessions, lease) as session:
-                    # The note has to say what was undone.
-                    told = self.desk.settings.ticket_note != "off"
-                    if told and any(ticket == ticket_id for ticket, _ in self.off):
-                        now = timedelta(0)
-                        await work.want(session, work.TICKET, ticket_id, now, Priority.LIVE)
-                    await work.finish(session, lease)
+        async with holding(self.desk.sessions, ticket_id, "undo") as lease:
+            try:
+                yield lease
+            finally:
+                with suppress(LeaseLost):
+                    await self._want_note(ticket_id, lease)
 
-    async def _beat(self, lease: Lease) -> None:
-        while True:
-            await asyncio.sleep(work.BEAT.total_seconds())
-            async with self.desk.sessions() as session, session.begin():
-                await work.beat(session, [lease])
+    async def _want_note(self, ticket_id: int, lease: Lease) -> None:
+        """Have it looked at, where the note has to say what was undone."""
+        if self.desk.settings.ticket_note == "off" or not any(t == ticket_id for t, _ in self.off):
+            return
+        async with work.fenced(self.desk.sessions, lease) as session:
+            await work.want(session, work.TICKET, ticket_id, timedelta(0), Priority.LIVE)
 
     async def _known(self, ticket_id: int) -> Traces:
         async with self.desk.sessions() as session:
@@ -135,7 +112,7 @@ class Undo:
             return []
         autotask = await self.desk.autotask(lease)
         try:
-            rows = await _rows_of(autotask, ticket_id)
+            rows = await rows_of(autotask, ticket_id)
         except Refused as refused:
             if refused.kind is not Refusal.MISSING:
                 raise
@@ -149,7 +126,7 @@ class Undo:
             steps.append(Step(ticket_id, "unlink", link.contact_id, address, done, detail, again))
         return steps
 
-    async def _unlink(  # noqa: PLR0911  an end each
+    async def _unlink(
         self, autotask: Autotask, link: LinkRecord, rows: list[int]
     ) -> tuple[bool, str, bool]:
         """Take one contact off; tell whether that is done, in words, and whether to do it again."""
@@ -159,24 +136,11 @@ class Undo:
             return False, "kept: a person put it on again", False
         if self.dry_run:
             return True, "would be taken off the ticket", False
-        await persist_with(self.desk.sessions, traces.intend_unlink, link=link, who=self.who)
-        lost = False
-        try:
-            left = rows
-            for _ in range(_TRIES):
-                lost |= await _delete(autotask, link.ticket_id, left)
-                left = (await _rows_of(autotask, link.ticket_id)).get(link.contact_id, [])
-                if not left:
-                    await persist_with(self.desk.sessions, traces.unlinked, link=link)
-                    return True, "taken off the ticket", False
-        except Unanswered as error:
-            return False, f"{_UNDER_WAY} ({error})", True
-        except (AutotaskError, NotNow) as error:
-            if lost:
-                return False, f"{_UNDER_WAY} ({error})", True
-            await persist_with(self.desk.sessions, traces.keep_link, link=link)
-            return False, str(error), True
-        return False, _UNDER_WAY, True
+        marks = Marks(
+            partial(traces.intend_unlink, who=self.who), traces.unlinked, traces.keep_link
+        )
+        taken = await take_off(self.desk, autotask, link, rows, marks)
+        return taken.done, taken.detail, taken.again
 
     async def _not_there(self, link: LinkRecord) -> tuple[bool, str, bool]:
         if link.unlinked_at:  # an undo that died before it could say so
@@ -187,7 +151,7 @@ class Undo:
             now = await db_now(session)
         under_way = link.sent_at and not link.first_seen_linked_at
         if under_way and link.sent_at and link.sent_at + self.desk.create_settle > now:
-            return False, _UNDER_WAY, True
+            return False, UNDER_WAY, True
         return False, "is not on the ticket any more", False
 
     # --- contacts --------------------------------------------------------------------------------
@@ -212,7 +176,7 @@ class Undo:
     ) -> tuple[bool, str, bool]:
         """Deactivate one contact; tell whether that is done, in words, and whether again."""
         if row.state not in (LedgerState.CREATED, LedgerState.RETIRING) or row.contact_id is None:
-            return False, _UNDER_WAY, True
+            return False, UNDER_WAY, True
         for attempt in range(_TRIES):
             contact = await autotask.whole_contact(row.contact_id)
             if contact is None or not contact.active:
@@ -220,7 +184,9 @@ class Undo:
                     await persist_with(self.desk.sessions, traces.over, row, self.who)
                 was = "deactivated" if attempt else "was inactive already"
                 return True, was if contact else "does not exist any more", False
-            why = _touched(contact, row) or await self._in_use(autotask, row, row.contact_id)
+            why = touched(contact, row.account_id, row.sent) or await self._in_use(
+                autotask, row, row.contact_id
+            )
             if why:
                 return False, f"kept: {why}", False
             if self.dry_run:
@@ -236,7 +202,7 @@ class Undo:
                 continue
             await persist_with(self.desk.sessions, traces.retired, row=row)
             return True, "deactivated", False
-        return False, _UNDER_WAY, True
+        return False, UNDER_WAY, True
 
     async def _in_use(self, autotask: Autotask, row: Ledger, contact_id: int) -> str | None:
         """Say on which ticket the contact is needed: by our records, or at Autotask."""
@@ -256,45 +222,3 @@ class Undo:
 
 def _again(ticket_id: int, detail: str) -> Step:
     return Step(ticket_id, "unlink", None, None, False, detail, again=True)
-
-
-async def _rows_of(autotask: Autotask, ticket_id: int) -> dict[int, list[int]]:
-    """Give the ids of a ticket's links by contact."""
-    rows: dict[int, list[int]] = {}
-    for link in await autotask.additional_contacts(ticket_id):
-        rows.setdefault(link.contact_id, []).append(link.id)
-    return rows
-
-
-async def _delete(autotask: Autotask, ticket_id: int, rows: list[int]) -> bool:
-    """Delete links, and tell whether an answer was lost; the effect is seen when they are read."""
-    lost = False
-    for link_id in rows:
-        try:
-            await autotask.unlink(ticket_id, link_id, time.monotonic() + LEAVE_SECONDS)
-        except Unanswered:
-            lost = True
-        except Refused as refused:
-            if refused.kind is not Refusal.MISSING:
-                raise
-    return lost
-
-
-def _touched(contact: WholeContact, row: Ledger) -> str | None:
-    """Say what a person has changed of a contact since we created it."""
-    if contact.company_id != row.account_id:
-        return f"it is of company {contact.company_id} now"
-    if row.sent is None:
-        return "what we wrote of it is not on record"
-    sent, now = row.sent, contact.fields
-    changed = [
-        name
-        for name, value in sent.items()
-        if name not in _NOT_COMPARED and name in now and (now[name] or None) != (value or None)
-    ]
-    changed += [name for name in _A_PERSONS if name not in sent and now.get(name)]
-    udfs = {udf.get("name"): udf.get("value") for udf in now.get("userDefinedFields") or ()}
-    for udf in sent.get("userDefinedFields") or ():
-        if udf.get("name") in udfs and str(udfs[udf["name"]]) != str(udf.get("value")):
-            changed.append(udf["name"])
-    return f"a person changed {', '.join(sorted(changed))}" if changed else None

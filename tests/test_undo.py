@@ -13,9 +13,10 @@ from sqlalchemy import update
 
 from app import traces, work
 from app.desk import Desk
+from app.holding import InUse
 from app.models import Audit, Due, Ledger, LinkRecord, Mapping, Participant
 from app.states import Result
-from app.undo import InUse, Step, Undo
+from app.undo import Step, Undo
 from app.undo_command import read_since, run_undo
 from sandbox.seed import Seed
 from sandbox.switches import Fault

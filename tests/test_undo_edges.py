@@ -15,10 +15,11 @@ from app import undo_command, work
 from app.autotask.client import Autotask
 from app.autotask.errors import Refusal, Refused
 from app.desk import Desk
+from app.holding import InUse
 from app.look import look
 from app.models import Due, Ledger, LinkRecord
 from app.states import Result
-from app.undo import InUse, Step, Undo
+from app.undo import Step, Undo
 from app.undo_command import run_undo
 from sandbox.calls import Call
 from sandbox.seed import Seed

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from app.admin.common import TicketId, asking_autotask, desk_of, problems, who
 from app.auth import AdminRoute
 from app.errors import LeaseLost
+from app.holding import InUse
 from app.models import TicketRecord
 from app.problems import Problem
-from app.undo import InUse, Undo
+from app.undo import Undo
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
