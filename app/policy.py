@@ -17,8 +17,11 @@ from app.addresses import address_key
 
 Act = Literal["create", "hold", "ignore"]
 OnInactive = Literal["hold", "reactivate", "ignore"]
+Keep = Literal["permanent", "ticket"]
 PresetName = Literal["open", "guarded", "known_only", "off"]
 Level = Literal["allowed", "denied"]
+
+Class = Literal["inside", "outside"]
 
 MAX_ENTRIES = 1_000
 """Addresses and domains that one list of a policy can have."""
@@ -50,11 +53,14 @@ Domains = Annotated[
 
 
 class Lifetime(BaseModel):
-    """How long contacts that we create are kept. This version keeps them."""
+    """How long contacts that we create are kept: for good, or until their last ticket is over.
+
+    inside: people of the account's own domains; outside: all others. What is left out is inherited.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    inside: Literal["permanent"] = "permanent"
-    outside: Literal["permanent"] = "permanent"
+    inside: Keep | None = None
+    outside: Keep | None = None
 
 
 class PolicyDocument(BaseModel):
@@ -83,7 +89,7 @@ class PolicyDocument(BaseModel):
         }
 
 
-_PERMANENT = Lifetime()
+_PERMANENT = Lifetime(inside="permanent", outside="permanent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,11 @@ class Policy:
     lifetime: Lifetime = _PERMANENT
     grace_days: int = 7
     act: Literal["live", "observe"] = "live"
+
+    def ends(self, whose: Class) -> bool:
+        """Tell whether contacts of a class are for their tickets only."""
+        kept = self.lifetime.inside if whose == "inside" else self.lifetime.outside
+        return kept == "ticket"
 
     def says(self, key: str) -> Level | None:
         """Tell whether an address is allowed or denied, None if it is not spoken of.
@@ -145,9 +156,22 @@ def in_effect(default: PolicyDocument, account: PolicyDocument | None = None) ->
             closed = _preset(document.preset, policy)
             policy = replace(policy, **closed)
             origins |= dict.fromkeys(closed, f"{name} preset")
-        policy = replace(policy, **document.fields())
+        policy = replace(policy, **_inherited(document.fields(), policy))
         origins |= dict.fromkeys(document.fields(), name)
     return InEffect(policy, origins)
+
+
+def _inherited(fields: dict[str, Any], so_far: Policy) -> dict[str, Any]:
+    """Fill what a document's lifetime leaves out with what was said before."""
+    said: Lifetime | None = fields.get("lifetime")
+    if said is None:
+        return fields
+    return fields | {
+        "lifetime": Lifetime(
+            inside=said.inside or so_far.lifetime.inside,
+            outside=said.outside or so_far.lifetime.outside,
+        )
+    }
 
 
 def _preset(name: PresetName, so_far: Policy) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
+from app.addresses import address_key
 from app.policy import PolicyDocument, PresetName
 
 
@@ -36,7 +37,32 @@ def _policy(value: object) -> object:
 
 Listed = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Numbers = Annotated[tuple[int, ...], BeforeValidator(_list)]
+
+
+def _fit_for_header(value: str) -> str:
+    value = value.strip()
+    if not (value and value.isascii() and value.isprintable()):
+        raise ValueError("must be plain ASCII: it is sent as an HTTP header")
+    return value
+
+
+def _directory_id(value: str | None) -> str | None:
+    if value and not re.fullmatch(r"\w[\w.-]*", value.strip(), re.ASCII):
+        raise ValueError("is the id that the app's overview page shows")
+    return value.strip() if value else None
+
+
+def _address_keys(value: tuple[str, ...]) -> tuple[str, ...]:
+    keys = [address_key(address) for address in value]
+    if None in keys:
+        raise ValueError("each must be an e-mail address")
+    return tuple(key for key in keys if key)
+
+
 JsonObject = Annotated[dict[str, Any], BeforeValidator(_json)]
+HeaderText = Annotated[str, AfterValidator(_fit_for_header)]
+DirectoryId = Annotated[str, AfterValidator(_directory_id)]
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(_address_keys)]
 PolicyText = Annotated[PolicyDocument, BeforeValidator(_policy)]
 
 

@@ -17,7 +17,16 @@ from app.autotask.models import NewContact
 from app.graph.client import GraphCredentials
 from app.keys import ApiKey, parse_keys
 from app.policy import PolicyDocument
-from app.setting_types import JsonObject, Listed, Numbers, PolicyText, Url
+from app.setting_types import (
+    Addresses,
+    DirectoryId,
+    HeaderText,
+    JsonObject,
+    Listed,
+    Numbers,
+    PolicyText,
+    Url,
+)
 
 SOURCES = ("mailbox", "description", "eml")
 """Cc sources beside user-defined fields."""
@@ -33,9 +42,9 @@ class Settings(BaseSettings):
     )
     data_dir: Path | None = Field(None, description="where the embedded PostgreSQL keeps its data")
 
-    autotask_username: str = Field(min_length=1, description="user name of the API user")
-    autotask_secret: str = Field(min_length=1, repr=False, description="its password")
-    autotask_integration_code: str = Field(
+    autotask_username: HeaderText = Field(min_length=1, description="user name of the API user")
+    autotask_secret: HeaderText = Field(min_length=1, repr=False, description="its password")
+    autotask_integration_code: HeaderText = Field(
         min_length=1, repr=False, description="its tracking identifier"
     )
     autotask_api_url: Url | None = Field(
@@ -51,11 +60,16 @@ class Settings(BaseSettings):
     webhook_repair: bool = Field(
         False, description="mend the webhook when Autotask has disabled or somebody changed it"
     )
+    webhook_updates: bool = Field(
+        False,
+        description="subscribe to changes of status and account, too: completion and moves are "
+        "noticed at once, not at the next comparison",
+    )
     api_keys: tuple[ApiKey, ...] = Field(
         (), repr=False, description="name:role:key, role read, write or intake; key 32 or more"
     )
 
-    own_addresses: Listed = Field((), description="the help desk's own mailboxes, aliases too")
+    own_addresses: Addresses = Field((), description="the help desk's own mailboxes, aliases too")
     own_domains: Listed = Field(
         (), validate_default=True, description="domains that belong to the help desk itself"
     )
@@ -74,10 +88,12 @@ class Settings(BaseSettings):
         "are read again while they have no list, as tickets with a contact always are, and only "
         "they count in the share of lists found",
     )
-    graph_tenant_id: str | None = Field(
+    graph_tenant_id: DirectoryId | None = Field(
         None, description="Microsoft 365 directory (tenant) id; the four GRAPH_ ids go together"
     )
-    graph_client_id: str | None = Field(None, description="application (client) id of the app")
+    graph_client_id: DirectoryId | None = Field(
+        None, description="application (client) id of the app"
+    )
     graph_client_secret: str | None = Field(None, repr=False, description="a secret of the app")
     graph_mailbox: str | None = Field(
         None,
@@ -97,6 +113,18 @@ class Settings(BaseSettings):
         PolicyDocument(),
         description="JSON, or a preset's name: what accounts allow; see docs/decision-table.md",
     )
+    complete_statuses: Listed = Field(
+        (),
+        description="labels or ids of the ticket statuses (a picklist of yours) that mean that a "
+        "ticket is over, beside Complete",
+    )
+    loop_tickets: int = Field(
+        5,
+        ge=2,
+        le=1000,
+        description="so many tickets of one subject, by somebody whom we added, are a mail loop",
+    )
+    loop_minutes: int = Field(30, ge=1, le=1440, description="within so many minutes")
     max_new_per_sender: int = Field(
         20, ge=0, description="outside people that one sender's mails may bring in 24 hours"
     )
@@ -176,21 +204,6 @@ class Settings(BaseSettings):
         mailbox = address_key(self.graph_mailbox or "")
         return frozenset(self.own_addresses) | ({mailbox} if mailbox else set())
 
-    @field_validator("autotask_username", "autotask_secret", "autotask_integration_code")
-    @classmethod
-    def _fit_for_headers(cls, value: str) -> str:
-        value = value.strip()
-        if not (value and value.isascii() and value.isprintable()):
-            raise ValueError("must be plain ASCII: it is sent as an HTTP header")
-        return value
-
-    @field_validator("graph_tenant_id", "graph_client_id")
-    @classmethod
-    def _graph_ids(cls, value: str | None) -> str | None:
-        if value and not re.fullmatch(r"\w[\w.-]*", value.strip(), re.ASCII):
-            raise ValueError("is the id that the app's overview page shows")
-        return value.strip() if value else None
-
     @field_validator("graph_client_secret")
     @classmethod
     def _without_blanks(cls, value: str | None) -> str | None:
@@ -223,14 +236,6 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return parse_keys(value)
-
-    @field_validator("own_addresses")
-    @classmethod
-    def _address_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        keys = [address_key(address) for address in value]
-        if None in keys:
-            raise ValueError("each must be an e-mail address")
-        return tuple(key for key in keys if key)
 
     @field_validator("own_domains")
     @classmethod

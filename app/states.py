@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     IGNORED = "ignored"
     FAILED = "failed"
     UNLINKED = "unlinked"  # we took it off again
+    RETIRED = "retired"  # the ticket was over, and the contact was ended
     WOULD_LINK = "would_link"  # in observe mode nothing is written
     WOULD_CREATE = "would_create"
 
@@ -50,6 +51,16 @@ class LedgerState(StrEnum):
     GONE = "gone"  # was created, and no longer carries the address
     RETIRED = "retired"  # was created, and ended by us
     RETIRING = "retiring"  # was created, and is about to be ended by us
+    RESTORING = "restoring"  # was ended, and is about to be brought back by us
+
+
+class EndedBy(StrEnum):
+    """Why a contact of ours is ended."""
+
+    UNDO = "undo"  # a person took back what we did: it is not brought back
+    LIFETIME = "lifetime"  # its last ticket is over
+    MOVED = "moved"  # its ticket moved to another account before it was linked
+    STALE = "stale"  # nothing used it for long, and a person said so
 
 
 class Priority(IntEnum):

@@ -33,6 +33,7 @@ class Chore(IntEnum):
     WEBHOOK = 2
     RETENTION = 3
     USE = 4
+    LIFETIMES = 5
 
 
 LEASE = timedelta(seconds=20)

@@ -173,7 +173,7 @@ def test_entries_are_read_as_addresses_are() -> None:
         ({"denied": ["x.example"] * 1001}, ("denied",)),
         ({"max_new_per_ticket": 31}, ("max_new_per_ticket",)),
         ({"max_new_per_ticket": -1}, ("max_new_per_ticket",)),
-        ({"lifetime": {"outside": "ticket"}}, ("lifetime", "outside")),
+        ({"lifetime": {"outside": "month"}}, ("lifetime", "outside")),
         ({"act": "dry"}, ("act",)),
         ({"outsied": "hold"}, ("outsied",)),
     ],

@@ -16,11 +16,12 @@ from app.autotask.models import (
     Choice,
     Company,
     Contact,
+    ContactLink,
     Link,
-    LinkedTicket,
     NewContact,
     NewTicket,
     Note,
+    PortalUser,
     Resource,
     Threshold,
     Ticket,
@@ -100,9 +101,19 @@ class Autotask:
     async def states_of(self, ticket_ids: Sequence[int]) -> list[TicketState]:
         """Tell where up to 500 tickets stand; what is not among them does not exist."""
         wanted = [{"op": "in", "field": "id", "value": list(ticket_ids)}]
-        return await self._calls.query(
-            "Tickets", wanted, TicketState, ("id", "companyID", "status")
-        )
+        fields = ("id", "companyID", "status", "completedDate")
+        return await self._calls.query("Tickets", wanted, TicketState, fields)
+
+    async def tickets_numbered(self, numbers: Sequence[str]) -> list[Ticket]:
+        """Find tickets by their numbers, with no more of each than number, account and status."""
+        wanted = [{"op": "in", "field": "ticketNumber", "value": list(numbers)}]
+        fields = ("id", "ticketNumber", "companyID", "status")
+        return await self._calls.query("Tickets", wanted, Ticket, fields)
+
+    async def status_choices(self) -> tuple[Choice, ...]:
+        """Read which statuses tickets can have."""
+        answer = await self._calls.get("/Tickets/entityInformation/fields")
+        return read_picklists(answer, ("status",))["status"]
 
     async def use(self) -> Threshold:
         """Ask how many calls all of the tenant's tools have made; this one counts, too."""
@@ -118,10 +129,24 @@ class Autotask:
 
     async def tickets_of(self, contact_id: int) -> set[int]:
         """Name all tickets that a contact is on, as their contact or an additional one."""
+        links = await self.links_of(contact_id)
+        return await self.own_tickets(contact_id) | {link.ticket_id for link in links}
+
+    async def own_tickets(self, contact_id: int) -> set[int]:
+        """Name the tickets whose contact a contact is."""
         of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]
         own = await self._calls.query("Tickets", of_it, Ticket, ("id", "companyID"))
-        links = await self._calls.query("TicketAdditionalContacts", of_it, LinkedTicket)
-        return {ticket.id for ticket in own} | {link.id for link in links}
+        return {ticket.id for ticket in own}
+
+    async def links_of(self, contact_id: int) -> list[ContactLink]:
+        """List the rows that make a contact an additional one."""
+        of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]
+        return await self._calls.query("TicketAdditionalContacts", of_it, ContactLink)
+
+    async def is_portal_user(self, contact_id: int) -> bool:
+        """Tell whether a contact has, or had, access to the client portal."""
+        of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]
+        return bool(await self._calls.query("ClientPortalUsers", of_it, PortalUser, ("id",)))
 
     async def company(self, company_id: int) -> Company | None:
         """Read a company; None when it does not exist."""
@@ -198,6 +223,13 @@ class Autotask:
     async def deactivate_contact(self, company_id: int, contact_id: int, not_after: float) -> None:
         """Make a company's contact inactive, whatever it was: deleting is refused too often."""
         await self._set_active(company_id, contact_id, 0, not_after)
+
+    async def set_address(
+        self, company_id: int, contact_id: int, email: str | None, not_after: float
+    ) -> None:
+        """Change the first address of a company's contact, and nothing else; "" or None: none."""
+        body = {"id": contact_id, "emailAddress": email}
+        await self._calls.change(f"/Companies/{company_id}/Contacts", body, not_after)
 
     async def _set_active(
         self, company_id: int, contact_id: int, active: int, not_after: float

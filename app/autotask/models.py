@@ -189,11 +189,14 @@ class NewTicket(Record):
 
 
 class TicketState(Record):
-    """Whose ticket it is, and whether it is complete."""
+    """Whose ticket it is, and whether it is complete. completed_at: since when, in UTC."""
 
     id: int
     company_id: int = Field(alias="companyID")
     status: int | None = None
+    completed_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
+        None, alias="completedDate"
+    )
 
 
 class Threshold(Record):
@@ -204,10 +207,17 @@ class Threshold(Record):
     used: int = Field(alias="currentTimeframeRequestCount", ge=0)
 
 
-class LinkedTicket(Record):
-    """The ticket that a contact is an additional contact of."""
+class ContactLink(Record):
+    """A row that makes a contact an additional contact of a ticket."""
 
-    id: int = Field(alias="ticketID")
+    id: int
+    ticket_id: int = Field(alias="ticketID")
+
+
+class PortalUser(Record):
+    """.../REST/Entities/ClientPortalUsersEntity.htm: a contact with access to the portal."""
+
+    id: int
 
 
 class Company(Record):

@@ -63,7 +63,10 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
     contact_id, muted = (one.contact_id, one.muted) if one else (None, None)
     if reason is Reason.TICKET_CONTACT:
         contact_id = facts.contact_id
-    return Decision(entry.key, entry.name, verdict, reason, contact_id, muted=muted)
+    restores = facts.retired.get(entry.key) if verdict is Verdict.CREATE else None
+    return Decision(
+        entry.key, entry.name, verdict, reason, contact_id, muted=muted, restores=restores
+    )
 
 
 def _without_contacts(address: Address, us: Us) -> tuple[Verdict, Reason] | None:
@@ -91,7 +94,7 @@ def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     if on_ticket is not None:  # 7
         return Verdict.LINK, Reason.ALREADY_LINKED, on_ticket
     taken_off = next((one for one in candidates if one.contact_id in facts.removed), None)
-    if taken_off is not None:  # 8
+    if taken_off is not None or address.key in facts.removed_elsewhere:  # 8
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
     if address.key in facts.unlisted:
         return Verdict.IGNORE, Reason.NOT_LISTED, None
@@ -126,6 +129,9 @@ def _of_this_account(  # noqa: PLR0911  a line of the table each
         # Look-alike letters, and few systems can send there: a person has to see it first.
         return Verdict.HOLD, Reason.NON_ASCII, None
     reason, act = _class_of(address, facts)
+    if facts.moved and act == "create" and not wanted and reason is not Reason.INSIDE:
+        # Copied on another customer's ticket: nobody here has seen them yet.
+        return Verdict.HOLD, Reason.MOVED, None
     return Verdict.CREATE if wanted else Verdict(act), reason, None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.policy import Policy
+from app.policy import Class, Policy
 
 _BUILT_IN = Policy()
 
@@ -42,6 +42,7 @@ class Reason(StrEnum):
     OTHER_CLIENT = "other_client"
     INSIDE = "inside"
     OUTSIDE = "outside"
+    MOVED = "moved"
     OVER_LIMIT = "over_limit"
     OVER_DAILY_LIMIT = "over_daily_limit"
 
@@ -86,7 +87,9 @@ class Facts:
     account's own. unlisted: addresses that were in the list earlier and are not any more.
     automatic: the list is of a machine's mail, so nobody may be added unasked. other_clients:
     domains of other customer accounts. forgotten, approved, rejected: addresses, by people's word.
-    new_left: outside people that may still be created today.
+    new_left: outside people that may still be created today. moved: the ticket was another
+    account's when people were first decided about. removed_elsewhere: addresses that a person took
+    off while it was. retired: contacts of ours that were ended and can be brought back.
     """
 
     us: Us
@@ -105,6 +108,9 @@ class Facts:
     approved: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
     new_left: int | None = None
+    moved: bool = False
+    removed_elsewhere: frozenset[str] = frozenset()
+    retired: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ class Decision:
     """What to do about one entry of a list, and why.
 
     contact_id: where a contact is meant; one that is inactive is activated first. muted: it gets
-    no mail. detail: what is wrong with an entry that is no address.
+    no mail. detail: what is wrong with an entry that is no address. restores: the contact of ours
+    that is brought back rather than a new one created.
     """
 
     key: str
@@ -122,11 +129,17 @@ class Decision:
     contact_id: int | None = None
     detail: str | None = None
     muted: bool | None = None
+    restores: int | None = None
 
     @property
     def acts(self) -> bool:
         """Whether somebody is to be brought onto the ticket."""
         return self.verdict in (Verdict.LINK, Verdict.CREATE)
+
+    @property
+    def whose(self) -> Class:
+        """Whose lifetime a contact has that is created for this."""
+        return "inside" if self.reason is Reason.INSIDE else "outside"
 
     @property
     def is_new_outside(self) -> bool:

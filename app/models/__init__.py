@@ -1,6 +1,6 @@
 """The tables. What is due stands apart from what is known about a ticket."""
 
-from app.models.accounts import AccountPolicy, Audit, Forgotten, Note
+from app.models.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
 from app.models.calls import Calls, Gate, MailboxGate, Slot, Tenant
 from app.models.chores import Reconciliation, RetiredSecret, Webhook
 from app.models.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
@@ -18,6 +18,7 @@ __all__ = [
     "Ledger",
     "LinkRecord",
     "Look",
+    "Loop",
     "MailboxGate",
     "Mapping",
     "Note",

@@ -44,6 +44,18 @@ class Audit(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
+class Loop(Base):
+    """A mail loop that was broken: whose tickets, of how many of one subject, and when."""
+
+    __tablename__ = "loops"
+    id: Mapped[Id]
+    account_id: Mapped[Big]
+    contact_id: Mapped[Big]
+    ticket_id: Mapped[Big]
+    tickets: Mapped[int]
+    at: Mapped[Now] = mapped_column(index=True)
+
+
 class Note(Base):
     """A note on a ticket that we wrote or are writing. state: as in the ledger; error: why not."""
 

@@ -34,7 +34,9 @@ class Participant(Base):
 
     key is the address, or the token itself where it is not one. detail: in more words, what is
     wrong with the token, or what Autotask said. muted: the contact is set to get no mail. approved
-    and rejected, by whom, are facts about the account that the ticket was in then.
+    and rejected, by whom, are facts about the account that the ticket was in then, as is
+    removed_account: a person took the address off there. carried_from: the ticket that was merged
+    into this one.
     """
 
     __tablename__ = "participants"
@@ -59,6 +61,8 @@ class Participant(Base):
     rejected_by: Mapped[Str | None]
     judged_at: Mapped[At | None]
     judged_account: Mapped[Big | None]
+    removed_account: Mapped[Big | None]
+    carried_from: Mapped[Big | None]
 
 
 class LinkRecord(Base):
@@ -67,10 +71,11 @@ class LinkRecord(Base):
     sent_at is our intent: it stands while a request of ours may still take effect and is cleared
     by a definite refusal. ours: a link of ours was seen to have taken effect. link_id: its id at
     Autotask; under another id the contact was put on again. unlinked_at: we took it off again.
+    end_why: it is to come off, whatever the list says.
     """
 
     __tablename__ = "links"
-    __table_args__ = (PrimaryKeyConstraint("ticket_id", "contact_id"),)
+    __table_args__ = (PrimaryKeyConstraint("ticket_id", "contact_id"), Index(None, "contact_id"))
     ticket_id: Mapped[Big]
     contact_id: Mapped[Big]
     account_id: Mapped[Big]
@@ -80,6 +85,7 @@ class LinkRecord(Base):
     removed_seen_at: Mapped[At | None]
     unlinked_at: Mapped[At | None]
     link_id: Mapped[Big | None]
+    end_why: Mapped[Str | None]
 
 
 class Mapping(Base):
@@ -102,6 +108,10 @@ class Ledger(Base):
     sent is what was written, sent_at when the request left last, settled_at when its fate was
     known. outside: somebody from outside the account, whom sender_id, the ticket's contact,
     brought.
+
+    lifetime: `inside` or `outside`, where the policy for these said that the contact is for its
+    tickets only. end_why: why it is, or was, ended; end_at: when it is considered next. kept: why
+    it is never ended by itself. needed_at: when a ticket wanted it that was about to be ended.
     """
 
     __tablename__ = "ledger"
@@ -111,7 +121,7 @@ class Ledger(Base):
             "account_id",
             "email",
             unique=True,
-            postgresql_where=text("state IN ('sending', 'unsure', 'created')"),
+            postgresql_where=text("state IN ('sending', 'unsure', 'created', 'restoring')"),
         ),
         CheckConstraint(
             "state NOT IN ('created', 'gone') OR contact_id IS NOT NULL", name="contact"
@@ -131,3 +141,8 @@ class Ledger(Base):
     error: Mapped[Str | None]
     outside: Mapped[bool] = mapped_column(server_default=text("false"))
     sender_id: Mapped[Big | None]
+    lifetime: Mapped[Str | None]
+    end_why: Mapped[Str | None]
+    end_at: Mapped[At | None]
+    kept: Mapped[Str | None]
+    needed_at: Mapped[At | None]

@@ -86,9 +86,15 @@ class Worker(Base):
 
 
 class TicketRecord(Base):
-    """What we know of a ticket. observed: it was first decided on in observe mode, and stays so."""
+    """What we know of a ticket. observed: it was first decided on in observe mode, and stays so.
+
+    over_at: since when it was seen to be complete, or gone. origin_account: the customer account
+    that it was in when people were first decided about. created_at: at Autotask. stem: a digest of
+    its subject, without what replies add. merged_into: the ticket that it was merged into.
+    """
 
     __tablename__ = "tickets"
+    __table_args__ = (Index(None, "contact_id", "stem"),)
     id: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[Str | None]
     account_id: Mapped[Big | None] = mapped_column(index=True)
@@ -102,6 +108,11 @@ class TicketRecord(Base):
     # Whether the last look had no list, and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
     observed: Mapped[bool] = mapped_column(server_default=text("false"))
+    over_at: Mapped[At | None]
+    origin_account: Mapped[Big | None]
+    created_at: Mapped[At | None]
+    stem: Mapped[Str | None]
+    merged_into: Mapped[Big | None]
 
 
 class Look(Base):
