@@ -15,6 +15,7 @@ from app.decide import Decision, Reason, Verdict
 from app.facts import Seen
 from app.known import Reading
 from app.models import Participant
+from app.restoring import restore
 from app.states import Outcome
 from app.work import fenced
 from app.writes import Halt, ReadAgain, Wait, Writes
@@ -86,19 +87,15 @@ class Acting:
             self.writes.linked |= self.reading.linked
             self.writes.created |= await ledger.contacts_created_for(session, ticket.id)
             our_links = {contact_id for contact_id, link in links.items() if link.ours}
+            await tickets.decided_in(session, ticket.id, ticket.company_id)
             rows = await participants.record_decisions(
                 session, ticket.id, ticket.company_id, decisions, our_links | self.writes.created
             )
             now = await db_now(session)
             for one in decisions:
                 row = rows[one.key]
-                there = one.contact_id if one.contact_id is not None else row.contact_id
-                if row.outcome in _ON_TICKET and not {row.contact_id, there} <= self.writes.linked:
+                if self._is_open_again(one, row):
                     row.outcome = None
-                if one.reason is Reason.ALREADY_LINKED and row.outcome not in _ON_TICKET:
-                    row.outcome = None
-                if row.outcome in _WOULD and not self.seen.observes:
-                    row.outcome = None  # the ticket came before observe mode, which is over
                 if row.outcome is None and (outcome := self._at_once(one, our_links)):
                     row.outcome, row.contact_id, row.acted_at = outcome, one.contact_id, now
             met = {
@@ -110,6 +107,18 @@ class Acting:
                 muted = {one.key: one.muted for one in decisions}
                 await mappings.remember(session, ticket.company_id, met, muted=muted)
         return rows
+
+    def _is_open_again(self, one: Decision, row: Participant) -> bool:
+        """Tell whether what came of somebody holds no longer, so that there is something to do."""
+        there = one.contact_id if one.contact_id is not None else row.contact_id
+        if row.outcome in _ON_TICKET and not {row.contact_id, there} <= self.writes.linked:
+            return True
+        if one.reason is Reason.ALREADY_LINKED and row.outcome not in _ON_TICKET:
+            return True
+        # The ticket came before observe mode, which is over; or it was over and is open again, or
+        # in another account meanwhile. Whom an undo took off is not to be brought.
+        over = row.outcome in _WOULD and not self.seen.observes
+        return over or (one.acts and row.outcome in (Outcome.RETIRED, Outcome.UNLINKED))
 
     def _at_once(self, one: Decision, our_links: Collection[int]) -> Outcome | None:
         """Tell what comes of a decision that there is nothing to be done about."""
@@ -131,7 +140,9 @@ class Acting:
         """Put one person on the ticket: find or create the contact, then link it."""
         ticket, contact_id = self.reading.ticket, one.contact_id
         try:
-            if contact_id is None:
+            if contact_id is None and one.restores is not None:
+                contact_id = await restore(self.writes, one, one.restores)
+            elif contact_id is None:
                 contact_id = await self.writes.create(one)
             elif one.reason is Reason.INACTIVE:
                 await self.writes.activate(contact_id)

@@ -14,6 +14,9 @@ log = structlog.get_logger()
 CLI = "cli"
 """Who does what is done on the command line."""
 
+SERVICE = "service"
+"""Who does what the service does by itself."""
+
 
 def record(
     session: AsyncSession,

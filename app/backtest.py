@@ -142,7 +142,7 @@ class Backtest:
 
     async def _preview(self, autotask: Autotask, ticket: Ticket) -> Preview:
         ticket = ticket.model_copy(update={"status": None})  # what is complete was open once
-        if over := nobodys(ticket, self.desk.settings):
+        if over := nobodys(ticket, self.desk.settings, ()):
             return over
         reading = Reading(ticket, frozenset(), time.monotonic(), await now(self.desk))
         policy = self.asked.policy if self.asked.account_id is not None else None

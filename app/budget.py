@@ -25,6 +25,7 @@ from app.autotask.client import REQUEST_SECONDS, Throttle
 from app.autotask.errors import (
     AutotaskError,
     Barred,
+    Forbidden,
     NotSent,
     Overloaded,
     TooLate,
@@ -92,20 +93,21 @@ class Budget:
         self._window = timedelta(seconds=window)
         self._part = self._window / _PARTS
 
-    def throttle(self, lease: Lease | None = None) -> Throttle:
+    def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
         """Give what a client asks before each call; with a lease only while that is held.
 
         It raises LeaseLost, or NotNow when the gate is shut, the budget spent or no slot free.
+        calm: a right that is missing stops no other call.
         """
 
         def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
-            return self._permit(entity, lease, write=write)
+            return self._permit(entity, lease, write=write, calm=calm)
 
         return permit
 
     @asynccontextmanager
     async def _permit(
-        self, entity: str, lease: Lease | None, *, write: bool
+        self, entity: str, lease: Lease | None, *, write: bool, calm: bool
     ) -> AsyncIterator[None]:
         holder = uuid.uuid4().hex
         known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
@@ -115,7 +117,8 @@ class Budget:
             yield
             change = gate.Change(call) if known else None
         except (Barred, Overloaded) as error:
-            change = gate.refused(call, error)
+            if not (calm and isinstance(error, Forbidden)):
+                change = gate.refused(call, error)
             raise
         except TooLate:
             raise

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import reconcile, retention, webhook_care, work
+from app import reconcile, retention, retire, webhook_care, work
 from app.addresses import mask
 from app.autotask.errors import AutotaskError, Busy
 from app.db import db_now, is_outage
@@ -78,6 +78,7 @@ _CHORES: dict[Chore, Callable[[Desk, Lease], Awaitable[timedelta]]] = {
     Chore.WEBHOOK: webhook_care.read_back,
     Chore.RETENTION: retention.run,
     Chore.USE: _ask_for_use,
+    Chore.LIFETIMES: retire.run,
 }
 # What waits when the tenant's calls get scarce; the others are one call each, and needed then.
-_PRIORITIES = {Chore.WEBHOOK: Priority.CATCH_UP, Chore.RETENTION: Priority.CATCH_UP}
+_PRIORITIES = dict.fromkeys((Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES), Priority.CATCH_UP)

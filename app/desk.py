@@ -36,10 +36,13 @@ class Desk:
         """How long a write without an answer may still take effect."""
         return timedelta(seconds=self.settings.create_settle)
 
-    async def autotask(self, lease: Lease | None = None) -> Autotask:
-        """Speak to Autotask; with a lease only as long as that is held."""
+    async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
+        """Speak to Autotask; with a lease only as long as that is held.
+
+        calm: a right that is missing stops no other call.
+        """
         api_url = await self.tenancy.api_url()
-        throttle = self.budget.throttle(lease)
+        throttle = self.budget.throttle(lease, calm=calm)
         return Autotask(self.http, api_url, self.settings.credentials, throttle)
 
 

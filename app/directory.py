@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from app.addresses import address_key
 from app.autotask.client import Autotask
 from app.autotask.models import Choice, Company
-from app.autotask.protocol import OWN_ORGANISATION
+from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
 from app.decide import and_parents
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ class Directory:
         self._domains: dict[int, _Kept[frozenset[str]]] = {}
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
         self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
+        self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
@@ -66,6 +67,14 @@ class Directory:
     async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
         """Give what a note's `publish` and `noteType` can be; a day old at most."""
         return await self._note_choices.get(autotask.note_picklists)
+
+    async def complete_statuses(self, autotask: Autotask, named: Sequence[str]) -> frozenset[int]:
+        """Give the statuses of a ticket that is over; a day old at most. named: see which_end."""
+
+        async def read() -> frozenset[int]:
+            return which_end(await autotask.status_choices(), named)[0]
+
+        return await self._complete.get(read)
 
     async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
         """Give a contact's addresses, as keys: to recognise whom a message is from, no more."""
@@ -106,6 +115,20 @@ class Clients:
             seen.add(parent)
             company_id = parent
         return company_id
+
+
+def which_end(choices: Sequence[Choice], named: Sequence[str]) -> tuple[frozenset[int], list[str]]:
+    """Pick the statuses that end a ticket: Complete, and those named by label or id.
+
+    Gives with them the names that the picklist does not have.
+    """
+    by_name: dict[str, set[int]] = {}
+    for one in choices:
+        for name in (one.label.strip().casefold(), str(one.value)):
+            by_name.setdefault(name, set()).add(one.value)
+    found = {name: by_name.get(name.strip().casefold(), set()) for name in ("Complete", *named)}
+    ids = frozenset().union(*found.values()) | {STATUS_COMPLETE}
+    return ids, [name for name in named if not found[name]]
 
 
 class _Kept(Generic[T]):

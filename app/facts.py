@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app import ledger, mappings, participants, policies, tickets
+from app import ledger, lifetimes, mappings, participants, policies, tickets
 from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
 from app.autotask.models import Contact, Ticket
@@ -89,6 +89,7 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     if ticket.contact_id and ticket.contact_id in seen.contacts:
         keys = seen.facts.contact_keys
         await mappings.remember_contact(session, ticket.contact_id, keys)
+    await lifetimes.vanished(session, set(known.retired.values()) - set(seen.contacts))
     candidates = seen.facts.candidates
     held = {key for key, found in candidates.items() if any(c.mapped for c in found)}
     vanished = {m.email: m.contact_id for m in known.mappings.values() if m.email not in held}
@@ -134,6 +135,11 @@ async def _known(
                 await mappings.contact_addresses(session, contact_id) if contact_id else None
             ),
             words=await _words(session, desk, ticket, keys, judged, policy),
+            origin=await tickets.origin_of(session, ticket.id),
+            removed_elsewhere=await participants.removed_elsewhere(
+                session, ticket.id, ticket.company_id
+            ),
+            retired=await lifetimes.restorable(session, ticket.company_id, keys),
         )
 
 
@@ -166,6 +172,7 @@ async def _look_up(autotask: Autotask, reading: Reading, known: Known) -> dict[i
     """Read every contact that the list could mean: one query per hundred addresses."""
     own = [reading.ticket.contact_id] if reading.ticket.contact_id else []
     others = {row.contact_id for row in known.mappings.values()} | reading.linked
+    others |= set(known.retired.values())
     ids = [*own, *sorted((others | known.gone(reading)) - set(own))]
     addresses = [spelling for key in known.keys for spelling in spellings(key)]
     found: dict[int, Contact] = {}
@@ -194,6 +201,8 @@ def _facts_from_records(reading: Reading, known: Known, us: Us) -> Facts:
         approved=known.words.approved,
         rejected=known.words.rejected,
         new_left=known.words.new_left,
+        moved=known.origin not in (None, reading.ticket.company_id),
+        removed_elsewhere=known.removed_elsewhere,
     )
 
 
@@ -216,6 +225,8 @@ def _with_contacts(
         contact_keys=frozenset(_keys(own)) if own else facts.contact_keys,
         removed=facts.removed | taken_off,
         candidates=_candidates(known, here, facts.us),
+        # One to which a person has given another address is somebody else.
+        retired={k: i for k, i in known.retired.items() if i in here and _keys(here[i]) <= {k}},
     )
 
 

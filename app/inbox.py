@@ -14,13 +14,28 @@ from app.autotask.callouts import Callout
 from app.models import CalloutCount, Delivery
 from app.states import Priority
 
+UPDATE_SETTLE = timedelta(seconds=5)
+"""How long a change of a ticket waits at least: many come at once, ours among them."""
+
 _ENTITIES = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
 _ACTIONS = {"create", "update", "delete"}
 _DEACTIVATED = "deactivated"
 
 
+async def is_wanted(session: AsyncSession, callout: Callout) -> bool:
+    """Tell whether a callout makes a ticket due: a new one, or one that we know and that changed.
+
+    Status and account decide about the people on it. Changes of others are nothing to us: those
+    that matter are found by reconciliation.
+    """
+    if callout.is_new_ticket:
+        return True
+    changed = callout.changed_ticket
+    return changed is not None and not await tickets.unknown(session, [changed])
+
+
 async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: timedelta) -> bool:
-    """Store a ticket-created callout and make its ticket due after `settle`.
+    """Store a callout that is_wanted, and make its ticket due after `settle`, or sooner if it was.
 
     Gives False for a delivery that was stored before: its ticket has been made due already.
     """
@@ -41,12 +56,13 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
     )
     if stored.scalar_one_or_none() is None:
         return False
-    await tickets.want(session, callout.entity_id, settle, Priority.LIVE)
+    delay = settle if callout.is_new_ticket else max(settle, UPDATE_SETTLE)
+    await tickets.want(session, callout.entity_id, delay, Priority.LIVE)
     return True
 
 
 async def take_note(session: AsyncSession, callout: Callout) -> None:
-    """Count a callout that is about no new ticket."""
+    """Count a callout that makes no ticket due."""
     kind = _kind_of(callout)
     if kind == _DEACTIVATED:
         await deactivated(session)

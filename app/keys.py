@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 Role = Literal["read", "write", "intake"]
 
-_TAKEN = "cli"  # by the command line, in the audit
+_TAKEN = {"cli": "the command line", "service": "what the service does by itself"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ def _api_key(text: str) -> ApiKey:
     role, _, key = rest.partition(":")
     if role not in ("read", "write", "intake") or not name:
         raise ValueError("each is name:role:key, with role read, write or intake")
-    if name.lower() == _TAKEN:
-        raise ValueError("the audit calls the command line cli: name the key otherwise")
+    if name.lower() in _TAKEN:
+        raise ValueError(
+            f"the audit calls {_TAKEN[name.lower()]} {name.lower()}: name the key otherwise"
+        )
     if not (key.isascii() and key.isprintable()):
         raise ValueError("keys are plain ASCII: they are sent as HTTP headers")
     if len(key) < 32:

@@ -45,7 +45,12 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What our records say about a ticket's list."""
+    """What our records say about a ticket's list.
+
+    origin: the account in which people were first decided about. removed_elsewhere: addresses that
+    a person took off while it was in another. retired: contacts of ours that addresses meant until
+    they were ended.
+    """
 
     keys: Sequence[str]
     mappings: Mapping[str, MappingRow]
@@ -53,6 +58,9 @@ class Known:
     created: frozenset[int]
     contact_keys: frozenset[str] | None
     words: Words
+    origin: int | None
+    removed_elsewhere: frozenset[str]
+    retired: Mapping[str, int]
 
     def gone(self, reading: Reading) -> set[int]:
         """Contacts that were on the ticket in this account and are not now."""

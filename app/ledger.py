@@ -23,7 +23,12 @@ from app.states import LedgerState
 
 log = structlog.get_logger()
 
-_OPEN = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)
+_OPEN = (
+    LedgerState.SENDING,
+    LedgerState.UNSURE,
+    LedgerState.CREATED,
+    LedgerState.RESTORING,
+)
 _UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 _FIRST_WAIT = timedelta(seconds=2)
 _COUNTING = 20_261_123  # an advisory lock's number, like no other of ours
@@ -72,11 +77,13 @@ async def claim(
     read_at: datetime,
     outside: bool = False,
     sender_id: int | None = None,
+    lifetime: str | None = None,
 ) -> Claim | Created | Pending:
     """Claim an address whose contacts, read at `read_at`, showed none that carries it.
 
     settle: how long a request without an answer may still take effect. outside and sender_id: who
-    it is, and who brings them, to be counted by new_outside.
+    it is, and who brings them, to be counted by new_outside. lifetime: whose lifetime the contact
+    has, None: it is there for good.
     """
     while True:
         now = await db_now(session)
@@ -88,6 +95,7 @@ async def claim(
             sent_at=now,
             outside=outside,
             sender_id=sender_id,
+            lifetime=lifetime,
         )
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
@@ -121,7 +129,7 @@ def _over(
             return Created(row.contact_id)
         row.state, row.settled_at = LedgerState.GONE, now
         return None
-    if read_at <= row.sent_at + settle:
+    if row.state == LedgerState.RESTORING or read_at <= row.sent_at + settle:
         return Pending.since(row.sent_at, now, settle)
     row.state, row.sent_at, row.ticket_id = LedgerState.SENDING, now, ticket_id
     row.sends += 1
@@ -142,9 +150,9 @@ async def _ended_since(
 
 
 async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta) -> Pending | None:
-    """Tell to wait where undo is about to end a contact of ours, or may still do so.
+    """Tell to wait where a contact of ours is about to be ended, or may still be.
 
-    Until this transaction ends, none is announced.
+    Until this transaction ends, none is announced. Whoever is at it is told that it is needed.
     """
     found = await session.execute(
         select(Ledger)
@@ -152,10 +160,15 @@ async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta)
             Ledger.contact_id == contact_id,
             Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
         )
-        .with_for_update(read=True)
+        .order_by(Ledger.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
     now = await db_now(session)
-    ends = [row.settled_at for row in found.scalars() if row.state == LedgerState.RETIRING]
+    ending = [row for row in found.scalars() if row.state == LedgerState.RETIRING]
+    for row in ending:
+        row.needed_at = now
+    ends = [row.settled_at for row in ending]
     latest = max((at for at in ends if at), default=None)
     under_way = latest is not None and latest + settle > now
     return Pending.since(latest, now, settle) if latest and under_way else None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app import ledger, notes, participants, preview, sources, tickets, work
+from app import ledger, loops, merges, moves, notes, participants, preview, sources, tickets, work
 from app.act import Acting
 from app.addresses import mask
 from app.autotask.client import Autotask
@@ -20,7 +20,7 @@ from app.decide import decide
 from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.facts import gather
-from app.preview import Preview
+from app.known import Reading
 from app.sources import Found, Search
 from app.states import Result
 from app.tickets import Looked
@@ -114,9 +114,9 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
     refused: set[str] = set()
     ask, barren = False, 0
     for _ in range(_ROUNDS):
-        reading = await preview.read(desk, autotask, lease.ref)
-        if isinstance(reading, Preview):
-            return Ending(reading.result, reading.note, ticket=reading.ticket)
+        reading = await _read(desk, autotask, lease)
+        if isinstance(reading, Ending):
+            return reading
         ticket = reading.ticket
         if searched is None or searched[0] != ticket:
             searched = ticket, await sources.find_list(desk, autotask, ticket)
@@ -125,7 +125,7 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
         search = searched[1]
         found = await preview.with_earlier(desk, ticket, search)
         if found is None or not found.entries:
-            return _without_list(desk, lease, ticket, search)
+            return await _without_list(desk, lease, ticket, search)
         reading = replace(reading, linked=await preview.linked(autotask, ticket))
         seen = await gather(desk, autotask, reading, found, ask=ask)
         acting = Acting(Writes(desk, autotask, lease, seen), refused)
@@ -143,6 +143,21 @@ async def _look(desk: Desk, lease: Lease) -> Ending:
         ending = _acted(ticket, search, found, acting.waits)
         return ending if seen.observes else await _told(desk, autotask, lease, ending)
     raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
+
+
+async def _read(desk: Desk, autotask: Autotask, lease: Lease) -> Reading | Ending:
+    """Read the ticket; how the look ends where nobody is to be added.
+
+    Where it has moved, what we did for the account that it has left is taken back first.
+    """
+    reading = await preview.read(desk, autotask, lease.ref)
+    if reading.ticket and await moves.take_back(desk, autotask, lease, reading.ticket):
+        reading = await preview.read(desk, autotask, lease.ref)
+    if isinstance(reading, Reading):
+        return reading
+    if reading.result is Result.COMPLETE and reading.ticket:
+        await merges.carry(desk, autotask, lease, reading.ticket)
+    return Ending(reading.result, reading.note, ticket=reading.ticket)
 
 
 def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> Ending:
@@ -171,10 +186,13 @@ async def _told(desk: Desk, autotask: Autotask, lease: Lease, ending: Ending) ->
     return ending
 
 
-def _without_list(desk: Desk, lease: Lease, ticket: Ticket, search: Search) -> Ending:
+async def _without_list(desk: Desk, lease: Lease, ticket: Ticket, search: Search) -> Ending:
     """End a look that found nobody to add."""
     over = preview.without_list(ticket, search)
-    age = sources.next_reading(ticket, desk.settings, lease.age)
+    async with desk.sessions() as session:
+        known_for = await tickets.known_for(session, lease)
+    # Late lists are waited for once, not after every change of the ticket.
+    age = sources.next_reading(ticket, desk.settings, max(lease.age, known_for))
     again_at = lease.since + age if age else None
     if over.shut:
         until = _jittered(over.shut.until, 5)
@@ -224,6 +242,8 @@ async def _record(desk: Desk, lease: Lease, ending: Ending) -> None:
             waits_for_mailbox=ending.waits_for_mailbox,
         )
         await tickets.record_look(session, lease, looked)
+        if ticket:
+            await loops.look_out(session, ticket, desk.settings)
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -86,12 +86,20 @@ async def read(desk: Desk, autotask: Autotask, ticket_id: int) -> Reading | Prev
     if ticket is None:
         return Preview(Result.GONE, "Autotask has no such ticket")
     asked_at = autotask.asked_at
-    return nobodys(ticket, desk.settings) or Reading(ticket, frozenset(), asked_at, read_at)
+    over = nobodys(ticket, desk.settings, (STATUS_COMPLETE,))
+    if over is None:
+        named = desk.settings.complete_statuses
+        complete = await desk.directory.complete_statuses(autotask, named)
+        over = nobodys(ticket, desk.settings, complete)
+    return over or Reading(ticket, frozenset(), asked_at, read_at)
 
 
-def nobodys(ticket: Ticket, settings: Settings) -> Preview | None:
-    """Tell of a ticket that nobody is added to, whatever its list says."""
-    if ticket.status == STATUS_COMPLETE:
+def nobodys(ticket: Ticket, settings: Settings, complete: Collection[int]) -> Preview | None:
+    """Tell of a ticket that nobody is added to, whatever its list says.
+
+    complete: the statuses of a ticket that is over.
+    """
+    if ticket.status in complete:
         return Preview(Result.COMPLETE, "it is complete: nobody is added", ticket)
     if is_parked(ticket.company_id, settings):
         note = "no customer account yet; it is looked at again once it has one"
@@ -132,9 +140,11 @@ async def with_earlier(desk: Desk, ticket: Ticket, search: Search) -> Found | No
         before = await participants.of_ticket(session, ticket.id)
     if search.ambiguous:
         before = [row for row in before if row.outcome is None]
-    earlier = [Address(row.key, row.name) for row in before if row.reason not in _NO_ADDRESS]
+    usable = [row for row in before if row.reason not in _NO_ADDRESS]
+    earlier = [Address(row.key, row.name) for row in usable]
+    carried = [row.key for row in usable if row.carried_from]
     automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
-    return sources.with_earlier(search.found, earlier, automatic=automatic)
+    return sources.with_earlier(search.found, earlier, automatic=automatic, carried=carried)
 
 
 async def now(desk: Desk) -> datetime:

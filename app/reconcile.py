@@ -1,4 +1,4 @@
-"""Find the tickets that no callout told of, and parked ones that have an account by now.
+"""Find the tickets that no callout told of, and then see how those stand that we know of.
 
 How far Autotask's tickets have been compared with ours is a time that Autotask itself has told:
 our clock may be wrong, and a gap must not open. See docs/decisions/0010-reconciliation.md.
@@ -11,13 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from app import tickets, watermark
+from app import follow, tickets, watermark
 from app.autotask.client import Autotask
 from app.autotask.models import NewTicket
-from app.autotask.protocol import STATUS_COMPLETE
-from app.db import db_now, in_batches
+from app.db import db_now
 from app.desk import Desk
-from app.preview import is_parked
 from app.states import Priority
 from app.watermark import Known
 from app.work import Lease, fenced
@@ -40,7 +38,7 @@ async def run(desk: Desk, lease: Lease) -> timedelta:
         await _begin(desk, autotask, lease)
     else:
         await _compare(desk, autotask, lease, known)
-    await _take_up_parked(desk, autotask, lease)
+    await follow.run(desk, autotask, lease)
     return timedelta(seconds=desk.settings.reconcile_interval)
 
 
@@ -94,21 +92,3 @@ async def created_since(
         if progress and page:
             progress(page[-1])
     return found
-
-
-async def _take_up_parked(desk: Desk, autotask: Autotask, lease: Lease) -> None:
-    """Look again at parked tickets that have an account now, are complete, or are gone."""
-    async with desk.sessions() as session:
-        parked = await tickets.parked(session)
-    for some in in_batches(parked):
-        stay = {
-            ticket.id
-            for ticket in await autotask.states_of(some)
-            if is_parked(ticket.company_id, desk.settings) and ticket.status != STATUS_COMPLETE
-        }
-        moved = sorted(set(some) - stay)
-        async with fenced(desk.sessions, lease) as session:
-            for ticket_id in moved:
-                await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
-        if moved:
-            log.info("parked_tickets_taken_up", count=len(moved))

@@ -9,15 +9,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import work
 from app.autotask.models import Ticket
 from app.db import in_batches
-from app.models import Look, TicketRecord
+from app.models import Due, Look, Participant, TicketRecord
 from app.states import Priority, Result
+from app.stems import stem_of
 from app.work import Lease
 
 
@@ -52,12 +53,6 @@ async def unknown(session: AsyncSession, ticket_ids: Collection[int]) -> list[in
     return sorted(set(ticket_ids) - known)
 
 
-async def parked(session: AsyncSession) -> list[int]:
-    """Name the tickets that wait for a customer account."""
-    waiting = select(TicketRecord.id).where(TicketRecord.result == Result.PARKED)
-    return list((await session.execute(waiting.order_by(TicketRecord.id))).scalars())
-
-
 @dataclass(frozen=True, slots=True)
 class Looked:
     """How a look ended, and what it learnt of the ticket; None where it learnt nothing.
@@ -78,9 +73,14 @@ class Looked:
 async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> None:
     """Store how a look ended, and what it read of the ticket."""
     ticket = looked.ticket
+    over = looked.result in (Result.COMPLETE, Result.GONE)
     known: dict[str, object] = {}
+    if ticket or over:
+        known["over_at"] = func.coalesce(TicketRecord.over_at, func.now()) if over else None
     if ticket:
-        known = {
+        known |= {
+            "created_at": ticket.created_at,
+            "stem": stem_of(ticket.title),
             "number": ticket.number,
             "account_id": ticket.company_id,
             "contact_id": ticket.contact_id,
@@ -122,6 +122,78 @@ async def is_observed(session: AsyncSession, ticket_id: int) -> bool:
     """Tell whether a ticket was first decided on in observe mode."""
     observed = select(TicketRecord.observed).where(TicketRecord.id == ticket_id)
     return bool((await session.execute(observed)).scalar_one_or_none())
+
+
+async def known_for(session: AsyncSession, lease: Lease) -> timedelta:
+    """Say how long a ticket had been known at a claim, if it was looked at to its end before."""
+    ended = select(TicketRecord.first_seen_at).where(
+        TicketRecord.id == lease.ref, TicketRecord.looked_at < lease.since
+    )
+    first = (await session.execute(ended)).scalar_one_or_none()
+    return lease.claimed_at - first if first else timedelta(0)
+
+
+async def account_of(session: AsyncSession, ticket_id: int) -> int | None:
+    """Give the account that a ticket was in at its last look."""
+    account = select(TicketRecord.account_id).where(TicketRecord.id == ticket_id)
+    return (await session.execute(account)).scalar_one_or_none()
+
+
+async def origin_of(session: AsyncSession, ticket_id: int) -> int | None:
+    """Give the customer account in which people were first decided about, None if none were."""
+    origin = select(TicketRecord.origin_account).where(TicketRecord.id == ticket_id)
+    return (await session.execute(origin)).scalar_one_or_none()
+
+
+async def decided_in(session: AsyncSession, ticket_id: int, account_id: int) -> None:
+    """Record that people are decided about in an account, if it is the first one."""
+    await session.execute(
+        update(TicketRecord)
+        .where(TicketRecord.id == ticket_id, TicketRecord.origin_account.is_(None))
+        .values(origin_account=account_id)
+    )
+
+
+async def to_follow(session: AsyncSession, after: int, limit: int) -> list[TicketRecord]:
+    """List tickets whose state matters to us, by id: open ones with people, and parked ones.
+
+    Those that are due are looked at anyway.
+    """
+    people = select(Participant.id).where(Participant.ticket_id == TicketRecord.id)
+    idle = select(Due.ref).where(
+        Due.kind == work.TICKET,
+        Due.ref == TicketRecord.id,
+        Due.due_at.is_(None),
+        Due.holder.is_(None),
+    )
+    found = await session.execute(
+        select(TicketRecord)
+        .where(TicketRecord.id > after, TicketRecord.over_at.is_(None))
+        .where(or_(TicketRecord.result == Result.PARKED, people.exists()), idle.exists())
+        .order_by(TicketRecord.id)
+        .limit(limit)
+    )
+    return list(found.scalars())
+
+
+async def merged(session: AsyncSession, ticket_id: int, into: int) -> None:
+    """Record which ticket a ticket was merged into."""
+    await session.execute(
+        update(TicketRecord).where(TicketRecord.id == ticket_id).values(merged_into=into)
+    )
+
+
+async def is_merged(session: AsyncSession, ticket_id: int) -> bool:
+    """Tell whether it is known which ticket a ticket was merged into."""
+    into = select(TicketRecord.merged_into).where(TicketRecord.id == ticket_id)
+    return (await session.execute(into)).scalar_one_or_none() is not None
+
+
+async def reopened(session: AsyncSession, ticket_ids: Collection[int]) -> None:
+    """Record that tickets are not over, so that they are followed again."""
+    await session.execute(
+        update(TicketRecord).where(TicketRecord.id.in_(list(ticket_ids))).values(over_at=None)
+    )
 
 
 async def observe(session: AsyncSession, ticket_id: int) -> None:

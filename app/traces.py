@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import audit
 from app.decide import Reason
 from app.models import Ledger, LinkRecord, Mapping, Participant
-from app.states import LedgerState, Outcome
+from app.states import EndedBy, LedgerState, Outcome
 
 _STANDING = (
     LedgerState.SENDING,
@@ -90,9 +90,11 @@ async def stop(session: AsyncSession, ticket_id: int, who: str) -> None:
     )
 
 
-async def intend_unlink(session: AsyncSession, link: LinkRecord, who: str) -> None:
+async def intend_unlink(
+    session: AsyncSession, link: LinkRecord, who: str, what: str = "undo_unlink"
+) -> None:
     """Store that a contact is about to be taken off; from now on no look brings them again."""
-    audit.record(session, who, "undo_unlink", ticket_id=link.ticket_id, contact_id=link.contact_id)
+    audit.record(session, who, what, ticket_id=link.ticket_id, contact_id=link.contact_id)
     await session.execute(_link(link).values(unlinked_at=func.clock_timestamp(), ours=True))
     await session.execute(
         _people(link).values(
@@ -150,7 +152,11 @@ async def intend_retire(
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id)
-        .values(state=LedgerState.RETIRING, settled_at=func.clock_timestamp())
+        .values(
+            state=LedgerState.RETIRING,
+            settled_at=func.clock_timestamp(),
+            end_why=EndedBy.UNDO,
+        )
     )
     audit.record(
         session,
@@ -193,7 +199,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
             Ledger.id == row.id,
             Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
         )
-        .values(state=LedgerState.RETIRED, settled_at=func.clock_timestamp())
+        .values(state=LedgerState.RETIRED, settled_at=func.clock_timestamp(), end_why=EndedBy.UNDO)
     )
     await session.execute(
         update(Participant)

@@ -37,11 +37,12 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of it, in words. again: it is to be tried again."""
+    """What came of it, in words. again: it is to be tried again. refused: Autotask said no."""
 
     done: bool
     detail: str
     again: bool = False
+    refused: bool = False
 
 
 async def rows_of(autotask: Autotask, ticket_id: int) -> dict[int, list[int]]:
@@ -73,7 +74,7 @@ async def take_off(
         if lost:
             return Taken(False, f"{UNDER_WAY} ({error})", again=True)
         await persist_with(desk.sessions, marks.keep, link)
-        return Taken(False, str(error), again=True)
+        return Taken(False, str(error), again=True, refused=isinstance(error, Refused))
     return Taken(False, UNDER_WAY, again=True)
 
 

@@ -82,11 +82,11 @@ async def _store(desk: Desk, callout: Callout, body: bytes, signed: list[str]) -
         # Here, where only somebody who knows one of our secrets makes us ask.
         if await webhook_care.is_retired(session, signed):
             raise Problem(401, "The callout is signed with a secret that was retired.")
-        if not callout.is_new_ticket:
+        if not await inbox.is_wanted(session, callout):
             await inbox.take_note(session, callout)
             return "ignored"
         new = await inbox.receive(session, callout, body, settle)
-    log.info("callout", ticket=callout.entity_id, new=new)
+    log.info("callout", ticket=callout.entity_id, action=callout.action.lower(), new=new)
     return "accepted" if new else "known"
 
 

@@ -20,6 +20,7 @@ from app.errors import LeaseLost, NotNow
 from app.facts import Seen
 from app.known import Reading
 from app.names import person_name
+from app.policy import Class
 from app.work import Lease, fenced
 
 log = structlog.get_logger()
@@ -77,7 +78,7 @@ class Writes:
     async def create(self, one: Decision) -> int:
         """Create a contact, or take the one that another look has created meanwhile."""
         ticket = self.reading.ticket
-        self._require_fresh()
+        self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
         announced = await self._announce(one)
         if isinstance(announced, ledger.Created):
@@ -99,7 +100,7 @@ class Writes:
         except Exception as error:
             await persist_with(self.desk.sessions, ledger.unsure, claim=claim, error=str(error))
             if isinstance(error, Unanswered):
-                raise Halt(await self._soon()) from error
+                raise Halt(await self.soon()) from error
             raise
 
         await persist_with(
@@ -117,7 +118,7 @@ class Writes:
         async with fenced(self.desk.sessions, self.lease) as session:
             if await policies.forgotten(session, [one.key]):
                 raise ReadAgain  # since the facts were gathered
-            await self._require_same_policy(session)
+            await self.require_same_policy(session)
             claim = await ledger.claim(
                 session,
                 ticket.company_id,
@@ -125,28 +126,35 @@ class Writes:
                 ticket.id,
                 settle=self.desk.create_settle,
                 read_at=self.reading.read_at,
-                # Whom a person approved is not the sender's doing.
-                outside=one.is_new_outside and one.key not in self.seen.facts.approved,
+                outside=self.counts(one),
                 sender_id=ticket.contact_id,
+                lifetime=self.lifetime(one),
             )
             if not isinstance(claim, ledger.Claim):
                 return claim
-            await self._require_left_today(session, one, claim)
+            if claim.sends == 1:
+                await self.require_left_today(session, one)
             contact = self._new_contact(one, claim)
             await ledger.record_sent(session, claim, contact.body(ticket.company_id))
             return claim, contact
 
-    async def _require_same_policy(self, session: AsyncSession) -> None:
+    def counts(self, one: Decision) -> bool:
+        """Tell whether somebody counts as new from outside; the approved are not the sender's."""
+        return one.is_new_outside and one.key not in self.seen.facts.approved
+
+    def lifetime(self, one: Decision) -> Class | None:
+        """Say whose lifetime a contact has that is created now; None: it is there for good."""
+        return one.whose if self.seen.facts.policy.ends(one.whose) else None
+
+    async def require_same_policy(self, session: AsyncSession) -> None:
         """Decide anew if somebody has changed what the account allows; nothing is stored."""
         changed_at = await policies.changed_at(session, self.reading.ticket.company_id)
         if changed_at != self.seen.known.words.policy_of:
             raise ReadAgain
 
-    async def _require_left_today(
-        self, session: AsyncSession, one: Decision, claim: ledger.Claim
-    ) -> None:
+    async def require_left_today(self, session: AsyncSession, one: Decision) -> None:
         """Decide anew if other tickets have used up what the day allows; nothing is stored."""
-        if claim.sends > 1 or not one.is_new_outside or one.key in self.seen.facts.approved:
+        if not self.counts(one):
             return
         settings = self.desk.settings
         ticket = self.reading.ticket
@@ -158,7 +166,7 @@ class Writes:
 
     async def activate(self, contact_id: int) -> None:
         """Activate a contact again, as the account's policy or a person says."""
-        self._require_fresh()
+        self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
         self.announced += 1
         try:
@@ -167,7 +175,7 @@ class Writes:
         except TooLate as error:
             raise ReadAgain from error
         except Unanswered as error:
-            raise Halt(await self._soon()) from error
+            raise Halt(await self.soon()) from error
         # An inactive contact can show company 0; only now is it certain whose it is.
         contact = await self.autotask.contact(contact_id)
         if contact is None or contact.company_id != company_id:
@@ -189,12 +197,12 @@ class Writes:
             return
         ticket = self.reading.ticket
         if contact_id == ticket.contact_id:
-            raise Wait(await self._soon())
-        self._require_fresh()
+            raise Wait(await self.soon())
+        self.require_fresh()
         fresh_until = self.reading.asked_at + FRESH_SECONDS
         not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
         async with fenced(self.desk.sessions, self.lease) as session:
-            await self._require_same_policy(session)
+            await self.require_same_policy(session)
             settle = self.desk.create_settle
             intent = await ledger.being_ended(
                 session, contact_id, settle
@@ -217,18 +225,18 @@ class Writes:
                 raise ReadAgain from error
             raise
         except Unanswered as error:
-            raise Halt(await self._soon()) from error
+            raise Halt(await self.soon()) from error
         self.linked.add(contact_id)
         there = {contact_id: link_id}
         await persist_with(
             self.desk.sessions, participants.saw_linked, ticket.id, ticket.company_id, there, there
         )
 
-    async def _soon(self) -> datetime:
+    async def soon(self) -> datetime:
         async with self.desk.sessions() as session:
             return await db_now(session) + timedelta(seconds=2)
 
-    def _require_fresh(self) -> None:
+    def require_fresh(self) -> None:
         limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING
         if time.monotonic() - self.reading.asked_at > limit:
             raise ReadAgain

@@ -15,6 +15,7 @@ from sandbox.model import (
     Entity,
     RefusedError,
 )
+from sandbox.portal_model import PORTAL_USERS
 from sandbox.reads import BASE, Ask, Handler, NoRouteError
 from sandbox.webhook_model import WEBHOOK_ENTITIES
 
@@ -26,7 +27,13 @@ CHILDREN = {
     ("companies", "contacts"): CONTACTS,
     **webhook_routes.CHILDREN,
 }
-_NAMES = (*ENTITIES, *WEBHOOK_ENTITIES, "ZoneInformation", "ThresholdInformation")
+_NAMES = (
+    *ENTITIES,
+    PORTAL_USERS.name,
+    *WEBHOOK_ENTITIES,
+    "ZoneInformation",
+    "ThresholdInformation",
+)
 
 
 def entity_of(path: str) -> str:
@@ -144,7 +151,7 @@ _TABLE: list[tuple[str, Entity, dict[str, Handler]]] = [
     ),
     ("/v1.0/companies/{id}/contacts/{id}", CONTACTS, {"GET": reads.get_child}),
 ]
-for _entity in ENTITIES.values():
+for _entity in (*ENTITIES.values(), PORTAL_USERS):
     _root = f"/v1.0/{_entity.name.lower()}"
     _TABLE += [
         (f"{_root}/query", _entity, _QUERY),

@@ -10,7 +10,6 @@ from sandbox.model import (
     ATTACHMENTS,
     COMPANIES,
     CONTACTS,
-    ENTITIES,
     LINKS,
     NOTES,
     RESOURCES,
@@ -19,6 +18,7 @@ from sandbox.model import (
     Record,
     utc_text,
 )
+from sandbox.portal_model import PORTAL_USERS
 
 EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
 CC_UDF = "CC"
@@ -33,6 +33,7 @@ _FIRST_IDS = {
     LINKS.name: 501,
     ATTACHMENTS.name: 7001,
     NOTES.name: 9001,
+    PORTAL_USERS.name: 41,
 }
 
 
@@ -45,7 +46,7 @@ class Store(CallLog):
     def __init__(self, clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self.udfs: dict[str, list[str]] = {TICKETS.name: [CC_UDF]}
-        self._tables: dict[str, Table] = {name: {} for name in ENTITIES}
+        self._tables: dict[str, Table] = {name: {} for name in _FIRST_IDS}
         self._ids = {name: itertools.count(first) for name, first in _FIRST_IDS.items()}
         self.companies = self._tables[COMPANIES.name]
         self.contacts = self._tables[CONTACTS.name]
@@ -54,6 +55,7 @@ class Store(CallLog):
         self.links = self._tables[LINKS.name]
         self.attachments = self._tables[ATTACHMENTS.name]
         self.notes = self._tables[NOTES.name]
+        self.portal_users = self._tables[PORTAL_USERS.name]
 
     def table(self, entity: Entity) -> Table:
         """Return the records of an entity by id."""
@@ -145,6 +147,32 @@ class Store(CallLog):
                 if name not in contact:
                     raise KeyError(f"{CONTACTS.name} has no field {name}")
             contact.update(fields, lastModifiedDate=self.now())
+
+    def activate_portal(self, contact_id: int, user_name: str | None = None) -> int:
+        """Let a contact into the Client Access Portal, as a person in the UI would; return the id.
+
+        None: the user's name is the contact's address, if it has one that is still free. Who was
+        in it already is active again. Raise ValueError for a name that another one has.
+        """
+        with self.lock:
+            address = self.contacts[contact_id]["emailAddress"]
+            users = self.portal_users.values()
+            own = next((one for one in users if one["contactID"] == contact_id), None)
+            taken = {one["userName"].lower() for one in users if one is not own}
+            if user_name is not None and user_name.lower() in taken:
+                raise ValueError(f"another one is called {user_name} in the portal")
+            if own is not None:
+                own.update(isClientPortalActive=True, userName=user_name or own["userName"])
+                return int(own["id"])
+            free = address if address and address.lower() not in taken else None
+            formats = ("securityLevel", "dateFormat", "timeFormat", "numberFormat")
+            values = {
+                "contactID": contact_id,
+                "isClientPortalActive": True,
+                "userName": user_name or free or f"contact-{contact_id}",
+                **dict.fromkeys(formats, 1),
+            }
+            return self.insert(PORTAL_USERS, values)
 
     def add_resource(
         self,

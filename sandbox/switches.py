@@ -36,6 +36,10 @@ _TEXTS = {
     "webhook_limit": "The maximum number of webhooks for this resource has been reached.",
     "webhook_duplicate": "A callout with this URL and event type is defined already.",
     "webhook_field": "A webhook needs a subscribed field to be active.",
+    # The two notes of a merge: their title, and what the one on the source and the other one say.
+    "merge_title": "Ticket Merge",
+    "merged_into": "This ticket was merged into the ticket {number}.",
+    "merged": "Merged into this ticket: {number}.",
 }
 
 
@@ -43,7 +47,8 @@ _TEXTS = {
 class Switches:
     """Choose an answer for each fact that is unknown or contradictory; change it at any time.
 
-    Defaults are the unkind ones. Every field names the section of the fact sheet it stands for.
+    Defaults are the unkind ones. Every field names the section of the fact sheet it stands for,
+    or the vendor's page.
     """
 
     # 3.2: posting a contact that is on the ticket already: 500, 200 with the old id, or a twin row.
@@ -54,6 +59,12 @@ class Switches:
     parent_company_contact: Literal["refused", "accepted"] = "refused"
     # 3.2: whether a link or unlink moves lastActivityDate and causes an Update callout.
     link_touches_ticket: bool = True
+    # 3.2: whether a ticket that gets into another account keeps the old one's additional contacts.
+    moved_links: Literal["stay", "dropped"] = "stay"
+    # Ticket_Merge.htm (see sandbox.moves): whether the destination gets the source's additional
+    # contacts, and how "Absorbed Ticket Description [ticket number]" is meant.
+    merged_links: Literal["left", "carried"] = "left"
+    absorbed_title: Literal["brackets", "plain"] = "brackets"
     # 3.6: whether a note moves lastActivityDate and causes an Update callout.
     note_touches_ticket: bool = True
     # 3.6, contract: one live tenant wants a note's title too.
@@ -83,6 +94,8 @@ class Switches:
     inactive_company_zero: bool = True
     # 3.3: receivesEmailNotifications of a contact created without it.
     notifications_default: bool = False
+    # 3.3: what empties an e-mail field in a PATCH; the other is passed over, as if it had worked.
+    clearing_address: Literal["empty", "null", "either", "neither"] = "empty"
     # contract, x-source this-file: a property the entity lacks in a create or update body.
     unknown_property: Literal["ignored", "refused"] = "ignored"
     # 2.5: members of `errors`; objects break the contract, as some clients expect them anyway.

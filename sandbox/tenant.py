@@ -3,21 +3,26 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.calls import Call
 from sandbox.graph import HELP_DESK, MailSystem, Who, person
-from sandbox.model import Entity
-from sandbox.store import Table
+from sandbox.model import Entity, Record
+from sandbox.moves import Moves
+from sandbox.store import EMAIL_FIELDS, Table
 from sandbox.switches import Faults, Switches
-from sandbox.tickets import Tickets
 from sandbox.webhook_model import WEBHOOK_ENTITIES
 from sandbox.webhook_table import webhook_table
 
 MAX_TITLE = 255
+OUR_NOTE = "autotask-cc "  # what the product's contacts have at the head of their note
 
 
-class Tenant(Tickets):
+class MailRefusedError(ValueError):
+    """Mail processing makes no ticket of a mail, and tells its sender so."""
+
+
+class Tenant(Moves):
     """An Autotask tenant in memory, safe to change while a server thread serves it.
 
     Methods here are what people and the mail processing do; they raise KeyError for a record or a
@@ -78,6 +83,7 @@ class Tenant(Tickets):
 
         Return the ticket's id. Title, contact and source are what is left of the mail; who is in
         its Cc is lost. `copy=False`: the mailbox keeps none until `deliver_copy`.
+        Raise MailRefusedError where `who_mails` says so; its copy is in the mailbox all the same.
         """
         deliver = partial(
             self.mail.deliver,
@@ -92,7 +98,10 @@ class Tenant(Tickets):
         with self.lock:
             if copy:
                 deliver()
-            known = self.contacts_with(person(sender)[1] or "", company_id)
+            address = person(sender)[1] or ""
+            if self.who_mails(address, company_id) == "refused":
+                raise MailRefusedError(f"the contact with the address {address} is inactive")
+            known = self._contacts_of(address, company_id)
             contact_id = next((one["id"] for one in known if one["isActive"]), None)
             ticket_id = self.new_ticket(
                 company_id, contact_id=contact_id, title=subject[:MAX_TITLE], **fields
@@ -100,6 +109,36 @@ class Tenant(Tickets):
             if not copy:
                 self._held_copies[ticket_id] = deliver
             return ticket_id
+
+    def who_mails(self, address: str, company_id: int) -> Literal["contact", "nobody", "refused"]:
+        """Tell what would become of a mail of this address in this company now.
+
+        A ticket of the contact; one of nobody; or none at all, as the contact "must be active":
+        https://autotask.net/help/content/4_admin/3Automation/EmailSurvey/EMAILS/
+        IncomingEmailProcessing/What_Sender.htm. Autotask looks among the MSP's own staff before.
+        """
+        known = self._contacts_of(address, company_id)
+        if any(one["isActive"] for one in known):
+            return "contact"
+        return "refused" if known else "nobody"
+
+    def insane_contacts(self) -> list[Record]:
+        """Return whom autotask-cc made, and left inactive with an address: their mail is refused.
+
+        Wherever no active contact of the company has the address, too.
+        """
+        with self.lock:
+            return [
+                one
+                for one in self.contacts.values()
+                if not one["isActive"]
+                and any(one[name] for name in EMAIL_FIELDS)
+                and (one["note"] or "").startswith(OUR_NOTE)
+            ]
+
+    def _contacts_of(self, address: str, company_id: int) -> list[Record]:
+        # No address is nobody's: contacts_with would find whoever has an e-mail field empty.
+        return self.contacts_with(address, company_id) if address else []
 
     def deliver_copy(self, ticket_id: int) -> str:
         """Put into the mailbox what `receive_mail` left out, as received then; return its id."""

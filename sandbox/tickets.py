@@ -80,7 +80,8 @@ class Tickets(Store):
     def update_ticket(
         self, ticket_id: int, callout: bool = True, *, person: int | None = None, **fields: Any
     ) -> None:
-        """Change a ticket's fields, or its CC field with `cc`; completing it sets completedDate.
+        """Change a ticket's fields, or its CC field with `cc`; completing it sets completedDate,
+        and any other status takes that away.
 
         A new contactID leaves the additional contacts, as a contact cannot be both:
         https://www.autotask.net/help/developerhelp/Content/APIs/REST/Entities/
@@ -94,8 +95,8 @@ class Tickets(Store):
                 if name not in ticket:
                     raise KeyError(f"Tickets has no field {name}")
                 ticket[name] = value
-            if fields.get("status") == COMPLETE:
-                ticket["completedDate"] = self.now()
+            if "status" in fields:
+                ticket["completedDate"] = self.now() if fields["status"] == COMPLETE else None
             if fields.get("contactID") is not None:
                 for row in self.link_rows(ticket_id, fields["contactID"]):
                     del self.links[row["id"]]

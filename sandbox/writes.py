@@ -18,7 +18,7 @@ from sandbox.model import (
     Record,
     RefusedError,
 )
-from sandbox.store import set_udf
+from sandbox.store import EMAIL_FIELDS, set_udf
 from sandbox.switches import Switches
 from sandbox.tenant import Tenant
 from sandbox.tickets import MAX_LINKS
@@ -54,8 +54,11 @@ def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bo
     _check_company(tenant, company_id, values)
     if replace:
         writable = [field for field in CONTACTS.fields.values() if not field.read_only]
-        values = {field.name: None for field in writable if field.kind != "udfs"} | values
+        emptied: Record = {field.name: None for field in writable if field.kind != "udfs"}
+        values = emptied | values
         udfs = dict.fromkeys(tenant.udfs.get(CONTACTS.name, [])) | udfs
+    else:
+        values = _without_passed_over(values, tenant.switches)
     values["companyID"] = company_id
     check_required(CONTACTS, {**contact, **values})
     _check_udfs(tenant, CONTACTS, udfs)
@@ -63,6 +66,22 @@ def change_contact(tenant: Tenant, company_id: int, body: object, *, replace: bo
     _store_udfs(contact, udfs)
     contact["lastModifiedDate"] = tenant.now()
     return int(contact["id"])
+
+
+def _without_passed_over(values: Record, switches: Switches) -> Record:
+    """Leave out what would empty an e-mail field and, in this tenant, does not."""
+    clearing: dict[str, tuple[str | None, ...]] = {
+        "empty": ("",),
+        "null": (None,),
+        "either": ("", None),
+        "neither": (),
+    }
+    clears = clearing[switches.clearing_address]
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in EMAIL_FIELDS or value or value in clears
+    }
 
 
 def change_ticket(tenant: Tenant, body: object) -> int:

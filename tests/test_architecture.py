@@ -18,16 +18,17 @@ ROWS = [
     " webhook_command doctor_command watch_command",
     "doctor watch webhooks admin health mapping_files auth views pages problems",
     "inbox",
-    "chores look preview backtest undo reconcile retention webhook_care",
-    "sources facts act writes known notes",
-    "desk us",
+    "chores look preview backtest undo reconcile retention webhook_care follow retire moves merges"
+    " loops",
+    "sources facts act writes known notes unlinking restoring",
+    "desk us holding",
     "watermark tickets participants judging mappings ledger note_ledger traces policies audit"
-    " forgetting",
+    " forgetting lifetimes loop_records",
     "budget gate directory tenant mailbox",
     "work backlog",
     "environment settings setting_types note_text models states db keys log errors",
     "messages header_blocks html_lines mail_files",
-    "policy decide addresses names address_tokens header_text csv_cells",
+    "policy decide addresses names address_tokens header_text csv_cells touched ending stems",
     "autotask graph",
     "embedded embedded_files",
     "__init__",
@@ -38,7 +39,7 @@ ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split(
 SQL_ROOMS = set(
     "models db work backlog watermark retention webhook_care doctor watch gate budget tenant"
     " mailbox ledger note_ledger traces mappings participants judging tickets policies inbox admin"
-    " health forgetting".split()
+    " health forgetting lifetimes loop_records unlinking".split()
 )
 STATEMENTS = {"select", "insert", "update", "delete", "text"}
 DRIVERS = {"db", "embedded"}  # psycopg itself: its errors; the embedded server's first steps

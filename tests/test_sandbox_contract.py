@@ -3,23 +3,19 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from sandbox.model import ENTITIES, Entity, parse_utc, utc_text
 from sandbox.seed import Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.contract import ContractChecker
+from tests.contract import ContractChecker, contract
 
-SCHEMAS = yaml.safe_load((Path(__file__).parent / "openapi.yaml").read_text(encoding="utf-8"))[
-    "components"
-]["schemas"]
+SCHEMAS = contract()["components"]["schemas"]
 
 
 @pytest.fixture

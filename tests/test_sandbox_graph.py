@@ -275,8 +275,8 @@ def test_a_mail_is_told_by_a_callout(tenant: Tenant, people: Seed) -> None:
 
 
 def test_nobody_known_leaves_the_ticket_without_a_contact(tenant: Tenant, people: Seed) -> None:
-    """Also who is known to another company only, or has left."""
-    for sender in ("new@x.example", "paul.corner@mail.test", "dora.lind@alpine-dental.example"):
+    """Also who is known to another company only; who has left, see test_sandbox_mail."""
+    for sender in ("new@x.example", "paul.corner@mail.test"):
         ticket_id = tenant.receive_mail(people.alpine, sender=sender, subject="s")
         assert tenant.tickets[ticket_id]["contactID"] is None
 

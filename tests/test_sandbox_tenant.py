@@ -46,6 +46,17 @@ def test_the_cc_field_can_arrive_after_the_ticket(tenant: Tenant) -> None:
     assert tenant.tickets[ticket]["completedDate"] is not None
 
 
+def test_a_reopened_ticket_is_not_completed_any_more(tenant: Tenant) -> None:
+    """Only another status takes the date away, not just any change."""
+    ticket = tenant.new_ticket(tenant.add_company("Corner Bakery"))
+    tenant.update_ticket(ticket, status=5)
+
+    tenant.update_ticket(ticket, title="Once more")
+    assert tenant.tickets[ticket]["completedDate"] is not None
+    tenant.update_ticket(ticket, status=8)
+    assert tenant.tickets[ticket]["completedDate"] is None
+
+
 def test_a_misspelt_field_is_an_error(tenant: Tenant) -> None:
     """A test cannot set a field that Autotask does not have."""
     company = tenant.add_company("Corner Bakery")

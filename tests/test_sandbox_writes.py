@@ -11,6 +11,7 @@ from tests.sandboxes import api, ids
 
 __all__ = ["api", "ids"]
 
+ADDRESS = "old@mail.test"
 REFERENCE = "Reference value on field: contactID of type: Contact does not exist or is invalid."
 
 
@@ -108,6 +109,51 @@ def test_patch_keeps_and_put_empties_what_is_left_out(
     assert (patched["isActive"], patched["firstName"]) == (0, "Bruno")
     assert tenant.contacts[ids.bruno]["emailAddress"] is None
     assert tenant.contacts[ids.bruno]["companyID"] == ids.alpine
+
+
+@pytest.mark.parametrize(
+    ("switch", "by_empty", "by_null"),
+    [
+        ("empty", "", ADDRESS),
+        ("null", ADDRESS, None),
+        ("either", "", None),
+        ("neither", ADDRESS, ADDRESS),
+    ],
+)
+@pytest.mark.parametrize("field", ["emailAddress", "emailAddress2", "emailAddress3"])
+def test_an_address_is_emptied_as_the_switch_says(
+    tenant: Tenant,
+    ids: Seed,
+    api: httpx.Client,
+    field: str,
+    switch: Any,
+    by_empty: str | None,
+    by_null: str | None,
+) -> None:
+    """The answer never tells; the rest of the PATCH is done in any case."""
+    tenant.switches.clearing_address = switch
+    contact, path = tenant.contacts[ids.bruno], f"/Companies/{ids.alpine}/Contacts"
+
+    for title, sent, expected in (("A", "", by_empty), ("B", None, by_null)):
+        contact[field] = ADDRESS
+        response = api.patch(path, json={"id": ids.bruno, field: sent, "title": title})
+        assert response.json() == {"itemId": ids.bruno}
+        item = api.get(f"/Contacts/{ids.bruno}").json()["item"]
+        assert (item[field], item["title"]) == (expected, title)
+
+
+def test_the_switch_for_addresses_is_about_nothing_else(
+    tenant: Tenant, ids: Seed, api: httpx.Client
+) -> None:
+    """A new address, another field's null, and PUT are taken as they are."""
+    tenant.switches.clearing_address = "neither"
+    path, contact = f"/Companies/{ids.alpine}/Contacts", tenant.contacts[ids.bruno]
+
+    api.patch(path, json={"id": ids.bruno, "emailAddress": "b@mail.test", "title": "T"})
+    api.patch(path, json={"id": ids.bruno, "title": None})
+    assert (contact["emailAddress"], contact["title"]) == ("b@mail.test", None)
+    api.put(path, json=person(id=ids.bruno, emailAddress=None, emailAddress2=""))
+    assert (contact["emailAddress"], contact["emailAddress2"]) == (None, "")
 
 
 def test_a_contact_is_changed_only_below_its_own_company(
@@ -237,3 +283,16 @@ def test_a_ticket_cannot_get_another_companys_contact(ids: Seed, api: httpx.Clie
         "Value does not reference an existing entity for contactID.",
         "Error updating entity for record number [1].",
     ]
+
+
+def test_the_status_tells_whether_a_ticket_is_completed(
+    tenant: Tenant, ids: Seed, api: httpx.Client
+) -> None:
+    """Its date is set with Complete, stays with other changes, and goes when it is reopened."""
+    seen = []
+    for change in ({"status": 5}, {"title": "Done"}, {"status": 7}, {"title": "Not done"}):
+        api.patch("/Tickets", json={"id": ids.open_ticket, **change}).raise_for_status()
+        item = api.get(f"/Tickets/{ids.open_ticket}").json()["item"]
+        seen.append(item["completedDate"] is not None)
+
+    assert seen == [True, True, False, False]

@@ -33,8 +33,18 @@ class Callout:
 
     @property
     def is_new_ticket(self) -> bool:
-        """Tell whether this is the one event that the product works on."""
-        return self.action.lower() == "create" and (self.entity_type or "").lower() == "ticket"
+        """Tell whether a ticket was created."""
+        return self._is_ticket and self.action.lower() == "create"
+
+    @property
+    def changed_ticket(self) -> int | None:
+        """Give the ticket that was changed or deleted; None: another event, or no usable Id."""
+        changed = self._is_ticket and self.action.lower() in ("update", "delete")
+        return self.entity_id if changed else None
+
+    @property
+    def _is_ticket(self) -> bool:
+        return (self.entity_type or "").lower() == "ticket"
 
 
 def signature_is_valid(secrets: Iterable[str], header: str | None, body: bytes) -> bool:

@@ -142,9 +142,10 @@ class _Beside(Budget):
 
     @asynccontextmanager
     async def _permit(
-        self, entity: str, lease: Lease | None, *, write: bool
+        self, entity: str, lease: Lease | None, *, write: bool, calm: bool
     ) -> AsyncIterator[None]:
         assert lease is None
+        assert not calm
         assert not write, "The doctor writes nothing."
         holder = uuid.uuid4().hex
         await self._wait_for_slot(entity, holder, None, write=False)

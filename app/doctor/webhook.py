@@ -35,7 +35,7 @@ async def webhook(patient: Patient) -> Sequence[Finding]:
         cure = "Set it: then the service reads its webhook back and says when it is off."
         return [warning("webhook", text, cure), came]
     try:
-        _, _, report = await look(patient.desk(), Webhooks(patient.calls()))
+        wanted, _, report = await look(patient.desk(), Webhooks(patient.calls()))
     except WebhookError as error:
         return [problem("webhook", str(error), _INSTALL), came]
     except (Forbidden, Refused) as error:
@@ -44,7 +44,17 @@ async def webhook(patient: Patient) -> Sequence[Finding]:
         problem(f"webhook_{line.code}", f"{line.what}: {line.there}.", _INSTALL)
         for line in report.wrong
     ]
-    return [*wrong, came] if wrong else [ok("webhook", "The webhook is as it should be."), came]
+    found = wrong or [ok("webhook", "The webhook is as it should be.")]
+    return [*found, *_absent(wanted.absent), came]
+
+
+def _absent(names: Sequence[str]) -> Sequence[Finding]:
+    """Say which changes WEBHOOK_UPDATES cannot have called out: no webhook has such a field."""
+    if not names:
+        return []
+    text = f"Changes of {' and '.join(names)} are not called out: webhooks offer no such field."
+    cure = "Nothing, if the comparison every RECONCILE_INTERVAL will do; else tell us its name."
+    return [warning("webhook_absent", text, cure)]
 
 
 async def _last_callout(patient: Patient) -> Finding:

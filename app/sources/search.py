@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -82,18 +82,22 @@ async def find_list(desk: Desk, autotask: Autotask, ticket: Ticket) -> Search:
 
 
 def with_earlier(
-    found: Found | None, earlier: Sequence[Address], *, automatic: bool = False
+    found: Found | None,
+    earlier: Sequence[Address],
+    *,
+    automatic: bool = False,
+    carried: Collection[str] = (),
 ) -> Found | None:
     """Add people who were in a ticket's list at an earlier look: their work may not be done.
 
-    A list that lacks them says that they are not copied any more. No list says nothing, and then
-    they are of automatic mail if they were.
+    A list that lacks them says that they are not copied any more, unless they were carried over
+    from a merged ticket. No list says nothing, and then they are of automatic mail if they were.
     """
     if found is None:
         return Found(None, earlier, automatic=automatic) if earlier else None
     present = {entry.key for entry in found.entries if isinstance(entry, Address)}
     missing = [one for one in earlier if one.key not in present]
-    unlisted = frozenset(one.key for one in missing)
+    unlisted = frozenset(one.key for one in missing if one.key not in carried)
     return replace(found, entries=[*found.entries, *missing], unlisted=unlisted)
 
 

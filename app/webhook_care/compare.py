@@ -16,8 +16,19 @@ PATH = "/webhooks/autotask"
 # out. The picklist writes `Ticket Number` or `ticketNumber`.
 _FIELDS = ("ticketnumber", "title", "status")
 
+# Whose changes matter with WEBHOOK_UPDATES. Nobody has published what the picklist calls a company,
+# which Autotask's pages have called account and organization as well.
+_CHANGES = {
+    "status": ("status", "ticketstatus", "statusid"),
+    "company": tuple(
+        f"{word}{end}"
+        for word in ("company", "account", "organization", "organisation", "client")
+        for end in ("id", "", "name")
+    ),
+}
+
 OFF = ("gone", "inactive", "url", "events", "not_ready")
-"""With one of these no callouts come."""
+"""With one of these no callouts of new tickets come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +55,20 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What our webhook should be. field, udfs: labels by their ids in the picklists.
+    """What our webhook should be. fields, udfs: labels by their ids in the picklists.
 
     missing: user-defined fields of CC_SOURCES that this Autotask does not have. us: our own user's
-    resource id; None: nobody is found by its name.
+    resource id; None: nobody is found by its name. updates: changes of tickets are called out;
+    absent: those that are not, as Autotask offers no such field.
     """
 
     public_url: str
-    field: Choice
+    fields: tuple[Choice, ...]
     udfs: tuple[Choice, ...]
     missing: tuple[str, ...]
     us: int | None
+    updates: bool = False
+    absent: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -67,7 +81,7 @@ class Wanted:
             "webhookUrl": self.url,
             "deactivationUrl": f"{self.url}/deactivated",
             "isSubscribedToCreateEvents": True,
-            "isSubscribedToUpdateEvents": False,
+            "isSubscribedToUpdateEvents": self.updates,
             "isSubscribedToDeleteEvents": False,
         }
 
@@ -89,9 +103,21 @@ class There:
 
 def choose_field(choices: Collection[Choice]) -> Choice | None:
     """Pick the ticket number out of a picklist, or else any field."""
-    usable = [choice for choice in choices if choice.active]
-    named = {_plain(choice.label): choice for choice in reversed(usable)}
-    return next((named[name] for name in _FIELDS if name in named), next(iter(usable), None))
+    named = _named(choices)
+    return next((named[name] for name in (*_FIELDS, *named) if name in named), None)
+
+
+def choose_changes(choices: Collection[Choice]) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
+    """Find the fields whose changes matter; and name those that are not offered."""
+    named = _named(choices)
+    found = {
+        what: next((named[name] for name in names if name in named), None)
+        for what, names in _CHANGES.items()
+    }
+    return (
+        tuple(choice for choice in found.values() if choice),
+        tuple(what for what, choice in found.items() if not choice),
+    )
 
 
 def choose_udfs(
@@ -150,17 +176,19 @@ def report(wanted: Wanted, there: There) -> Report:
         gone = Line("webhook", f"there is none for {wanted.url}", "gone")
         return Report((gone,), None)
     wrong = changes(wanted, hook)
+    no_changes = Line("changes of tickets", "not called out", "updates")
     lines = [
         Line("webhook", f"{hook.id}, made by resource {hook.owner_id}"),
         _line("active", "yes" if hook.active else "no: disabled", "inactive", good=hook.active),
         _line("address", hook.url or "none", "url", good="webhookUrl" not in wrong),
         _line("events", _events(hook), "events", good=hook.creates),
+        *([no_changes] if wanted.updates and not hook.updates else []),
         *_field_lines(wanted, there),
         _exclusion(wanted, there),
         _line("ready", "yes" if hook.ready else "not yet", "not_ready", good=hook.ready),
         *(Line("twin", f"webhook {twin.id} has our address too", "twin") for twin in there.twins),
     ]
-    if hook.creates and (hook.updates or hook.deletes):
+    if hook.creates and (hook.deletes or (hook.updates and not wanted.updates)):
         lines.append(Line("other events", "called out for nothing", "noise"))
     if "deactivationUrl" in wrong:
         there_is = hook.deactivation_url or "none"
@@ -178,16 +206,18 @@ def _events(hook: TicketWebhook) -> str:
 
 
 def _field_lines(wanted: Wanted, there: There) -> list[Line]:
-    lacking = [wanted.field] if lacks_field(wanted.field, there.fields) else []
+    lacking = [field for field in wanted.fields if lacks_field(field, there.fields)]
     lacking += [udf for udf in wanted.udfs if lacks_field(udf, there.udfs)]
     lines = [
         Line(f"field {choice.label}", "missing", "field")
         if choice in lacking
         else Line(f"field {choice.label}", "subscribed")
-        for choice in (wanted.field, *wanted.udfs)
+        for choice in (*wanted.fields, *wanted.udfs)
     ]
-    absent = "left out: this Autotask has no such user-defined field for tickets"
-    return lines + [Line(f"field {name}", absent) for name in wanted.missing]
+    absent = "left out: webhooks cannot subscribe to it, so its changes are not called out"
+    missing = "left out: this Autotask has no such user-defined field for tickets"
+    lines += [Line(f"field {name}", absent) for name in wanted.absent]
+    return lines + [Line(f"field {name}", missing) for name in wanted.missing]
 
 
 def _exclusion(wanted: Wanted, there: There) -> Line:
@@ -198,6 +228,15 @@ def _exclusion(wanted: Wanted, there: There) -> Line:
     missing = lacks_exclusion(wanted, there)
     shown = f"resource {us} {'is not' if missing else 'is'} excluded"
     return _line("our own user", shown, "exclusion", good=not missing)
+
+
+def _named(choices: Collection[Choice]) -> dict[str, Choice]:
+    """Give those that can be used by their plain labels; of two alike the first, in its place."""
+    named: dict[str, Choice] = {}
+    for choice in choices:
+        if choice.active:
+            named.setdefault(_plain(choice.label), choice)
+    return named
 
 
 def _plain(label: str) -> str:

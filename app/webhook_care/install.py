@@ -123,10 +123,11 @@ async def _step(desk: Desk, calls: Webhooks, wanted: Wanted, there: There, say: 
     for twin in there.twins:
         say(f"Webhook {twin.id} has the same address: deleted.")
         await _delete(calls, twin)
-    if lacks_field(wanted.field, there.fields):
-        say(f"Field {wanted.field.label}.")
-        row = next((row for row in there.fields if row.choice == wanted.field.value), None)
-        await calls.put_field(hook.id, wanted.field.value, row)
+    for field in wanted.fields:
+        if lacks_field(field, there.fields):
+            say(f"Field {field.label}.")
+            row = next((row for row in there.fields if row.choice == field.value), None)
+            await calls.put_field(hook.id, field.value, row)
     for udf in wanted.udfs:
         if lacks_field(udf, there.udfs):
             say(f"User-defined field {udf.label}.")

@@ -20,7 +20,14 @@ from app.errors import LeaseLost
 from app.models import Webhook
 from app.settings import Settings
 from app.states import Priority
-from app.webhook_care.compare import There, Wanted, choose_field, choose_ours, choose_udfs
+from app.webhook_care.compare import (
+    There,
+    Wanted,
+    choose_changes,
+    choose_field,
+    choose_ours,
+    choose_udfs,
+)
 from app.work import Lease
 
 EVERY = timedelta(hours=1)
@@ -119,13 +126,24 @@ async def _beat(desk: Desk, lease: Lease) -> None:
 async def wanted(settings: Settings, calls: Webhooks) -> Wanted:
     """Ask for the ids that only this tenant knows."""
     public_url, _ = needed(settings)
-    field = choose_field(await calls.field_choices())
+    choices = await calls.field_choices()
+    field = choose_field(choices)
     if field is None:
         raise WebhookError("Autotask offers no field that a ticket webhook could subscribe to.")
+    updates = settings.webhook_updates
+    changing, absent = choose_changes(choices) if updates else ((), ())
     names = [one.removeprefix("udf:") for one in settings.cc_sources if one.startswith("udf:")]
     udfs, missing = choose_udfs(names, await calls.udf_choices() if names else ())
     named = await calls.resources_named(settings.autotask_username)
-    return Wanted(public_url, field, udfs, missing, named[0] if len(named) == 1 else None)
+    return Wanted(
+        public_url,
+        fields=tuple(dict.fromkeys((field, *changing))),
+        udfs=udfs,
+        missing=missing,
+        us=named[0] if len(named) == 1 else None,
+        updates=updates,
+        absent=absent,
+    )
 
 
 async def read(desk: Desk, calls: Webhooks, url: str) -> There:

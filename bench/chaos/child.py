@@ -51,8 +51,9 @@ def make_short() -> None:
     # Before the modules are loaded that take these over.
     _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
 
-    from app import budget, chores, gate, look, participants, reconcile, writes
+    from app import budget, chores, gate, look, reconcile, writes
     from app.autotask import calls, client
+    from app.participants import people
 
     _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
@@ -62,7 +63,7 @@ def make_short() -> None:
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
     # Longer than a run, it would hide a watermark that passes over something.
     _set(reconcile, OVERLAP=timedelta(seconds=3))
-    _set(participants, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
+    _set(people, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
     _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
 
 

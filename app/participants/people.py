@@ -1,29 +1,24 @@
-"""What we know of people on tickets: their participants, links and mappings. SQL only."""
+"""One address on one ticket: what was decided, and what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policies
 from app.db import db_now
 from app.decide import Decision, Reason, Verdict
-from app.ledger import Pending
-from app.models import LinkRecord, Participant
+from app.models import Participant
 from app.states import Outcome
 
 TRIES = 3
 """How often an address is tried whose contact or link Autotask refuses."""
 
 _RETRY = (timedelta(minutes=5), timedelta(minutes=30))
-
-
-# --- participants --------------------------------------------------------------------------------
 
 
 async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Participant]:
@@ -63,6 +58,10 @@ async def record_decisions(
             continue
         row.account_id = account_id
         row.decision, row.reason, row.contact_id = one.verdict, one.reason, one.contact_id
+        if one.reason is Reason.REMOVED_BY_PERSON:
+            row.removed_account = row.removed_account or account_id
+        elif one.reason is Reason.ALREADY_LINKED:
+            row.removed_account = None
         row.detail, row.outcome, row.retry_at, row.failures = one.detail, None, None, 0
         if one.verdict is Verdict.HOLD and row.approved_by and row.judged_account != account_id:
             row.detail = f"was approved in account {row.judged_account}; the ticket has moved"
@@ -93,6 +92,63 @@ async def judged(
     rows = [row for row in await of_ticket(session, ticket_id) if row.judged_at]
     approved = {r.key for r in rows if r.approved_by and r.judged_account == account_id}
     return frozenset(approved), frozenset(row.key for row in rows if row.rejected_by)
+
+
+async def removed_elsewhere(
+    session: AsyncSession, ticket_id: int, account_id: int
+) -> frozenset[str]:
+    """Name the addresses that a person took off a ticket while it was in another account."""
+    found = await session.execute(
+        select(Participant.key).where(
+            Participant.ticket_id == ticket_id,
+            Participant.removed_account.is_not(None),
+            Participant.removed_account != account_id,
+        )
+    )
+    return frozenset(found.scalars())
+
+
+async def saw_taken_off(
+    session: AsyncSession, ticket_id: int, contact_ids: Collection[int], account_id: int
+) -> None:
+    """Record that a person took contacts off a ticket in an account, by their addresses."""
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == ticket_id, Participant.contact_id.in_(list(contact_ids)))
+        .values(removed_account=account_id)
+    )
+
+
+async def carry_over(
+    session: AsyncSession, people: Sequence[Participant], ticket_id: int
+) -> list[str]:
+    """Put people of a ticket that was merged on the list of the one it went into.
+
+    Whoever is known there stays as they are: taken off by a person, for instance. Gives the others.
+    """
+    last = select(func.coalesce(func.max(Participant.position), -1) + 1).where(
+        Participant.ticket_id == ticket_id
+    )
+    first = (await session.execute(last)).scalar_one()
+    new: list[str] = []
+    for position, one in enumerate(people, start=first):
+        row = insert(Participant).values(
+            ticket_id=ticket_id,
+            key=one.key,
+            name=one.name,
+            position=position,
+            account_id=one.account_id,
+            decision=one.decision,
+            reason=one.reason,
+            decided_at=func.clock_timestamp(),
+            approved_by=one.approved_by,
+            judged_at=one.judged_at,
+            judged_account=one.judged_account,
+            carried_from=one.ticket_id,
+        )
+        added = await session.execute(row.on_conflict_do_nothing().returning(Participant.key))
+        new += added.scalars()
+    return new
 
 
 async def record_outcome(
@@ -162,139 +218,4 @@ async def forgive(session: AsyncSession, ticket_id: int) -> None:
         .where(Participant.ticket_id == ticket_id, Participant.failures > 0)
         .where(Participant.outcome.is_(None) | Participant.outcome.in_(failed))
         .values(outcome=None, failures=0, retry_at=None)
-    )
-
-
-# --- links ---------------------------------------------------------------------------------------
-
-
-async def links_of(session: AsyncSession, ticket_id: int) -> dict[int, LinkRecord]:
-    """Give a ticket's links, present and past, by contact."""
-    found = await session.execute(select(LinkRecord).where(LinkRecord.ticket_id == ticket_id))
-    return {row.contact_id: row for row in found.scalars()}
-
-
-async def saw_linked(
-    session: AsyncSession,
-    ticket_id: int,
-    account_id: int,
-    contact_ids: Collection[int],
-    link_ids: Mapping[int, int] = {},
-) -> None:
-    """Record who is on a ticket. One whom we were about to link is ours: it took effect.
-
-    link_ids: the links' own ids by contact. The first that is seen stays: another is not ours.
-    """
-    if not contact_ids:
-        return
-    now = func.clock_timestamp()
-    seen = insert(LinkRecord).values(
-        [
-            {
-                "ticket_id": ticket_id,
-                "contact_id": contact_id,
-                "account_id": account_id,
-                "first_seen_linked_at": now,
-                "link_id": link_ids.get(contact_id),
-            }
-            for contact_id in sorted(contact_ids)
-        ]
-    )
-    await session.execute(
-        seen.on_conflict_do_update(
-            index_elements=[LinkRecord.ticket_id, LinkRecord.contact_id],
-            set_={
-                "account_id": account_id,
-                "first_seen_linked_at": func.coalesce(LinkRecord.first_seen_linked_at, now),
-                "unlinked_at": None,
-                "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
-                "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
-            },
-        )
-    )
-
-
-async def forget_other_accounts(session: AsyncSession, ticket_id: int, account_id: int) -> None:
-    """Forget links of an account that a ticket has left; their end was nobody's decision."""
-    settled = LinkRecord.sent_at.is_(None) | (LinkRecord.first_seen_linked_at >= LinkRecord.sent_at)
-    await session.execute(
-        delete(LinkRecord).where(
-            LinkRecord.ticket_id == ticket_id,
-            LinkRecord.account_id != account_id,
-            LinkRecord.removed_seen_at.is_(None),
-            settled,
-        )
-    )
-
-
-async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collection[int]) -> None:
-    """Record that a person took contacts off a ticket."""
-    await session.execute(
-        update(LinkRecord)
-        .where(LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id.in_(list(contact_ids)))
-        .where(LinkRecord.removed_seen_at.is_(None))
-        .values(removed_seen_at=func.clock_timestamp())
-    )
-
-
-async def saw_as_contact(session: AsyncSession, ticket_id: int, contact_id: int) -> None:
-    """Forget a link that ended because its contact became the ticket's own."""
-    await session.execute(
-        delete(LinkRecord).where(
-            LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id == contact_id
-        )
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A stored intent to request a link."""
-
-    ticket_id: int
-    contact_id: int
-    sent_at: datetime
-
-
-async def intend_link(
-    session: AsyncSession,
-    ticket_id: int,
-    account_id: int,
-    contact_id: int,
-    *,
-    settle: timedelta,
-    read_at: datetime,
-) -> Intent | Pending:
-    """Store that a link is about to be requested; or tell to wait for an earlier request.
-
-    read_at: before the ticket was read that did not show the link. settle: how long a request
-    without an answer may still take effect.
-    """
-    now = await db_now(session)
-    row = await session.get(LinkRecord, (ticket_id, contact_id), with_for_update=True)
-    if row is None:
-        row = LinkRecord(ticket_id=ticket_id, contact_id=contact_id, account_id=account_id)
-        session.add(row)
-    elif (
-        row.sent_at
-        and (row.first_seen_linked_at is None or row.first_seen_linked_at < row.sent_at)
-        and read_at <= row.sent_at + settle
-    ):
-        return Pending.since(row.sent_at, now, settle)
-    row.sent_at, row.account_id = now, account_id
-    row.ours, row.link_id = False, None  # of one that is over, as the reading did not show it
-    return Intent(ticket_id, contact_id, now)
-
-
-async def link_refused(session: AsyncSession, intent: Intent) -> None:
-    """Take an intent back: the request definitely did not take effect."""
-    await session.execute(
-        update(LinkRecord)
-        .where(
-            LinkRecord.ticket_id == intent.ticket_id,
-            LinkRecord.contact_id == intent.contact_id,
-            LinkRecord.sent_at == intent.sent_at,
-            LinkRecord.first_seen_linked_at.is_(None)
-            | (LinkRecord.first_seen_linked_at < intent.sent_at),
-        )
-        .values(sent_at=None)
     )

@@ -1,0 +1,62 @@
+"""Follow the tickets that we have people on: complete, moved to another account, gone.
+
+One query for 500 tickets tells their state; only those whose state is another one are looked at.
+A parked ticket that has an account by now is taken up in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+import structlog
+
+from app import tickets
+from app.autotask.client import Autotask
+from app.autotask.models import TicketState
+from app.desk import Desk
+from app.models import TicketRecord
+from app.preview import is_parked
+from app.settings import Settings
+from app.states import Priority, Result
+from app.work import Lease, fenced
+
+log = structlog.get_logger()
+
+_PAGE = 500  # tickets of one query: as many values as it may have
+
+
+async def run(desk: Desk, autotask: Autotask, lease: Lease) -> None:
+    """Make those due whose state has changed. Raises what the client raises."""
+    after, complete = -1, frozenset[int]()
+    while True:
+        async with desk.sessions() as session:
+            known = await tickets.to_follow(session, after, _PAGE)
+        if not known:
+            return
+        if not complete:
+            named = desk.settings.complete_statuses
+            complete = await desk.directory.complete_statuses(autotask, named)
+        after = known[-1].id
+        states = {one.id: one for one in await autotask.states_of([row.id for row in known])}
+        changed = [
+            row.id for row in known if has_changed(row, states.get(row.id), desk.settings, complete)
+        ]
+        async with fenced(desk.sessions, lease) as session:
+            for ticket_id in changed:
+                await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
+        if changed:
+            log.info("tickets_changed", count=len(changed), first=changed[0])
+        if len(known) < _PAGE:
+            return
+
+
+def has_changed(
+    row: TicketRecord, now: TicketState | None, settings: Settings, complete: Collection[int]
+) -> bool:
+    """Tell whether a ticket has to be looked at: it is over, gone, or in another account."""
+    if now is None or now.status in complete:
+        return True
+    if row.result == Result.PARKED:
+        return not is_parked(now.company_id, settings)
+    return now.company_id != row.account_id

@@ -1,0 +1,46 @@
+"""Contacts of ours that are ended, and brought back: what our tables say of it. SQL only.
+
+A row of the ledger is `retiring` while its contact is being ended: no link of it is announced then.
+The address stays in the row, so that the contact can be brought back when it is copied again.
+"""
+
+from app.lifetimes.considering import Known, end_left_behind, known, to_consider
+from app.lifetimes.ending import (
+    gone,
+    intend,
+    intend_unlink,
+    is_needed,
+    keep,
+    keep_link,
+    later,
+    never_created,
+    retired,
+    sent,
+    step_back,
+    unlinked,
+)
+from app.lifetimes.restoring import Restore, claim, restorable, restored, vanished
+
+__all__ = [
+    "Known",
+    "Restore",
+    "claim",
+    "end_left_behind",
+    "gone",
+    "intend",
+    "intend_unlink",
+    "is_needed",
+    "keep",
+    "keep_link",
+    "known",
+    "later",
+    "never_created",
+    "restorable",
+    "restored",
+    "retired",
+    "sent",
+    "step_back",
+    "to_consider",
+    "unlinked",
+    "vanished",
+]

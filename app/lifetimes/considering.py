@@ -1,0 +1,108 @@
+"""Which contacts of ours are to be ended, and what our records say of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from app.lifetimes.parts import BY_US, stands
+from app.models import Ledger, LinkRecord, Mapping, TicketRecord
+from app.states import EndedBy, LedgerState, Origin
+
+_STALLED = timedelta(hours=1)  # after which a contact is not being brought back any more
+
+
+async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
+    """List contacts to be ended, first those whose ending has begun.
+
+    Those whose tickets, as far as we know, are all over; those that a move left behind; and those
+    that were about to be brought back for a ticket that does not want them any more.
+    """
+    by_us = Ledger.end_why.in_(BY_US)
+    begun = and_(Ledger.state == LedgerState.RETIRING, by_us)
+    stalled = and_(
+        Ledger.state == LedgerState.RESTORING, Ledger.sent_at < func.now() - _STALLED, by_us
+    )
+    created = Ledger.state == LedgerState.CREATED
+    unsettled = Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE))
+    left_behind = and_(or_(created, unsettled), Ledger.end_why == EndedBy.MOVED)
+    over = and_(created, Ledger.lifetime.is_not(None), _all_over())
+    waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
+    found = await session.execute(
+        select(Ledger)
+        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, left_behind, over))
+        .order_by(Ledger.state != LedgerState.RETIRING, Ledger.end_at.nulls_first(), Ledger.id)
+        .limit(limit)
+    )
+    return list(found.scalars())
+
+
+def _all_over() -> ColumnElement[bool]:
+    """Its own ticket is over, and each that it is on by our records, or may come onto."""
+    other = aliased(TicketRecord)
+    on_open = (
+        select(LinkRecord.ticket_id)
+        .join(other, other.id == LinkRecord.ticket_id)
+        .where(LinkRecord.contact_id == Ledger.contact_id, stands(), other.over_at.is_(None))
+    )
+    own = select(TicketRecord.id).where(
+        TicketRecord.id == Ledger.ticket_id, TicketRecord.over_at.is_not(None)
+    )
+    return and_(own.exists(), ~on_open.exists())
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Our links of a contact by ticket, with their ids; when its last ticket was seen to be over.
+
+    by_person: what a person has done with it in our records.
+    """
+
+    links: dict[int, int | None]
+    over_at: datetime | None
+    by_person: str | None
+
+
+async def known(session: AsyncSession, row: Ledger) -> Known:
+    """Give what our records say of a contact."""
+    found = await session.execute(
+        select(LinkRecord.ticket_id, LinkRecord.link_id).where(
+            LinkRecord.contact_id == row.contact_id,
+            LinkRecord.removed_seen_at.is_(None),
+            or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
+        )
+    )
+    links = {row.ticket_id: row.link_id for row in found}
+    ended = func.max(func.coalesce(LinkRecord.removed_seen_at, LinkRecord.unlinked_at))
+    off = select(ended).where(LinkRecord.contact_id == row.contact_id)
+    tickets = {*links, row.ticket_id}
+    over = select(func.max(TicketRecord.over_at)).where(TicketRecord.id.in_(tickets))
+    dates = [(await session.execute(one)).scalar_one() for one in (off, over)]
+    mapped = select(Mapping.email).where(
+        Mapping.contact_id == row.contact_id, Mapping.origin == Origin.MANUAL
+    )
+    manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
+    by_person = "somebody mapped an address to it" if manual is not None else None
+    return Known(links, max((at for at in dates if at), default=None), by_person)
+
+
+async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int) -> None:
+    """Let contacts be ended that were created for a ticket in another account and never linked."""
+    linked = select(LinkRecord.contact_id).where(
+        LinkRecord.contact_id == Ledger.contact_id, LinkRecord.first_seen_linked_at.is_not(None)
+    )
+    await session.execute(
+        update(Ledger)
+        .where(
+            Ledger.ticket_id == ticket_id,
+            Ledger.account_id != account_id,
+            Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)),
+            Ledger.end_why.is_(None),
+            ~linked.exists(),
+        )
+        .values(end_why=EndedBy.MOVED)
+    )

@@ -1,0 +1,159 @@
+"""A contact of ours is ended: the intent, each part of it, and when it is not to be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db import db_now
+from app.lifetimes.parts import drop_mappings, one, record, stands
+from app.models import Ledger, LinkRecord, Participant, TicketRecord
+from app.states import EndedBy, LedgerState, Outcome
+
+_ENDABLE = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
+
+
+async def intend(
+    session: AsyncSession,
+    row: Ledger,
+    why: EndedBy,
+    may_be_on: Collection[int],
+    settle: timedelta,
+) -> set[int]:
+    """Store that a contact is about to be ended; gives the tickets that want it, or nothing.
+
+    may_be_on: tickets that are over, says Autotask. settle: how long a link without an answer may
+    still come. With the lock none is announced in between (ledger.being_ended).
+    """
+    locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
+    seen = LinkRecord.first_seen_linked_at >= LinkRecord.sent_at
+    may_come = and_(LinkRecord.sent_at > func.now() - settle, func.coalesce(~seen, True))
+    on = (
+        select(LinkRecord.ticket_id, func.coalesce(may_come, False))
+        .join(TicketRecord, TicketRecord.id == LinkRecord.ticket_id)
+        .where(LinkRecord.contact_id == row.contact_id, stands())
+        .where(or_(TicketRecord.over_at.is_(None), may_come))
+    )
+    found = await session.execute(on)
+    wanted = {ticket for ticket, comes in found if comes or ticket not in may_be_on}
+    if locked.state not in _ENDABLE:
+        return wanted or {locked.ticket_id}
+    if wanted:
+        return wanted
+    if locked.state != LedgerState.RETIRING:
+        locked.state, locked.needed_at = LedgerState.RETIRING, None
+        locked.end_why, locked.settled_at = why, await db_now(session)
+        record(session, row, "contact_retiring", why=why)
+    return set()
+
+
+async def is_needed(session: AsyncSession, row: Ledger) -> bool:
+    """Tell whether a ticket has wanted a contact since its ending began."""
+    needed = select(Ledger.needed_at).where(Ledger.id == row.id)
+    return (await session.execute(needed)).scalar_one() is not None
+
+
+async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
+    """Record that our link is off a ticket that is over."""
+    await session.execute(
+        one(link).values(
+            unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
+            ours=False,
+            sent_at=None,
+            link_id=None,
+            end_why=None,
+        )
+    )
+
+
+async def intend_unlink(session: AsyncSession, link: LinkRecord) -> None:
+    """Store that our link is about to come off."""
+    await session.execute(one(link).values(unlinked_at=func.clock_timestamp(), ours=True))
+
+
+async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
+    """Take that back: the link stays."""
+    await session.execute(one(link).values(unlinked_at=None))
+
+
+async def retired(session: AsyncSession, row: Ledger) -> None:
+    """Record that a contact is ended: no address means it until it is copied again."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .values(
+            state=LedgerState.RETIRED,
+            settled_at=func.clock_timestamp(),
+            end_at=None,
+            error=None,
+        )
+    )
+    on_ticket = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
+    await session.execute(
+        update(Participant)
+        .where(Participant.contact_id == row.contact_id, Participant.outcome.in_(on_ticket))
+        .values(outcome=Outcome.RETIRED, acted_at=func.clock_timestamp())
+    )
+    await drop_mappings(session, row)
+    record(session, row, "contact_retired")
+
+
+async def gone(session: AsyncSession, row: Ledger) -> None:
+    """Record that a contact does not exist any more."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id)
+        .values(state=LedgerState.GONE, settled_at=func.clock_timestamp(), end_at=None)
+    )
+    await drop_mappings(session, row)
+
+
+async def keep(session: AsyncSession, row: Ledger, why: str) -> None:
+    """Record that a contact is a person's, and never ended by itself."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .values(state=LedgerState.CREATED, kept=why[:200], end_at=None)
+    )
+    record(session, row, "contact_kept", why=why[:200])
+
+
+async def later(
+    session: AsyncSession, row: Ledger, until: datetime, error: str | None = None
+) -> None:
+    """Put off what has not begun, and go on later with what has. error: what was in the way."""
+    await session.execute(
+        update(Ledger).where(Ledger.id == row.id).values(end_at=until, error=error and error[:500])
+    )
+
+
+async def sent(session: AsyncSession, row: Ledger) -> None:
+    """Store that a request is about to leave that may take effect late."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id, Ledger.state == LedgerState.RETIRING)
+        .values(settled_at=func.clock_timestamp())
+    )
+
+
+async def never_created(session: AsyncSession, row: Ledger) -> None:
+    """Record that a request without an answer created nothing."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id)
+        .where(Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE)))
+        .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
+    )
+
+
+async def step_back(session: AsyncSession, row: Ledger) -> None:
+    """Record that a contact is as it was: a ticket needs it."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .values(state=LedgerState.CREATED, settled_at=func.clock_timestamp(), end_at=None)
+    )
+    record(session, row, "contact_needed_again")

@@ -1,0 +1,47 @@
+"""What the statements about ending and bringing back share."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Update, and_, delete, or_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import audit
+from app.models import Ledger, LinkRecord, Mapping
+from app.states import EndedBy
+
+BY_US = (EndedBy.LIFETIME, EndedBy.MOVED, EndedBy.STALE)
+"""Whom the service has ended, or was told to, so that it may bring them back."""
+
+
+def stands() -> ColumnElement[bool]:
+    """A link that is there by our records, or may come."""
+    return and_(
+        LinkRecord.unlinked_at.is_(None),
+        LinkRecord.removed_seen_at.is_(None),
+        or_(LinkRecord.sent_at.is_not(None), LinkRecord.first_seen_linked_at.is_not(None)),
+    )
+
+
+def one(link: LinkRecord) -> Update:
+    """Change this link."""
+    return update(LinkRecord).where(
+        LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id
+    )
+
+
+async def drop_mappings(session: AsyncSession, row: Ledger) -> None:
+    """Let no address mean a contact any more."""
+    await session.execute(delete(Mapping).where(Mapping.contact_id == row.contact_id))
+
+
+def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
+    """Tell the audit what the service did by itself."""
+    audit.record(
+        session,
+        audit.SERVICE,
+        what,
+        account_id=row.account_id,
+        ticket_id=row.ticket_id,
+        contact_id=row.contact_id,
+        **more,
+    )

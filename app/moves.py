@@ -1,0 +1,81 @@
+"""A ticket that has moved to another account: what we did for the old one is taken back first.
+
+Its people are decided about anew under the new account's policy, by the rest of the look.
+"""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import lifetimes, participants, tickets
+from app.autotask.client import Autotask
+from app.autotask.errors import Unanswered
+from app.autotask.models import Ticket
+from app.db import db_now
+from app.desk import Desk
+from app.models import LinkRecord
+from app.unlinking import Marks, rows_of, take_off
+from app.work import Lease, fenced
+
+log = structlog.get_logger()
+
+_TAKE_BACK = Marks(lifetimes.intend_unlink, participants.taken_back, lifetimes.keep_link)
+
+
+async def take_back(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket) -> bool:
+    """Take our links of other accounts off a ticket; tells whether Autotask was asked for it.
+
+    Raises Unanswered while one of them is still there, or may be.
+    """
+    async with desk.sessions() as session:
+        links = await participants.ours_elsewhere(session, ticket.id, ticket.company_id)
+        before = await tickets.account_of(session, ticket.id)
+    if not links and before in (None, ticket.company_id):
+        return False
+    rows = await rows_of(autotask, ticket.id) if links else {}
+    there = [link for link in links if ours(link, rows.get(link.contact_id, []))]
+    for link in there:
+        taken = await take_off(desk, autotask, link, rows[link.contact_id], _TAKE_BACK)
+        if not taken.done:
+            raise Unanswered(f"a link of account {link.account_id} stays: {taken.detail}")
+    missing = [link for link in links if link.contact_id not in rows]
+    async with fenced(desk.sessions, lease) as session:
+        await _see_missing(session, desk, ticket, missing, others_stay=bool(rows))
+        await lifetimes.end_left_behind(session, ticket.id, ticket.company_id)
+    if links:
+        log.info("links_taken_back", count=len(there), gone=len(missing), account=ticket.company_id)
+    return bool(links)
+
+
+def ours(link: LinkRecord, rows: list[int]) -> bool:
+    """Tell whether what is on the ticket is our link, as far as its id is known."""
+    return bool(rows) and (link.link_id is None or link.link_id in rows)
+
+
+async def _see_missing(
+    session: AsyncSession,
+    desk: Desk,
+    ticket: Ticket,
+    missing: list[LinkRecord],
+    *,
+    others_stay: bool,
+) -> None:
+    """Conclude from links that are not there any more.
+
+    others_stay: links outlive a move at this Autotask, so a person has taken these off. Where none
+    is left the move may have done it, and that was nobody's decision.
+    """
+    now = await db_now(session)
+    for link in missing:
+        seen = link.first_seen_linked_at and (
+            link.sent_at is None or link.first_seen_linked_at >= link.sent_at
+        )
+        if not seen and link.sent_at and link.sent_at + desk.create_settle > now:
+            raise Unanswered("a link of the account that the ticket has left may still take effect")
+        if seen and others_stay and link.unlinked_at is None:
+            off = [link.contact_id]
+            await participants.saw_removed(session, ticket.id, off)
+            await participants.saw_taken_off(session, ticket.id, off, link.account_id)
+        else:
+            await participants.taken_back(session, link)

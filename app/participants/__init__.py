@@ -1,0 +1,51 @@
+"""What we know of people on tickets: their participants and their links. SQL only."""
+
+from app.participants.links import (
+    Intent,
+    forget_other_accounts,
+    intend_link,
+    link_refused,
+    links_of,
+    ours_elsewhere,
+    saw_as_contact,
+    saw_linked,
+    saw_removed,
+    taken_back,
+)
+from app.participants.people import (
+    TRIES,
+    carry_over,
+    close,
+    forgive,
+    judged,
+    of_ticket,
+    record_decisions,
+    record_failure,
+    record_outcome,
+    removed_elsewhere,
+    saw_taken_off,
+)
+
+__all__ = [
+    "TRIES",
+    "Intent",
+    "carry_over",
+    "close",
+    "forget_other_accounts",
+    "forgive",
+    "intend_link",
+    "judged",
+    "link_refused",
+    "links_of",
+    "of_ticket",
+    "ours_elsewhere",
+    "record_decisions",
+    "record_failure",
+    "record_outcome",
+    "removed_elsewhere",
+    "saw_as_contact",
+    "saw_linked",
+    "saw_removed",
+    "saw_taken_off",
+    "taken_back",
+]

@@ -1,0 +1,80 @@
+"""Bringing a contact of ours back that was ended: active first, then its address, then seen.
+
+The other way round the person's own mail would be refused in between. Each request may be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app import ledger, lifetimes, mappings, policies
+from app.addresses import address_key
+from app.autotask.errors import TooLate, Unanswered
+from app.db import persist_with
+from app.decide import Decision
+from app.lifetimes import Restore
+from app.work import fenced
+from app.writes import LEAVE_SECONDS, Halt, ReadAgain, Wait, Writes
+
+log = structlog.get_logger()
+
+
+async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
+    """Bring a contact back under its old name, and give its id."""
+    account_id = writes.reading.ticket.company_id
+    writes.require_fresh()
+    announced = await _announce(writes, one, contact_id)
+    not_after = time.monotonic() + LEAVE_SECONDS
+    writes.announced += 1
+    try:
+        await writes.autotask.activate_contact(account_id, contact_id, not_after)
+        await writes.autotask.set_address(account_id, contact_id, one.key, not_after)
+    except TooLate as error:
+        raise ReadAgain from error
+    except Unanswered as error:
+        raise Halt(await writes.soon()) from error
+    # An inactive contact can show company 0; only now is it certain whose it is.
+    contact = await writes.autotask.contact(contact_id)
+    is_back = contact is not None and contact.active and contact.company_id == account_id
+    if contact is None or not is_back or address_key(contact.email or "") != one.key:
+        raise ReadAgain
+    await persist_with(writes.desk.sessions, _record, announced, account_id)
+    writes.created.add(contact_id)
+    log.info("contact_restored", account=account_id, contact=contact_id)
+    return contact_id
+
+
+async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:
+    ticket = writes.reading.ticket
+    async with fenced(writes.desk.sessions, writes.lease) as session:
+        if await policies.forgotten(session, [one.key]):
+            raise ReadAgain  # since the facts were gathered
+        await writes.require_same_policy(session)
+        claim = await lifetimes.claim(
+            session,
+            ticket.company_id,
+            one.key,
+            ticket.id,
+            contact_id,
+            settle=writes.desk.create_settle,
+            lifetime=writes.lifetime(one),
+            outside=writes.counts(one),
+            sender_id=ticket.contact_id,
+        )
+        if isinstance(claim, Restore):
+            await session.flush()
+            await writes.require_left_today(session, one)
+    if claim is None:
+        raise ReadAgain
+    if isinstance(claim, ledger.Pending):
+        raise Wait(claim.until)
+    return claim
+
+
+async def _record(session: AsyncSession, restore: Restore, account_id: int) -> None:
+    await lifetimes.restored(session, restore)
+    if not await policies.forgotten(session, [restore.email]):
+        await mappings.remember(session, account_id, {restore.email: restore.contact_id})

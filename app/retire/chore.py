@@ -1,0 +1,108 @@
+"""The chore: contacts whose tickets are over, one after another."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import structlog
+
+from app import ledger, lifetimes, loops, policies
+from app.addresses import mask, spellings
+from app.autotask.client import Autotask
+from app.autotask.errors import AutotaskError, Barred, Forbidden, Overloaded
+from app.db import db_now
+from app.desk import Desk
+from app.models import Ledger
+from app.policy import Class, Policy, in_effect
+from app.retire.one import AGAIN, Retiring
+from app.states import EndedBy, LedgerState
+from app.work import Lease
+
+log = structlog.get_logger()
+
+AT_ONCE = 20
+"""Contacts that one pass takes on."""
+
+FORBIDDEN = "forbidden: "
+"""How the error of a contact begins that is not ended because our user lacks a right."""
+
+_SECONDS = 60.0  # after which a pass ends: other chores want their turn
+_SOON = timedelta(seconds=1)
+_NOT_NOW = timedelta(hours=1)  # until a policy that keeps a contact is asked again
+
+
+async def run(desk: Desk, lease: Lease) -> timedelta:
+    """End what nothing needs any more; the chore. Raises what the throttle raises."""
+    pause = timedelta(seconds=desk.settings.reconcile_interval)
+    autotask = await desk.autotask(lease)
+    if await loops.run(desk, autotask):
+        return _SOON
+    async with desk.sessions() as session:
+        rows = await lifetimes.to_consider(session, AT_ONCE)
+    began = time.monotonic()
+    for row in rows:
+        if time.monotonic() - began > _SECONDS:
+            return _SOON
+        try:
+            await _consider(desk, autotask, row)
+        except Overloaded:
+            raise
+        except AutotaskError as error:
+            if isinstance(error, Barred) and not isinstance(error, Forbidden):
+                raise
+            why = f"{FORBIDDEN if isinstance(error, Forbidden) else ''}{mask(str(error))}"
+            log.warning("contact_not_ended_yet", contact=row.contact_id, error=why)
+            await _later(desk, row, AGAIN, why)
+    return _SOON if len(rows) == AT_ONCE else pause
+
+
+async def _consider(desk: Desk, autotask: Autotask, row: Ledger) -> None:
+    if row.state in (LedgerState.SENDING, LedgerState.UNSURE):
+        await _find_out(desk, autotask, row)
+        return
+    async with desk.sessions() as session:
+        document = await policies.document_of(session, row.account_id)
+        known = await lifetimes.known(session, row)
+        now = await db_now(session)
+    policy = in_effect(desk.settings.default_policy, document).policy
+    why = EndedBy(row.end_why) if row.end_why else EndedBy.LIFETIME
+    begun = row.state != LedgerState.CREATED
+    if not begun and not _may_end(policy, row, why):
+        await _later(desk, row, _NOT_NOW)
+        return
+    grace = timedelta(days=policy.grace_days if why is EndedBy.LIFETIME else 0)
+    if not begun and known.over_at and known.over_at + grace > now:
+        await _later(desk, row, known.over_at + grace - now)
+        return
+    ended = await Retiring(desk, autotask, row, why, grace).run()
+    log.info("contact_considered", contact=row.contact_id, action=ended.action, why=ended.why)
+
+
+def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
+    """Tell whether the policy, as it is now, lets a contact be ended by itself."""
+    whose: Class = "inside" if row.lifetime == "inside" else "outside"
+    by_policy = why is not EndedBy.LIFETIME or policy.ends(whose)
+    return by_policy and policy.act == "live"
+
+
+async def _find_out(desk: Desk, autotask: Autotask, row: Ledger) -> None:
+    """Look up a create without an answer that no look asks about any more."""
+    async with desk.sessions() as session:
+        now = await db_now(session)
+    settled_at = row.sent_at + desk.create_settle
+    if settled_at > now:
+        await _later(desk, row, settled_at - now)
+        return
+    found = await autotask.contacts(row.account_id, spellings(row.email), [])
+    async with desk.sessions() as session, session.begin():
+        carrying = {row.email: found}
+        await ledger.recognise(
+            session, row.account_id, carrying, settle=desk.create_settle, read_at=now
+        )
+        await lifetimes.never_created(session, row)
+
+
+async def _later(desk: Desk, row: Ledger, pause: timedelta, why: str | None = None) -> None:
+    async with desk.sessions() as session, session.begin():
+        await lifetimes.later(session, row, await db_now(session) + pause, why)

@@ -1,0 +1,250 @@
+"""One contact being ended: read, take the next step, read again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from app import lifetimes, participants, tickets
+from app.autotask.client import Autotask
+from app.autotask.errors import Refused, Unanswered
+from app.autotask.models import ContactLink
+from app.db import db_now, persist_with
+from app.desk import Desk
+from app.ending import Action, Ours, Step, There, next_step
+from app.holding import InUse, holding
+from app.models import Ledger
+from app.states import EndedBy, LedgerState
+from app.unlinking import Marks, take_off
+from app.writes import LEAVE_SECONDS
+
+log = structlog.get_logger()
+
+AGAIN = timedelta(minutes=10)
+"""After which what could not be done is tried again."""
+
+_ROUNDS = 12  # readings of one contact
+_SOON = timedelta(seconds=30)
+_UNLINK = Marks(lifetimes.intend_unlink, lifetimes.unlinked, lifetimes.keep_link)
+_TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of it: one of the actions that are an end, and why."""
+
+    action: Action
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Retiring:
+    """One contact being ended. grace: from when its last ticket was over.
+
+    stuck: links that Autotask does not let us take off. clears: how an address can be taken away
+    that has not been tried: which of them Autotask takes is not known. unsure: a request of ours
+    may still take effect.
+    """
+
+    desk: Desk
+    autotask: Autotask
+    row: Ledger
+    why: EndedBy
+    grace: timedelta
+    stuck: set[int] = field(default_factory=set)
+    clears: list[str | None] = field(default_factory=lambda: ["", None])
+    portal: bool | None = None
+    unsure: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unsure = self.row.state != LedgerState.CREATED
+
+    async def run(self, *, dry_run: bool = False) -> Ended:
+        """End it, as far as that may be now. Raises what the client and its throttle raise."""
+        named = self.desk.settings.complete_statuses
+        complete = await self.desk.directory.complete_statuses(self.autotask, named)
+        for _ in range(_ROUNDS):
+            ours = await self._ours()
+            there = await self._there()
+            step = next_step(ours, there, complete, await self._now())
+            if dry_run:
+                would = step.action in _TO_DO
+                return Ended(Action.RETIRED if would else step.action, step.why)
+            if ended := await self._take(step, there):
+                return ended
+        return await self._later("it did not keep still", AGAIN)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def _ours(self) -> Ours:
+        async with self.desk.sessions() as session:
+            self.row = await session.get_one(Ledger, self.row.id)
+            known = await lifetimes.known(session, self.row)
+        return Ours(
+            self.row.account_id,
+            self.row.sent,
+            self.row.state in (LedgerState.RETIRING, LedgerState.RESTORING),
+            known.links,
+            self.grace,
+            known.over_at,
+            known.by_person,
+        )
+
+    async def _there(self) -> There:
+        assert self.row.contact_id is not None
+        contact = await self.autotask.whole_contact(self.row.contact_id)
+        if contact is None or not contact.active:
+            return There(contact)
+        if self.portal is None:
+            calm = await self.desk.autotask(calm=True)
+            self.portal = await calm.is_portal_user(contact.id)
+        links = await self.autotask.links_of(contact.id)
+        on = sorted({link.ticket_id for link in links})
+        return There(
+            contact,
+            links,
+            await self.autotask.own_tickets(contact.id),
+            self.portal,
+            {one.id: one for one in await self.autotask.states_of(on)} if on else {},
+            self.stuck,
+        )
+
+    async def _now(self) -> datetime:
+        async with self.desk.sessions() as session:
+            return await db_now(session)
+
+    # --- doing -----------------------------------------------------------------------------------
+
+    async def _take(  # noqa: PLR0911  a step each
+        self, step: Step, there: There
+    ) -> Ended | None:
+        """Take a step; gives the end of it, None while there is more to do."""
+        sessions, action = self.desk.sessions, step.action
+        if action is Action.GONE:
+            await persist_with(sessions, lifetimes.gone, self.row)
+            return Ended(action, step.why)
+        if action is Action.RETIRED:
+            return await self._retired()
+        if action in _TO_DO:
+            return await self._do(step, there)
+        if wait := await self._may_take_effect():
+            # What is said now could be made wrong by a request of ours that comes late.
+            return await self._later(step.why, wait)
+        if action is Action.PUT_BACK:
+            return await self._change_address(self.row.email)
+        if action is Action.KEEP:
+            await persist_with(sessions, lifetimes.keep, self.row, step.why)
+            return Ended(action, step.why)
+        if self.row.state != LedgerState.CREATED:
+            return await self._step_back(step.why)
+        return await self._not_yet(step, there)
+
+    async def _do(self, step: Step, there: There) -> Ended | None:
+        """Announce a step that changes something, and take it."""
+        over = {link.ticket_id for link in there.links}
+        clearing = step.action is not Action.DEACTIVATE
+        async with self.desk.sessions() as session, session.begin():
+            settle = self.desk.create_settle
+            wanted = await lifetimes.intend(session, self.row, self.why, over, settle)
+            if not wanted and clearing and await lifetimes.is_needed(session, self.row):
+                wanted = {self.row.ticket_id}
+        if wanted and clearing:
+            return await self._step_back(f"it is wanted on ticket {min(wanted)}")
+        if wanted:
+            return await self._change_address(self.row.email)
+        if step.action is Action.UNLINK:
+            return await self._unlink(step.links)
+        if step.action is Action.CLEAR:
+            return await self._clear()
+        return await self._deactivate()
+
+    async def _unlink(self, links: Sequence[ContactLink]) -> Ended | None:
+        assert self.row.contact_id is not None
+        for link in links:
+            try:
+                async with holding(self.desk.sessions, link.ticket_id, "retire"):
+                    async with self.desk.sessions() as session:
+                        records = await participants.links_of(session, link.ticket_id)
+                    record = records[self.row.contact_id]
+                    taken = await take_off(self.desk, self.autotask, record, [link.id], _UNLINK)
+            except InUse:
+                return await self._later(f"ticket {link.ticket_id} is being looked at", _SOON)
+            if taken.refused:
+                self.stuck.add(link.id)
+            elif not taken.done:
+                return await self._later(taken.detail, AGAIN)
+        return None
+
+    async def _clear(self) -> Ended | None:
+        """Take the address away, in a way that has not been tried."""
+        if not self.clears:
+            if wait := await self._may_take_effect():
+                return await self._later("whether its address is away is looked up", wait)
+            why = "Autotask does not let its address be taken away"
+            await persist_with(self.desk.sessions, lifetimes.keep, self.row, why)
+            return Ended(Action.KEEP, why)
+        return await self._change_address(self.clears.pop(0))
+
+    async def _change_address(self, email: str | None) -> Ended | None:
+        assert self.row.contact_id is not None
+        await persist_with(self.desk.sessions, lifetimes.sent, self.row)
+        not_after = time.monotonic() + LEAVE_SECONDS
+        of = (self.row.account_id, self.row.contact_id)
+        try:
+            await self.autotask.set_address(*of, email, not_after)
+        except Unanswered:
+            self.unsure = True
+            if email != self.row.email:
+                self.clears.insert(0, email)
+        except Refused as refused:
+            if not self.clears or email == self.row.email:
+                return await self._later(str(refused), AGAIN)
+        return None
+
+    async def _deactivate(self) -> Ended | None:
+        assert self.row.contact_id is not None
+        await persist_with(self.desk.sessions, lifetimes.sent, self.row)
+        not_after = time.monotonic() + LEAVE_SECONDS
+        of = (self.row.account_id, self.row.contact_id)
+        try:
+            await self.autotask.deactivate_contact(*of, not_after)
+        except Unanswered:
+            self.unsure = True
+            return None
+        return await self._retired()
+
+    async def _retired(self) -> Ended:
+        await persist_with(self.desk.sessions, lifetimes.retired, self.row)
+        log.info("contact_retired", account=self.row.account_id, contact=self.row.contact_id)
+        return Ended(Action.RETIRED)
+
+    # --- not now ---------------------------------------------------------------------------------
+
+    async def _may_take_effect(self) -> timedelta | None:
+        """Say how long a request of ours may still take effect that got no answer."""
+        if not self.unsure or self.row.settled_at is None:
+            return None
+        left = self.row.settled_at + self.desk.create_settle - await self._now()
+        return left if left > timedelta(0) else None
+
+    async def _not_yet(self, step: Step, there: There) -> Ended:
+        if step.until is None:
+            async with self.desk.sessions() as session, session.begin():
+                await tickets.reopened(session, {link.ticket_id for link in there.links})
+        async with self.desk.sessions() as session, session.begin():
+            until = step.until or await db_now(session) + AGAIN
+            await lifetimes.later(session, self.row, until)
+        return Ended(Action.LATER, step.why)
+
+    async def _later(self, why: str, pause: timedelta) -> Ended:
+        async with self.desk.sessions() as session, session.begin():
+            await lifetimes.later(session, self.row, await db_now(session) + pause, why)
+        return Ended(Action.LATER, why)
+
+    async def _step_back(self, why: str) -> Ended:
+        await persist_with(self.desk.sessions, lifetimes.step_back, self.row)
+        return Ended(Action.LATER, why)

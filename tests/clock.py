@@ -1,0 +1,42 @@
+"""A clock that tests move: the database's, by which all of the product goes, and the sandbox's.
+
+Functions of a schema that stands before PostgreSQL's own in the search path take the place of its
+clock, for every process that connects from then on. Nothing in the product knows of it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from sandbox.tenant import Tenant
+from tests.conftest import plain
+
+_SCHEMA = """
+CREATE SCHEMA clock;
+CREATE TABLE clock.ahead AS SELECT interval '0' AS by;
+CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT pg_catalog.now() + by FROM clock.ahead';
+CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS 'SELECT pg_catalog.clock_timestamp() + by FROM clock.ahead';
+"""
+
+
+class Clock:
+    """Time as the product and its Autotask see it. Make it before anybody connects."""
+
+    def __init__(self, database_url: str, tenant: Tenant) -> None:
+        self._url = plain(database_url)
+        self._ahead = timedelta(0)
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(_SCHEMA)
+            name = connection.info.dbname
+            connection.execute(f"ALTER DATABASE {name} SET search_path = clock, pg_catalog, public")
+        tenant.clock = lambda: datetime.now(UTC) + self._ahead
+
+    def advance(self, **by: float) -> None:
+        """Let time pass: `advance(days=8)`."""
+        self._ahead += timedelta(**by)
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("UPDATE clock.ahead SET by = %s", [self._ahead])

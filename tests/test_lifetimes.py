@@ -1,0 +1,419 @@
+"""Contacts for their tickets only: a whole life, and what keeps one alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.desk import Desk
+from app.models import Audit, Mapping
+from app.states import LedgerState, Result
+from sandbox.calls import Call
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+from tests.clock import Clock
+from tests.helpers import changes, look_at, outcomes, rows
+from tests.lifetimes import (
+    NINA,
+    TICKET,
+    complete,
+    contact,
+    end,
+    follow_up,
+    ledger_of,
+    look_at_all,
+    say,
+    stands,
+)
+
+INSIDE = "new.colleague@alpine-dental.example"
+
+
+@pytest.fixture
+def clock(database_url: str, tenant: Tenant) -> Clock:
+    """Time that passes when a test says so; before anything connects."""
+    return Clock(database_url, tenant)
+
+
+@pytest.fixture
+def always_sane(tenant: Tenant) -> list[str]:
+    """Before each call: the mail of a person whose contact we created is never refused."""
+    refused: list[str] = []
+
+    def check(call: Call) -> None:
+        refused.extend(f"{call.method} {call.path}" for _ in tenant.insane_contacts())
+
+    tenant.before_call = check
+    return refused
+
+
+@pytest.fixture
+async def nina(clock: Clock, desk: Desk, tenant: Tenant, people: Seed) -> int:
+    """A contact that we created for a ticket only."""
+    await say(desk, lifetime=TICKET, grace_days=7)
+    ticket = tenant.new_ticket(people.alpine, cc=f"Nina Osei <{NINA}>")
+    assert await look_at(desk, ticket) == Result.DONE
+    [made] = tenant.contacts_with(NINA)
+    return int(made["id"])
+
+
+def ticket_of(tenant: Tenant, contact_id: int) -> int:
+    """Give the one ticket that a contact is on."""
+    [row] = [row for row in tenant.links.values() if row["contactID"] == contact_id]
+    return int(row["ticketID"])
+
+
+async def test_a_whole_life(
+    desk: Desk,
+    tenant: Tenant,
+    people: Seed,
+    clock: Clock,
+    nina: int,
+    server: SandboxServer,
+    always_sane: list[str],
+) -> None:
+    """Created, linked, complete, grace over, retired; copied again, active and linked; touched."""
+    ticket = ticket_of(tenant, nina)
+    [row] = tenant.link_rows(ticket)
+    assert (await ledger_of(desk, nina)).lifetime == "outside"
+
+    await complete(desk, tenant, ticket)
+    clock.advance(days=6)
+    tenant.forget_calls()
+    await end(desk)
+    assert tenant.calls == []  # our records tell that the grace is not over
+    assert stands(contact(tenant, nina)) == (1, NINA)
+
+    clock.advance(days=1, minutes=1)
+    await end(desk)
+    api = "/ATServicesRest/v1.0"
+    assert changes(server) == [
+        f"DELETE {api}/Tickets/{ticket}/AdditionalContacts/{row['id']}",
+        f"PATCH {api}/Companies/{people.alpine}/Contacts",
+        f"PATCH {api}/Companies/{people.alpine}/Contacts",
+    ]
+    assert stands(contact(tenant, nina)) == (0, None)
+    assert tenant.linked_contacts(ticket) == []
+    assert await outcomes(desk, ticket) == {NINA: ("outside", "retired")}
+    kept = await ledger_of(desk, nina)
+    assert (kept.state, kept.email) == (LedgerState.RETIRED, NINA)
+    assert await rows(desk, Mapping) == []
+    assert tenant.who_mails(NINA, people.alpine) == "nobody"
+
+    clock.advance(hours=1)
+    tenant.forget_calls()
+    again = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, again) == Result.DONE
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    assert (contact(tenant, nina)["firstName"], contact(tenant, nina)["lastName"]) == (
+        "Nina",
+        "Osei",
+    )
+    assert tenant.linked_contacts(again) == [nina]
+    assert await outcomes(desk, again) == {NINA: ("outside", "created_and_linked")}
+    assert [(row.email, row.contact_id) for row in await rows(desk, Mapping)] == [(NINA, nina)]
+    assert tenant.count("POST", "Contacts", "/Companies/") == 0
+
+    tenant.change_contact(nina, phone="555-0199")
+    await complete(desk, tenant, again)
+    clock.advance(days=8)
+    await end(desk)
+    assert (await ledger_of(desk, nina)).kept == "a person changed phone"
+    tenant.forget_calls()
+    clock.advance(days=3650)
+    await end(desk)
+    assert tenant.calls == []
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    assert tenant.linked_contacts(again) == [nina]
+
+    assert always_sane == []
+    told = [row.what for row in await rows(desk, Audit) if row.who == "service"]
+    assert told == ["contact_retiring", "contact_retired", "contact_restored", "contact_kept"]
+
+
+async def test_the_last_ticket_counts(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
+) -> None:
+    """On two tickets: it ends a grace after the second one is complete."""
+    first = ticket_of(tenant, nina)
+    second = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, second)
+    await complete(desk, tenant, first)
+    clock.advance(days=30)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    await complete(desk, tenant, second)
+    clock.advance(days=8)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+    assert tenant.linked_contacts(first) == tenant.linked_contacts(second) == []
+
+
+async def test_a_ticket_that_is_open_again_keeps_its_people(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """Nobody told us: it is seen when the contact is about to be ended, and followed again."""
+    ticket = ticket_of(tenant, nina)
+    await complete(desk, tenant, ticket)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    clock.advance(days=8)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    assert tenant.linked_contacts(ticket) == [nina]
+    await complete(desk, tenant, ticket)
+    clock.advance(days=8)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_complete_open_and_complete_again_begins_the_grace_anew(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """We noticed only the first time; Autotask's own date tells of the second."""
+    ticket = ticket_of(tenant, nina)
+    await complete(desk, tenant, ticket)
+    clock.advance(days=6)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    tenant.update_ticket(ticket, callout=False, status=5)
+    clock.advance(days=2)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    clock.advance(days=6)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_a_ticket_that_is_open_again_gets_them_back(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """Told by a callout after its people were retired."""
+    ticket = ticket_of(tenant, nina)
+    await complete(desk, tenant, ticket)
+    clock.advance(days=8)
+    await end(desk)
+    clock.advance(hours=1)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    assert await look_at(desk, ticket) == Result.DONE
+    assert tenant.linked_contacts(ticket) == [nina]
+    assert stands(contact(tenant, nina)) == (1, NINA)
+    assert await outcomes(desk, ticket) == {NINA: ("outside", "created_and_linked")}
+
+
+def rename(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.change_contact(nina, lastName="Other")
+
+
+def second_address(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.change_contact(nina, emailAddress2="n@x.example")
+
+
+def other_address(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.change_contact(nina, emailAddress="nina.osei@radiology.example")
+
+
+def primary(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.change_contact(nina, primaryContact=True)
+
+
+def deactivate(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.change_contact(nina, isActive=0)
+
+
+def own_ticket(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.new_ticket(people.alpine, contact_id=nina, callout=False)
+
+
+def by_hand(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.link(tenant.new_ticket(people.alpine, callout=False), nina)
+
+
+def on_again(tenant: Tenant, people: Seed, nina: int) -> None:
+    ticket = ticket_of(tenant, nina)
+    tenant.unlink(ticket, nina)
+    tenant.link(ticket, nina)
+
+
+def portal(tenant: Tenant, people: Seed, nina: int) -> None:
+    tenant.activate_portal(nina)
+
+
+@pytest.mark.parametrize(
+    ("touch", "why"),
+    [
+        (rename, "a person changed lastName"),
+        (second_address, "a person changed emailAddress2"),
+        (other_address, "a person changed emailAddress"),
+        (primary, "a person changed primaryContact"),
+        (deactivate, "somebody has deactivated it"),
+        (own_ticket, "it is the contact of ticket"),
+        (by_hand, "somebody put it on ticket"),
+        (on_again, "somebody put it on ticket"),
+        (portal, "it can use the client portal"),
+    ],
+)
+async def test_what_a_person_has_touched_is_left_alone_for_ever(
+    desk: Desk,
+    tenant: Tenant,
+    people: Seed,
+    clock: Clock,
+    nina: int,
+    server: SandboxServer,
+    touch: Callable[[Tenant, Seed, int], None],
+    why: str,
+) -> None:
+    """Nothing of it is changed, nor is it taken off; why is said; it is not asked about again."""
+    ticket = ticket_of(tenant, nina)
+    await complete(desk, tenant, ticket)
+    touch(tenant, people, nina)
+    before, links = dict(contact(tenant, nina)), sorted(tenant.links)
+    tenant.forget_calls()
+    clock.advance(days=8)
+    await end(desk)
+    assert changes(server) == []
+    assert contact(tenant, nina) == before
+    assert sorted(tenant.links) == links
+    kept = await ledger_of(desk, nina)
+    assert (kept.state, (kept.kept or "").startswith(why)) == (LedgerState.CREATED, True)
+    tenant.forget_calls()
+    clock.advance(days=400)
+    await end(desk)
+    assert tenant.calls == []
+
+
+async def test_whom_an_admin_mapped_is_kept(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int, api: Any, writer: Any
+) -> None:
+    """An address that a person says means this contact is a person's word."""
+    path = f"/admin/accounts/{people.alpine}/contacts/boss@radiology.example"
+    answer = await api.put(path, headers=writer, json={"contact_id": nina})
+    assert answer.status_code == 200, answer.text
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    clock.advance(days=8)
+    await end(desk)
+    assert (await ledger_of(desk, nina)).kept == "somebody mapped an address to it"
+    assert stands(contact(tenant, nina)) == (1, NINA)
+
+
+async def test_who_was_found_is_never_ended(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock
+) -> None:
+    """Carla was there before us."""
+    await say(desk, lifetime=TICKET, grace_days=0)
+    ticket = tenant.new_ticket(people.alpine, cc="carla.mendes@alpine-dental.example")
+    await look_at(desk, ticket)
+    await complete(desk, tenant, ticket)
+    clock.advance(days=100)
+    await end(desk)
+    assert contact(tenant, people.carla)["isActive"] == 1
+    assert tenant.linked_contacts(ticket) == [people.carla]
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "ended"),
+    [
+        ({"inside": "ticket"}, [INSIDE]),
+        ({"outside": "ticket"}, [NINA]),
+        ({"inside": "permanent", "outside": "ticket"}, [NINA]),
+        (None, []),
+    ],
+)
+async def test_each_class_has_its_lifetime(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, lifetime: Any, ended: list[str]
+) -> None:
+    """Permanent where nothing else is said."""
+    await say(desk, lifetime=lifetime, grace_days=0)
+    ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, {INSIDE}")
+    await look_at(desk, ticket)
+    made = {key: tenant.contacts_with(key)[0] for key in (NINA, INSIDE)}
+    await complete(desk, tenant, ticket)
+    clock.advance(minutes=1)
+    await end(desk)
+    assert [key for key, one in made.items() if not one["isActive"]] == ended
+
+
+async def test_a_policy_that_keeps_them_keeps_those_that_are_there(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """Whoever says permanent does not expect that anybody is ended still; nor whoever observes."""
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    clock.advance(days=8)
+    for keeps in ({"lifetime": {"outside": "permanent"}}, {"lifetime": TICKET, "act": "observe"}):
+        await say(desk, **keeps)
+        clock.advance(days=1)
+        await end(desk)
+        assert stands(contact(tenant, nina)) == (1, NINA)
+    await say(desk, lifetime=TICKET)
+    clock.advance(days=1)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_who_was_created_for_good_stays_when_the_policy_changes(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock
+) -> None:
+    """Only contacts that were created under the lifetime have it."""
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, ticket)
+    await say(desk, lifetime=TICKET, grace_days=0)
+    await complete(desk, tenant, ticket)
+    clock.advance(days=1)
+    await end(desk)
+    assert tenant.contacts_with(NINA)[0]["isActive"] == 1
+
+
+async def test_a_deleted_ticket_is_over(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """What hung on it is gone with it."""
+    tenant.delete_ticket(ticket_of(tenant, nina), callout=False)
+    await follow_up(desk)
+    clock.advance(days=8)
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_who_has_another_contact_by_now_is_linked_as_that(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
+) -> None:
+    """A technician made one after ours was ended: ours stays ended."""
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    clock.advance(days=8)
+    await end(desk)
+    other = tenant.add_contact(people.alpine, NINA)
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, ticket)
+    assert tenant.linked_contacts(ticket) == [other]
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_who_was_deleted_is_created_anew(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
+) -> None:
+    """There is nothing to bring back."""
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    clock.advance(days=8)
+    await end(desk)
+    del tenant.contacts[nina]
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, ticket)
+    [new] = tenant.contacts_with(NINA)
+    assert tenant.linked_contacts(ticket) == [new["id"]]
+    assert (await ledger_of(desk, nina)).state == LedgerState.GONE
+
+
+async def test_who_is_copied_while_being_ended_gets_there(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
+) -> None:
+    """Copied right after the end: the wait for what may come late, then back, and never twice."""
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    clock.advance(days=8)
+    await end(desk)
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, ticket) is None
+    clock.advance(seconds=10)
+    await look_at_all(desk)
+    assert tenant.linked_contacts(ticket) == [nina]
+    assert len(tenant.contacts_with(NINA)) == 1
