@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
@@ -16,7 +17,10 @@ from app.states import LedgerState
 LOOP = "loop"
 """Why a link of ours is to come off."""
 
+_STAYS = "loop stays"  # it was to come off, and Autotask did not let us
 _ADDED = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
+_BREAKING = 7_301_002  # an advisory lock's first number; the second one is the contact
+_LATE = timedelta(minutes=1)  # within which a request leaves that was decided on before
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Suspect:
     account_id: int
     contact_id: int
     stem: str
+    created_at: datetime
 
 
 async def suspect(session: AsyncSession, ticket_id: int) -> Suspect | None:
@@ -34,20 +39,31 @@ async def suspect(session: AsyncSession, ticket_id: int) -> Suspect | None:
     row = await session.get(TicketRecord, ticket_id, populate_existing=True)
     if row is None or row.contact_id is None or row.stem is None or row.account_id is None:
         return None
-    return Suspect(ticket_id, row.account_id, row.contact_id, row.stem)
+    created_at = row.created_at or row.first_seen_at
+    return Suspect(ticket_id, row.account_id, row.contact_id, row.stem, created_at)
+
+
+async def alone(session: AsyncSession, one: Suspect) -> None:
+    """Let nobody else judge this contact until this transaction ends."""
+    lock = func.pg_advisory_xact_lock(_BREAKING, one.contact_id % 2**31)
+    await session.execute(select(lock))
 
 
 async def count(session: AsyncSession, one: Suspect, within: timedelta) -> int:
-    """Count the tickets of this contact and stem that were created within a time of this one."""
+    """Count the most tickets of this contact and stem that came within a time, this one's."""
     created = func.coalesce(TicketRecord.created_at, TicketRecord.first_seen_at)
-    this = select(created).where(TicketRecord.id == one.ticket_id).scalar_subquery()
-    counted = select(func.count()).where(
-        TicketRecord.contact_id == one.contact_id,
-        TicketRecord.stem == one.stem,
-        TicketRecord.account_id == one.account_id,
-        created.between(this - within, this + within),
+    found = await session.execute(
+        select(created)
+        .where(
+            TicketRecord.contact_id == one.contact_id,
+            TicketRecord.stem == one.stem,
+            TicketRecord.account_id == one.account_id,
+            created.between(one.created_at - within, one.created_at + within),
+        )
+        .order_by(created)
     )
-    return int((await session.execute(counted)).scalar_one())
+    times = list(found.scalars())
+    return max((bisect_right(times, at + within) - n for n, at in enumerate(times)), default=0)
 
 
 async def is_ours(session: AsyncSession, one: Suspect) -> bool:
@@ -62,9 +78,13 @@ async def is_ours(session: AsyncSession, one: Suspect) -> bool:
     return (await session.execute(linked.union(created).limit(1))).first() is not None
 
 
-async def broken_since(session: AsyncSession, one: Suspect, since: datetime) -> bool:
-    """Tell whether a loop of this contact was broken since a time."""
-    found = select(Loop.id).where(Loop.contact_id == one.contact_id, Loop.at >= since)
+async def is_broken(session: AsyncSession, one: Suspect, within: timedelta) -> bool:
+    """Tell whether a ticket is of a loop that was broken already, or came soon after that."""
+    found = select(Loop.id).where(
+        Loop.contact_id == one.contact_id,
+        Loop.account_id == one.account_id,
+        Loop.at >= one.created_at - within,
+    )
     return (await session.execute(found.limit(1))).first() is not None
 
 
@@ -92,33 +112,71 @@ async def record(session: AsyncSession, one: Suspect, tickets: int) -> None:
     )
     await session.execute(
         update(LinkRecord)
-        .where(
-            LinkRecord.contact_id == one.contact_id,
-            LinkRecord.removed_seen_at.is_(None),
-            LinkRecord.unlinked_at.is_(None),
-            or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
-        )
+        .where(LinkRecord.contact_id == one.contact_id, _ours_stands())
         .values(end_why=LOOP)
     )
 
 
-async def to_take_off(session: AsyncSession, limit: int) -> Sequence[LinkRecord]:
-    """List our links that are to come off."""
+async def note_late(session: AsyncSession) -> None:
+    """Let links come off, too, that looks announced while their contact's loop was being broken."""
+    loop = select(Loop.id).where(
+        Loop.contact_id == LinkRecord.contact_id,
+        Loop.at > func.now() - timedelta(hours=1),
+        LinkRecord.sent_at.between(Loop.at - _LATE, Loop.at + _LATE),
+    )
+    await session.execute(
+        update(LinkRecord)
+        .where(LinkRecord.end_why.is_(None), _ours_stands(), loop.exists())
+        .values(end_why=LOOP)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _ours_stands() -> ColumnElement[bool]:
+    return and_(
+        LinkRecord.removed_seen_at.is_(None),
+        LinkRecord.unlinked_at.is_(None),
+        or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
+    )
+
+
+async def to_take_off(
+    session: AsyncSession, after: tuple[int, int], limit: int
+) -> Sequence[LinkRecord]:
+    """List our links that are to come off, by ticket and contact, after one of them."""
+    place = tuple_(LinkRecord.ticket_id, LinkRecord.contact_id)
     found = await session.execute(
         select(LinkRecord)
-        .where(LinkRecord.end_why == LOOP)
+        .where(LinkRecord.end_why == LOOP, place > after)
         .order_by(LinkRecord.ticket_id, LinkRecord.contact_id)
         .limit(limit)
     )
     return list(found.scalars())
 
 
+async def still_to_take_off(
+    session: AsyncSession, ticket_id: int, contact_id: int
+) -> LinkRecord | None:
+    """Give a link as it stands now; None: it is not to come off any more."""
+    link = await session.get(LinkRecord, (ticket_id, contact_id))
+    return link if link and link.end_why == LOOP else None
+
+
 async def done(session: AsyncSession, link: LinkRecord) -> None:
     """Record that nothing more is to be done about a link."""
+    await _end(session, link, None)
+
+
+async def stays(session: AsyncSession, link: LinkRecord) -> None:
+    """Record that a link cannot be taken off."""
+    await _end(session, link, _STAYS)
+
+
+async def _end(session: AsyncSession, link: LinkRecord, why: str | None) -> None:
     await session.execute(
         update(LinkRecord)
         .where(LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id)
-        .values(end_why=None)
+        .values(end_why=why)
     )
 
 

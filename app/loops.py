@@ -6,7 +6,8 @@ https://www.autotask.net/help/Content/4_Admin/1FoundationalFeatures/IncomingEmai
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -14,7 +15,9 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, loop_records, policies, traces
+from app.addresses import mask
 from app.autotask.client import Autotask
+from app.autotask.errors import AutotaskError, Barred, Overloaded, Refusal, Refused
 from app.autotask.models import Ticket
 from app.db import db_now, persist_with
 from app.desk import Desk
@@ -26,7 +29,8 @@ from app.unlinking import Marks, rows_of, take_off
 
 log = structlog.get_logger()
 
-_AT_ONCE = 20
+_AT_ONCE = 20  # links that are listed at once
+_SECONDS = 60.0  # after which a pass ends: other chores want their turn
 _MARKS = Marks(
     partial(traces.intend_unlink, who=audit.SERVICE, what="loop_unlink"),
     traces.unlinked,
@@ -37,26 +41,33 @@ _MARKS = Marks(
 async def look_out(session: AsyncSession, ticket: Ticket, settings: Settings) -> None:
     """Break a loop that a ticket shows, in the transaction that records its look."""
     one = await loop_records.suspect(session, ticket.id)
-    if one is None:
+    if one is None or not await loop_records.is_ours(session, one):
         return
+    # Of two looks at once the second one sees what the first has recorded.
+    await loop_records.alone(session, one)
     within = timedelta(minutes=settings.loop_minutes)
     count = await loop_records.count(session, one, within)
-    if count < settings.loop_tickets or not await loop_records.is_ours(session, one):
-        return
-    if await loop_records.broken_since(session, one, await db_now(session) - within):
+    if count < settings.loop_tickets or await loop_records.is_broken(session, one, within):
         return
     await _break(session, one, count, settings)
 
 
 async def _break(session: AsyncSession, one: Suspect, count: int, settings: Settings) -> None:
     """Deny the addresses, and have our links taken off."""
-    for key in await loop_records.addresses(session, one):
+    known = await loop_records.addresses(session, one)
+    # Who is forgotten is ignored anyway, and must not be stored again.
+    denied = sorted(set(known) - await policies.forgotten(session, known))
+    detail: dict[str, object] = {"denied": denied}
+    for key in denied:
         try:
             await policies.put_on_list(
                 session, one.account_id, key, "denied", settings.default_policy, audit.SERVICE
             )
         except ValidationError:
-            log.error("loop_not_denied", account=one.account_id, reason="the list is full")
+            why = "the list is full"
+            detail = {"denied": denied[: denied.index(key)], "not_denied": why}
+            log.error("loop_not_denied", account=one.account_id, reason=why)
+            break
     await loop_records.record(session, one, count)
     audit.record(
         session,
@@ -66,36 +77,95 @@ async def _break(session: AsyncSession, one: Suspect, count: int, settings: Sett
         ticket_id=one.ticket_id,
         contact_id=one.contact_id,
         tickets=count,
+        **detail,
     )
     log.error("loop_broken", account=one.account_id, contact=one.contact_id, tickets=count)
 
 
 async def run(desk: Desk, autotask: Autotask) -> bool:
-    """Take off what is to come off; tells whether there is more. Raises what the client raises."""
-    async with desk.sessions() as session:
-        links = await loop_records.to_take_off(session, _AT_ONCE)
-    for link in links:
-        try:
-            async with holding(desk.sessions, link.ticket_id, "loop"):
-                await _take_off(desk, autotask, link)
-        except InUse:
-            log.info("loop_link_waits", ticket=link.ticket_id)
-    return len(links) == _AT_ONCE
+    """Take off what is to come off; tells whether there is more. Raises what the throttle raises.
 
-
-async def _take_off(desk: Desk, autotask: Autotask, link: LinkRecord) -> None:
-    rows = (await rows_of(autotask, link.ticket_id)).get(link.contact_id, [])
-    if not rows:
+    What cannot be taken off now is tried again at the next pass, and keeps nothing else waiting.
+    """
+    began = time.monotonic()
+    await persist_with(desk.sessions, loop_records.note_late)
+    after = (-1, -1)
+    while True:
         async with desk.sessions() as session:
-            now = await db_now(session)
-        unseen = link.sent_at and not link.first_seen_linked_at
-        if unseen and link.sent_at and link.sent_at + desk.create_settle > now:
-            return  # it may still come
-        await persist_with(desk.sessions, loop_records.done, link)
+            links = await loop_records.to_take_off(session, after, _AT_ONCE)
+        if not links:
+            return False
+        for link in links:
+            if time.monotonic() - began > _SECONDS:
+                return True
+            await _try(desk, autotask, link)
+        after = (links[-1].ticket_id, links[-1].contact_id)
+
+
+async def _try(desk: Desk, autotask: Autotask, link: LinkRecord) -> None:
+    try:
+        async with holding(desk.sessions, link.ticket_id, "loop"):
+            await _take_off(desk, autotask, link.ticket_id, link.contact_id)
+    except InUse:
+        log.info("loop_link_waits", ticket=link.ticket_id, why="it is being looked at")
+    except (Barred, Overloaded):
+        raise
+    except AutotaskError as error:
+        log.warning("loop_link_waits", ticket=link.ticket_id, why=mask(str(error)))
+
+
+async def _take_off(desk: Desk, autotask: Autotask, ticket_id: int, contact_id: int) -> None:
+    """Take a link off a ticket that is held, as far as it is there and ours."""
+    rows = await _rows(autotask, ticket_id, contact_id)
+    async with desk.sessions() as session:
+        link = await loop_records.still_to_take_off(session, ticket_id, contact_id)
+        now = await db_now(session)
+    if link is None:
+        return  # somebody has seen to it since it was listed
+    if rows and link.link_id in (None, *rows):
+        taken = await take_off(desk, autotask, link, rows, _MARKS)
+        if taken.refused:
+            await persist_with(desk.sessions, _stays, link, mask(taken.detail))
+        elif taken.done:
+            await persist_with(desk.sessions, loop_records.done, link)
+        else:
+            log.warning("loop_link_waits", ticket=ticket_id, why=mask(taken.detail))
         return
-    if link.link_id and link.link_id not in rows:
-        await persist_with(desk.sessions, loop_records.done, link)  # a person's
+    if not rows and _may_come(link, now - desk.create_settle):
         return
-    taken = await take_off(desk, autotask, link, rows, _MARKS)
-    if taken.done:
-        await persist_with(desk.sessions, loop_records.done, link)
+    if not rows and link.unlinked_at:  # by us, and then we died
+        await persist_with(desk.sessions, traces.unlinked, link)
+    # What is there otherwise is a person's.
+    await persist_with(desk.sessions, loop_records.done, link)
+
+
+async def _rows(autotask: Autotask, ticket_id: int, contact_id: int) -> list[int]:
+    """Give the ids of a contact's links on a ticket; none of one that is deleted."""
+    try:
+        return (await rows_of(autotask, ticket_id)).get(contact_id, [])
+    except Refused as refused:
+        if refused.kind is not Refusal.MISSING:
+            raise
+        return []
+
+
+def _may_come(link: LinkRecord, settled_since: datetime) -> bool:
+    """Tell whether a request of ours may still make a link that is not there."""
+    if link.sent_at is None or link.sent_at <= settled_since:
+        return False
+    return link.first_seen_linked_at is None or link.first_seen_linked_at < link.sent_at
+
+
+async def _stays(session: AsyncSession, link: LinkRecord, why: str) -> None:
+    """Record that Autotask does not let us take a link off: it is not asked again."""
+    await loop_records.stays(session, link)
+    audit.record(
+        session,
+        audit.SERVICE,
+        "loop_link_stays",
+        account_id=link.account_id,
+        ticket_id=link.ticket_id,
+        contact_id=link.contact_id,
+        why=why[:200],
+    )
+    log.error("loop_link_stays", ticket=link.ticket_id, contact=link.contact_id, why=why)

@@ -30,18 +30,26 @@ async def take_back(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket
     """
     async with desk.sessions() as session:
         links = await participants.ours_elsewhere(session, ticket.id, ticket.company_id)
+        moved = await participants.decided_elsewhere(session, ticket.id, ticket.company_id)
         before = await tickets.account_of(session, ticket.id)
-    if not links and before in (None, ticket.company_id):
+        records = await participants.links_of(session, ticket.id)
+    if not links and not moved and before in (None, ticket.company_id):
         return False
     rows = await rows_of(autotask, ticket.id) if links else {}
+    missing = [link for link in links if link.contact_id not in rows]
+    # One of the new account's may be there though the move has dropped all others.
+    old = {n for n, link in records.items() if link.account_id != ticket.company_id}
+    async with fenced(desk.sessions, lease) as session:
+        # First of all: once ours are off, it cannot be told any more.
+        waits = await _see_missing(session, desk, ticket, missing, others_stay=bool(old & {*rows}))
     there = [link for link in links if ours(link, rows.get(link.contact_id, []))]
     for link in there:
         taken = await take_off(desk, autotask, link, rows[link.contact_id], _TAKE_BACK)
         if not taken.done:
             raise Unanswered(f"a link of account {link.account_id} stays: {taken.detail}")
-    missing = [link for link in links if link.contact_id not in rows]
+    if waits:
+        raise Unanswered("a link of the account that the ticket has left may still take effect")
     async with fenced(desk.sessions, lease) as session:
-        await _see_missing(session, desk, ticket, missing, others_stay=bool(rows))
         await lifetimes.end_left_behind(session, ticket.id, ticket.company_id)
     if links:
         log.info("links_taken_back", count=len(there), gone=len(missing), account=ticket.company_id)
@@ -60,22 +68,23 @@ async def _see_missing(
     missing: list[LinkRecord],
     *,
     others_stay: bool,
-) -> None:
-    """Conclude from links that are not there any more.
+) -> bool:
+    """Conclude from links that are not there any more; tells whether one may still come.
 
     others_stay: links outlive a move at this Autotask, so a person has taken these off. Where none
     is left the move may have done it, and that was nobody's decision.
     """
-    now = await db_now(session)
+    now, waits = await db_now(session), False
     for link in missing:
         seen = link.first_seen_linked_at and (
             link.sent_at is None or link.first_seen_linked_at >= link.sent_at
         )
         if not seen and link.sent_at and link.sent_at + desk.create_settle > now:
-            raise Unanswered("a link of the account that the ticket has left may still take effect")
-        if seen and others_stay and link.unlinked_at is None:
+            waits = True
+        elif seen and others_stay and link.unlinked_at is None:
             off = [link.contact_id]
             await participants.saw_removed(session, ticket.id, off)
             await participants.saw_taken_off(session, ticket.id, off, link.account_id)
         else:
             await participants.taken_back(session, link)
+    return waits

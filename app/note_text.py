@@ -33,6 +33,7 @@ _WHY = {
     Reason.OTHER_CLIENT: "the address belongs to another customer",
     Reason.INSIDE: "new at this customer",
     Reason.OUTSIDE: "unknown, and from outside this customer",
+    Reason.MOVED: "was copied while the ticket was another customer's",
     Reason.OVER_LIMIT: "there is no room: too many people on the ticket or in one mail",
     Reason.OVER_DAILY_LIMIT: "too many new people from outside today",
 }
@@ -71,6 +72,8 @@ def compose(
 
 
 def _is_news(one: Participant) -> bool:
+    if one.outcome == Outcome.RETIRED:
+        return False  # the ticket is over
     return one.outcome != Outcome.IGNORED or one.reason not in _NO_NEWS
 
 

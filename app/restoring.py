@@ -12,9 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger, lifetimes, mappings, policies
 from app.addresses import address_key
+from app.autotask.client import Autotask
 from app.autotask.errors import TooLate, Unanswered
 from app.db import persist_with
 from app.decide import Decision
+from app.desk import Desk
+from app.errors import NotNow
 from app.lifetimes import Restore
 from app.work import fenced
 from app.writes import LEAVE_SECONDS, Halt, ReadAgain, Wait, Writes
@@ -45,6 +48,28 @@ async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
     writes.created.add(contact_id)
     log.info("contact_restored", account=account_id, contact=contact_id)
     return contact_id
+
+
+async def restore_by_hand(desk: Desk, autotask: Autotask, account_id: int, contact_id: int) -> str:
+    """Bring a contact back because a person says so, and say what came of it.
+
+    It is the person's then: it is never ended by itself. Raises NotNow while a request that ended
+    it may still take effect, and what the client raises; then it is to be done again.
+    """
+    async with desk.sessions() as session, session.begin():
+        claim = await lifetimes.claim_by_hand(session, account_id, contact_id, desk.create_settle)
+    if claim is None:
+        return "is not ended"
+    if isinstance(claim, ledger.Pending):
+        raise NotNow(claim.until, "what ended it may still take effect")
+    not_after = time.monotonic() + LEAVE_SECONDS
+    await autotask.activate_contact(account_id, contact_id, not_after)
+    await autotask.set_address(account_id, contact_id, claim.email, not_after)
+    contact = await autotask.contact(contact_id)
+    if contact is None or not contact.active or address_key(contact.email or "") != claim.email:
+        raise Unanswered("Autotask does not show it as it should be")
+    await persist_with(desk.sessions, _record, claim, account_id)
+    return "is back"
 
 
 async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:

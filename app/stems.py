@@ -24,4 +24,6 @@ def stem_of(title: str | None) -> str | None:
     while match := _PREFIX.match(text):
         text = text[match.end() :]
     text = _NUMBER.sub("#", text).casefold().strip(" -:.")[:_LENGTH]
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if text.strip("# ") else None
+    # A title that was cut within a letter of two units ends in half of it.
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return digest if text.strip("#-.,:/ ") else None

@@ -41,11 +41,12 @@ class MappingBody(BaseModel):
 
 
 class DeliveryView(_View):
-    """A ticket-created callout that was stored."""
+    """A callout that was stored: of a new ticket, or of a change of one that we know."""
 
     id: int
     received_at: datetime
     ticket_id: int = Field(validation_alias="entity_id")
+    action: str
     guid: str | None
     sequence_number: int | None
     event_time: str | None

@@ -37,6 +37,7 @@ WHY = {
     "other_client": "its domain is another customer's",
     "inside": "it is new, of the account's own domain",
     "outside": "it is new, from outside the account",
+    "moved": "it was copied while the ticket was another customer's",
     "over_limit": "there is no place for more people",
     "over_daily_limit": "there are too many new people today",
 }
@@ -182,7 +183,7 @@ def _arrival(records: Records, told: Told) -> Iterator[Event]:
     ticket, due = records.ticket, records.due
     for one in records.deliveries:
         if told.first("delivery", one.id):
-            yield Event(one.received_at, f"callout of ticket {ticket.id}{_delay(one)}")
+            yield Event(one.received_at, _callout(one))
     if not records.deliveries and told.first("without a callout"):
         found = due is not None and due.priority == Priority.CATCH_UP
         how = "found by comparing with Autotask (reconciliation)" if found else "wanted by somebody"
@@ -191,7 +192,14 @@ def _arrival(records: Records, told: Told) -> Iterator[Event]:
         yield Event(None, f"it is ticket {ticket.number} of account {ticket.account_id}")
 
 
-def _delay(one: Delivery) -> str:
+def _callout(one: Delivery) -> str:
+    """Say what a callout tells of, and how long after it."""
+    if one.action.lower() == "create":
+        return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
+    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'it was changed')}"
+
+
+def _delay(one: Delivery, what: str) -> str:
     """Say how long a callout took; Autotask tells the event's second, in UTC."""
     try:
         at = datetime.fromisoformat(one.event_time or "")
@@ -199,7 +207,7 @@ def _delay(one: Delivery) -> str:
         return ""
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     seconds = (one.received_at - at) / timedelta(seconds=1)
-    return f", {max(seconds, 0.0):.0f} s after the ticket was created"
+    return f", {max(seconds, 0.0):.0f} s after {what}"
 
 
 def _search(look: Look, ticket: TicketRecord) -> Event:
@@ -242,6 +250,8 @@ _LEDGER = {
     LedgerState.REFUSED: "Autotask refused to create a contact",
     LedgerState.GONE: "the contact that we created is gone",
     LedgerState.RETIRED: "the contact that we created was deactivated",
+    LedgerState.RETIRING: "the contact that we created is being deactivated",
+    LedgerState.RESTORING: "the contact that we had deactivated is being brought back",
 }
 
 

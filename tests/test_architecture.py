@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # The rows of app/__init__.py, top to bottom: a module imports from its own row or from rows below.
 ROWS = [
     "__main__ cli running show report demo double worker main undo_command reconcile_command"
-    " webhook_command doctor_command watch_command",
+    " webhook_command doctor_command watch_command contacts_command",
     "doctor watch webhooks admin health mapping_files auth views pages problems",
     "inbox",
     "chores look preview backtest undo reconcile retention webhook_care follow retire moves merges"
@@ -46,7 +46,7 @@ DRIVERS = {"db", "embedded"}  # psycopg itself: its errors; the embedded server'
 READS_ENVIRONMENT = {"environment", "embedded_files"}  # embedded_files: XDG_DATA_HOME, a user's own
 IMPORTS_LATE = {"cli"}  # the demo and the sandbox are loaded by their own commands only
 SPEAKS = {"cli", "demo", "double", "report", "show"} | {
-    f"{name}_command" for name in ("undo", "reconcile", "webhook", "doctor", "watch")
+    f"{name}_command" for name in ("undo", "reconcile", "webhook", "doctor", "watch", "contacts")
 }
 FILE_LINES, FUNCTION_LINES = 300, 40
 

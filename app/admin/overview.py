@@ -16,11 +16,12 @@ from app.auth import AdminRoute
 from app.db import db_now
 from app.models import Ledger, Participant, TicketRecord
 from app.settings import Settings
-from app.states import Outcome
+from app.states import LedgerState, Outcome
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 _DAY = timedelta(hours=24)
+_STANDING = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
 _OPEN = "open"  # what has no result, or no outcome, yet
 
 
@@ -54,6 +55,17 @@ class NewPeople(BaseModel):
     max_new_per_sender: int
 
 
+class OurContacts(BaseModel):
+    """Contacts that we created, by state. for_tickets: those to be ended after their tickets.
+
+    kept: those that are never ended, as a person has touched them.
+    """
+
+    by_state: dict[str, int]
+    for_tickets: int
+    kept: int
+
+
 class Overview(BaseModel):
     """How things stand. `open` counts what is not finished.
 
@@ -72,6 +84,7 @@ class Overview(BaseModel):
     autotask: TroubleView | None
     mailbox: TroubleView | None
     new_outside_24h: NewPeople
+    contacts: OurContacts
 
 
 @router.get("/overview")
@@ -96,6 +109,7 @@ async def get_overview(request: Request) -> Overview:
             autotask=TroubleView.model_validate(refused) if refused else None,
             mailbox=TroubleView.model_validate(unread) if unread else None,
             new_outside_24h=await _new_outside(session, now, desk.settings),
+            contacts=await _contacts(session),
         )
 
 
@@ -117,6 +131,23 @@ async def _people(session: AsyncSession, now: datetime) -> dict[str, int]:
         .group_by(Participant.outcome)
     )
     return {outcome or _OPEN: count for outcome, count in await session.execute(counted)}
+
+
+async def _contacts(session: AsyncSession) -> OurContacts:
+    kept = Ledger.kept.is_not(None)
+    standing = Ledger.state.in_(_STANDING)
+    for_tickets = func.count().filter(standing, ~kept, Ledger.lifetime.is_not(None))
+    counted = (
+        select(Ledger.state, func.count(), for_tickets, func.count().filter(standing, kept))
+        .where(Ledger.contact_id.is_not(None))
+        .group_by(Ledger.state)
+    )
+    rows: list[Any] = list(await session.execute(counted))
+    return OurContacts(
+        by_state={state: count for state, count, _, _ in rows},
+        for_tickets=sum(row[2] for row in rows),
+        kept=sum(row[3] for row in rows),
+    )
 
 
 async def _new_outside(session: AsyncSession, now: datetime, settings: Settings) -> NewPeople:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, forgetting, policies, views
+from app.addresses import mask
 from app.admin.common import Email, desk_of, key_of, who
 from app.admin.mappings import is_created
 from app.auth import AdminRoute
@@ -17,6 +19,13 @@ from app.models import Ledger, Mapping, Participant
 from app.states import LedgerState
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
+
+_AT_AUTOTASK = (
+    LedgerState.CREATED,
+    LedgerState.RETIRING,
+    LedgerState.RETIRED,
+    LedgerState.RESTORING,
+)
 
 LIST_TICKETS = 100
 """Tickets that a person's page shows, the latest first."""
@@ -38,12 +47,30 @@ class OnTicketView(BaseModel):
 
 
 class ContactView(BaseModel):
-    """A contact that we created for an address."""
+    """A contact that we created for an address, and how long it is kept.
+
+    state: created; retiring, retired: it is being ended, or was; restoring: it is being brought
+    back. lifetime: `inside` or `outside`, by whose lifetime it is for its tickets only; null: it
+    is there for good. ended_by: why it is, or was, ended. kept: why it is never ended. ends_after:
+    not before that it is considered again; delayed_by: what was in the way the last time.
+    """
 
     model_config = ConfigDict(from_attributes=True)
     account_id: int
     contact_id: int
     ticket_id: int
+    state: str
+    lifetime: str | None
+    ended_by: str | None = Field(validation_alias="end_why")
+    kept: str | None
+    ends_after: datetime | None = Field(validation_alias="end_at")
+    delayed_by: str | None = None
+
+    @classmethod
+    def of(cls, row: Ledger) -> Self:
+        """Show a contact. What is wrong with one that is not to be ended is of its creation."""
+        delayed_by = mask(row.error) if row.error and row.end_at else None
+        return cls.model_validate(row).model_copy(update={"delayed_by": delayed_by})
 
 
 class PersonView(BaseModel):
@@ -59,8 +86,8 @@ class PersonView(BaseModel):
 class ForgottenView(BaseModel):
     """What was forgotten: on how many tickets, how many mappings and policies.
 
-    created: contacts that we created for the address; they stay at Autotask until a person deletes
-    them there.
+    created: contacts that we created for the address, those that we have ended, too; they stay at
+    Autotask until a person deletes them there.
     """
 
     tickets: int
@@ -130,7 +157,8 @@ async def forget_person(request: Request, email: Email) -> ForgottenView:
 async def _created(session: AsyncSession, key: str) -> list[ContactView]:
     found = await session.execute(
         select(Ledger)
-        .where(Ledger.email == key, Ledger.state == LedgerState.CREATED)
+        .where(Ledger.email.in_((key, policies.alias(key))))
+        .where(Ledger.state.in_(_AT_AUTOTASK), Ledger.contact_id.is_not(None))
         .order_by(Ledger.id)
     )
-    return [ContactView.model_validate(row) for row in found.scalars()]
+    return [ContactView.of(row) for row in found.scalars()]

@@ -17,6 +17,7 @@ from app.autotask.errors import AutotaskError
 from app.backtest import Asked, PolicyFileError, read_policy
 from app.cli.care import doctor, watch, webhook
 from app.cli.common import configured, database, moment
+from app.cli.contacts import contacts
 from app.desk import open_desk
 from app.embedded import EmbeddedPostgresError
 from app.environment import SettingsError
@@ -42,6 +43,7 @@ _mappings = typer.Typer(
 )
 cli.add_typer(_mappings, name="mappings")
 cli.add_typer(webhook, name="webhook")
+cli.add_typer(contacts, name="contacts")
 cli.command()(doctor)
 cli.command()(watch)
 

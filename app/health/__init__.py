@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import backlog
 from app.db import db_now, is_outage, schema_problem
 from app.desk import Desk
-from app.health import checks
+from app.health import checks, lifetimes
 from app.health.checks import WorkProblem
 from app.models import CalloutCount, Delivery
 from app.problems import ProblemDetails, response
@@ -119,6 +119,8 @@ async def _work_health(session: AsyncSession, desk: Desk) -> WorkHealth:
         await checks.scarce(session, desk),
         await checks.failed_tickets(session),
         await checks.failed_people(session, now),
+        await lifetimes.loops(session, now),
+        await lifetimes.contacts_not_ended(session, desk, now),
         await checks.wrong_note_setting(session) if desk.settings.ticket_note != "off" else None,
         checks.without_lists(mail_tickets, lists),
     ]

@@ -4,8 +4,9 @@ A row of the ledger is `retiring` while its contact is being ended: no link of i
 The address stays in the row, so that the contact can be brought back when it is copied again.
 """
 
-from app.lifetimes.considering import Known, end_left_behind, known, to_consider
+from app.lifetimes.considering import Known, Stale, end_left_behind, known, stale, to_consider
 from app.lifetimes.ending import (
+    answered,
     gone,
     intend,
     intend_unlink,
@@ -19,12 +20,15 @@ from app.lifetimes.ending import (
     step_back,
     unlinked,
 )
-from app.lifetimes.restoring import Restore, claim, restorable, restored, vanished
+from app.lifetimes.restoring import Restore, claim, claim_by_hand, restorable, restored, vanished
 
 __all__ = [
     "Known",
     "Restore",
+    "Stale",
+    "answered",
     "claim",
+    "claim_by_hand",
     "end_left_behind",
     "gone",
     "intend",
@@ -39,6 +43,7 @@ __all__ = [
     "restored",
     "retired",
     "sent",
+    "stale",
     "step_back",
     "to_consider",
     "unlinked",

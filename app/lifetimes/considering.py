@@ -43,16 +43,20 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
 
 def _all_over() -> ColumnElement[bool]:
     """Its own ticket is over, and each that it is on by our records, or may come onto."""
+    own = select(TicketRecord.id).where(
+        TicketRecord.id == Ledger.ticket_id, TicketRecord.over_at.is_not(None)
+    )
+    return and_(own.exists(), ~_on_open_ticket())
+
+
+def _on_open_ticket() -> ColumnElement[bool]:
     other = aliased(TicketRecord)
     on_open = (
         select(LinkRecord.ticket_id)
         .join(other, other.id == LinkRecord.ticket_id)
         .where(LinkRecord.contact_id == Ledger.contact_id, stands(), other.over_at.is_(None))
     )
-    own = select(TicketRecord.id).where(
-        TicketRecord.id == Ledger.ticket_id, TicketRecord.over_at.is_not(None)
-    )
-    return and_(own.exists(), ~on_open.exists())
+    return on_open.exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,46 @@ async def known(session: AsyncSession, row: Ledger) -> Known:
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "somebody mapped an address to it" if manual is not None else None
     return Known(links, max((at for at in dates if at), default=None), by_person)
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A contact of ours that nothing has used for long, and since when."""
+
+    row: Ledger
+    used_at: datetime
+
+
+async def stale(session: AsyncSession, age: timedelta, account_id: int | None) -> list[Stale]:
+    """List contacts that we created, that no open ticket has and that nothing used for so long.
+
+    Used is: created, linked, copied and recognised, or on a ticket that was open.
+    """
+    links = select(
+        func.max(func.greatest(LinkRecord.sent_at, LinkRecord.first_seen_linked_at))
+    ).where(LinkRecord.contact_id == Ledger.contact_id)
+    over = (
+        select(func.max(TicketRecord.over_at))
+        .join(LinkRecord, LinkRecord.ticket_id == TicketRecord.id)
+        .where(LinkRecord.contact_id == Ledger.contact_id)
+    )
+    copied = select(func.max(Mapping.verified_at)).where(Mapping.contact_id == Ledger.contact_id)
+    used_at = func.greatest(
+        Ledger.sent_at,
+        Ledger.settled_at,
+        links.scalar_subquery(),
+        over.scalar_subquery(),
+        copied.scalar_subquery(),
+    )
+    query = (
+        select(Ledger, used_at)
+        .where(Ledger.state == LedgerState.CREATED, Ledger.kept.is_(None))
+        .where(used_at < func.now() - age, ~_on_open_ticket())
+        .order_by(used_at, Ledger.id)
+    )
+    if account_id is not None:
+        query = query.where(Ledger.account_id == account_id)
+    return [Stale(row, at) for row, at in await session.execute(query)]
 
 
 async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int) -> None:

@@ -130,13 +130,18 @@ async def later(
     )
 
 
-async def sent(session: AsyncSession, row: Ledger) -> None:
+async def sent(session: AsyncSession, row: Ledger, settle: timedelta) -> None:
     """Store that a request is about to leave that may take effect late."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.state == LedgerState.RETIRING)
-        .values(settled_at=func.clock_timestamp())
+        .where(Ledger.id == row.id)
+        .values(unsure_until=func.clock_timestamp() + settle)
     )
+
+
+async def answered(session: AsyncSession, row: Ledger, before: datetime | None) -> None:
+    """Store that it got its answer. before: until when an earlier one may take effect."""
+    await session.execute(update(Ledger).where(Ledger.id == row.id).values(unsure_until=before))
 
 
 async def never_created(session: AsyncSession, row: Ledger) -> None:

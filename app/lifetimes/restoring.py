@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,11 +26,16 @@ _OPEN = (
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The right to bring a contact back; each of its requests may be repeated."""
+    """The right to bring a contact back; each of its requests may be repeated.
+
+    until: how long its requests may take effect without an answer; earlier: those before them.
+    """
 
     ledger_id: int
     contact_id: int
     email: str
+    until: datetime
+    earlier: datetime | None
 
 
 async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
@@ -38,7 +43,8 @@ async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]
     found = await session.execute(
         select(Ledger.email, Ledger.contact_id)
         .where(Ledger.account_id == account_id, Ledger.email.in_(list(keys)))
-        .where(Ledger.state.in_(_ENDED), Ledger.end_why.in_(BY_US), Ledger.kept.is_(None))
+        .where(Ledger.state.in_(_ENDED), Ledger.end_why.in_(BY_US))
+        .where(Ledger.kept.is_(None) | (Ledger.state == LedgerState.RESTORING))
         .order_by(Ledger.id)
     )
     return {email: contact_id for email, contact_id in found if contact_id is not None}
@@ -58,7 +64,7 @@ async def claim(
 ) -> Restore | Pending | None:
     """Store that a contact is about to be brought back; or tell to wait; None: it is not ended.
 
-    settle: how long a request that ended it may still take effect.
+    settle: how long a request without an answer may still take effect.
     """
     found = await session.execute(
         select(Ledger)
@@ -75,9 +81,8 @@ async def claim(
         row.needed_at = now
         return Pending(now + timedelta(seconds=5))
     if row.state == LedgerState.RETIRED:
-        ended_at = row.settled_at or now
-        if ended_at + settle > now:
-            return Pending.since(ended_at, now, settle)
+        if row.unsure_until and row.unsure_until > now:
+            return Pending(row.unsure_until)  # what ended it could do so once more
         others = select(Ledger.id).where(
             Ledger.account_id == account_id,
             Ledger.email == email,
@@ -85,14 +90,35 @@ async def claim(
         )
         if (await session.execute(others)).first():
             return None
-    row.state, row.sent_at, row.ticket_id, row.lifetime = (
-        LedgerState.RESTORING,
-        now,
-        ticket_id,
-        lifetime,
+    row.state, row.sent_at, row.ticket_id = LedgerState.RESTORING, now, ticket_id
+    row.lifetime, row.outside, row.sender_id = lifetime, outside, sender_id
+    return _begin(row, now, settle)
+
+
+async def claim_by_hand(
+    session: AsyncSession, account_id: int, contact_id: int, settle: timedelta
+) -> Restore | Pending | None:
+    """Store that a person brings a contact back, who keeps it for good; else as claim."""
+    found = await session.execute(
+        select(Ledger)
+        .where(Ledger.account_id == account_id, Ledger.contact_id == contact_id)
+        .where(Ledger.state.in_(_ENDED), Ledger.end_why.in_(BY_US))
+        .with_for_update()
     )
-    row.outside, row.sender_id = outside, sender_id
-    return Restore(row.id, contact_id, email)
+    row = found.scalar_one_or_none()
+    now = await db_now(session)
+    if row is None:
+        return None
+    if row.unsure_until and row.unsure_until > now and row.state != LedgerState.RESTORING:
+        return Pending(row.unsure_until)
+    row.state, row.kept = LedgerState.RESTORING, "it was brought back by hand"
+    return _begin(row, now, settle)
+
+
+def _begin(row: Ledger, now: datetime, settle: timedelta) -> Restore:
+    assert row.contact_id is not None
+    earlier, row.unsure_until = row.unsure_until, now + settle
+    return Restore(row.id, row.contact_id, row.email, now + settle, earlier)
 
 
 async def restored(session: AsyncSession, restore: Restore) -> None:
@@ -101,6 +127,8 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
     if row.state == LedgerState.RESTORING:
         row.state, row.settled_at = LedgerState.CREATED, await db_now(session)
         row.end_why = row.end_at = row.needed_at = None
+        if row.unsure_until == restore.until:
+            row.unsure_until = restore.earlier
         record(session, row, "contact_restored")
 
 

@@ -112,6 +112,7 @@ class Ledger(Base):
     lifetime: `inside` or `outside`, where the policy for these said that the contact is for its
     tickets only. end_why: why it is, or was, ended; end_at: when it is considered next. kept: why
     it is never ended by itself. needed_at: when a ticket wanted it that was about to be ended.
+    unsure_until: how long a request that got no answer while it was ended may still take effect.
     """
 
     __tablename__ = "ledger"
@@ -146,3 +147,4 @@ class Ledger(Base):
     end_at: Mapped[At | None]
     kept: Mapped[Str | None]
     needed_at: Mapped[At | None]
+    unsure_until: Mapped[At | None]

@@ -94,6 +94,14 @@ async def judged(
     return frozenset(approved), frozenset(row.key for row in rows if row.rejected_by)
 
 
+async def decided_elsewhere(session: AsyncSession, ticket_id: int, account_id: int) -> bool:
+    """Tell whether somebody on a ticket was last decided about while it was in another account."""
+    found = select(Participant.id).where(
+        Participant.ticket_id == ticket_id, Participant.account_id != account_id
+    )
+    return (await session.execute(found.limit(1))).first() is not None
+
+
 async def removed_elsewhere(
     session: AsyncSession, ticket_id: int, account_id: int
 ) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -11,11 +11,12 @@ import structlog
 
 from app import lifetimes, participants, tickets
 from app.autotask.client import Autotask
-from app.autotask.errors import Refused, Unanswered
+from app.autotask.errors import Barred, Busy, NotSent, Refused, Unanswered
 from app.autotask.models import ContactLink
 from app.db import db_now, persist_with
 from app.desk import Desk
 from app.ending import Action, Ours, Step, There, next_step
+from app.errors import LeaseLost, NotNow
 from app.holding import InUse, holding
 from app.models import Ledger
 from app.states import EndedBy, LedgerState
@@ -30,6 +31,8 @@ AGAIN = timedelta(minutes=10)
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
 _UNLINK = Marks(lifetimes.intend_unlink, lifetimes.unlinked, lifetimes.keep_link)
+# After these a request took no effect; after anything else it may have.
+_NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
 
 
@@ -46,8 +49,7 @@ class Retiring:
     """One contact being ended. grace: from when its last ticket was over.
 
     stuck: links that Autotask does not let us take off. clears: how an address can be taken away
-    that has not been tried: which of them Autotask takes is not known. unsure: a request of ours
-    may still take effect.
+    that has not been tried: which of them Autotask takes is not known.
     """
 
     desk: Desk
@@ -58,10 +60,6 @@ class Retiring:
     stuck: set[int] = field(default_factory=set)
     clears: list[str | None] = field(default_factory=lambda: ["", None])
     portal: bool | None = None
-    unsure: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.unsure = self.row.state != LedgerState.CREATED
 
     async def run(self, *, dry_run: bool = False) -> Ended:
         """End it, as far as that may be now. Raises what the client and its throttle raise."""
@@ -129,11 +127,13 @@ class Retiring:
             return Ended(action, step.why)
         if action is Action.RETIRED:
             return await self._retired()
-        if action in _TO_DO:
+        if action in _TO_DO and self.row.state == LedgerState.RETIRING:
             return await self._do(step, there)
         if wait := await self._may_take_effect():
             # What is said now could be made wrong by a request of ours that comes late.
             return await self._later(step.why, wait)
+        if action in _TO_DO:
+            return await self._do(step, there)
         if action is Action.PUT_BACK:
             return await self._change_address(self.row.email)
         if action is Action.KEEP:
@@ -190,32 +190,35 @@ class Retiring:
         return await self._change_address(self.clears.pop(0))
 
     async def _change_address(self, email: str | None) -> Ended | None:
-        assert self.row.contact_id is not None
-        await persist_with(self.desk.sessions, lifetimes.sent, self.row)
-        not_after = time.monotonic() + LEAVE_SECONDS
-        of = (self.row.account_id, self.row.contact_id)
+        back = email == self.row.email
         try:
-            await self.autotask.set_address(*of, email, not_after)
+            await self._send(lambda *of: self.autotask.set_address(of[0], of[1], email, of[2]))
         except Unanswered:
-            self.unsure = True
-            if email != self.row.email:
-                self.clears.insert(0, email)
+            self.clears[:0] = [] if back else [email]
         except Refused as refused:
-            if not self.clears or email == self.row.email:
+            if back or not self.clears:
                 return await self._later(str(refused), AGAIN)
         return None
 
     async def _deactivate(self) -> Ended | None:
-        assert self.row.contact_id is not None
-        await persist_with(self.desk.sessions, lifetimes.sent, self.row)
-        not_after = time.monotonic() + LEAVE_SECONDS
-        of = (self.row.account_id, self.row.contact_id)
         try:
-            await self.autotask.deactivate_contact(*of, not_after)
+            await self._send(self.autotask.deactivate_contact)
         except Unanswered:
-            self.unsure = True
             return None
         return await self._retired()
+
+    async def _send(self, request: Callable[[int, int, float], Awaitable[None]]) -> None:
+        """Send a change of the contact; until it has its answer it may take effect late."""
+        assert self.row.contact_id is not None
+        sessions, before = self.desk.sessions, self.row.unsure_until
+        await persist_with(sessions, lifetimes.sent, self.row, self.desk.create_settle)
+        not_after = time.monotonic() + LEAVE_SECONDS
+        try:
+            await request(self.row.account_id, self.row.contact_id, not_after)
+        except _NOT_DONE:
+            await persist_with(sessions, lifetimes.answered, self.row, before)
+            raise
+        await persist_with(sessions, lifetimes.answered, self.row, before)
 
     async def _retired(self) -> Ended:
         await persist_with(self.desk.sessions, lifetimes.retired, self.row)
@@ -226,9 +229,9 @@ class Retiring:
 
     async def _may_take_effect(self) -> timedelta | None:
         """Say how long a request of ours may still take effect that got no answer."""
-        if not self.unsure or self.row.settled_at is None:
+        if self.row.unsure_until is None:
             return None
-        left = self.row.settled_at + self.desk.create_settle - await self._now()
+        left = self.row.unsure_until - await self._now()
         return left if left > timedelta(0) else None
 
     async def _not_yet(self, step: Step, there: There) -> Ended:

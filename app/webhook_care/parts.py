@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from sqlalchemy import select
 
 from app import work
 from app.addresses import mask
-from app.autotask.calls import Calls, Throttle
+from app.autotask.calls import Calls
 from app.autotask.errors import Forbidden, Refused
 from app.autotask.webhooks import Webhooks
 from app.desk import Desk
 from app.errors import LeaseLost
+from app.holding import InUse, holding_chore
 from app.models import Webhook
 from app.settings import Settings
-from app.states import Priority
 from app.webhook_care.compare import (
     There,
     Wanted,
@@ -33,7 +31,6 @@ from app.work import Lease
 EVERY = timedelta(hours=1)
 """How often ours is read back."""
 
-_WAIT_SECONDS = 90.0  # for another one that is at it
 _CURE = (
     "The API user's security level needs `Can create Webhooks` (Admin > Security Levels > Other), "
     "with a maximum number of webhooks of at least 1; webhooks that were deleted may count."
@@ -57,25 +54,9 @@ def needed(settings: Settings) -> tuple[str, tuple[str, ...]]:
 async def calls_of(desk: Desk, lease: Lease | None) -> Webhooks:
     """Speak to Autotask about webhooks; with a lease only as long as that is held."""
     api_url = await desk.tenancy.api_url()
-    throttle = _calm(desk.budget.throttle(lease))
+    # The right to make webhooks, where that is missing, must not stop all other calls.
+    throttle = desk.budget.throttle(lease, calm=True)
     return Webhooks(Calls(desk.http, api_url, desk.settings.credentials, throttle))
-
-
-def _calm(throttle: Throttle) -> Throttle:
-    """Keep the right to make webhooks, where that is missing, from stopping all other calls."""
-
-    @asynccontextmanager
-    async def permit(entity: str, *, write: bool) -> AsyncIterator[None]:
-        forbidden: Forbidden | None = None
-        async with throttle(entity, write=write):
-            try:
-                yield
-            except Forbidden as error:
-                forbidden = error
-        if forbidden:
-            raise forbidden
-
-    return permit
 
 
 def explain(error: Forbidden | Refused) -> WebhookError:
@@ -87,40 +68,16 @@ def explain(error: Forbidden | Refused) -> WebhookError:
 @asynccontextmanager
 async def holding(desk: Desk) -> AsyncIterator[Lease]:
     """Be the only one at it: the lease of the chore. Raises WebhookError if another one stays."""
-    lease = await _seize(desk)
-    beating = asyncio.create_task(_beat(desk, lease))
+    chore = work.Chore.WEBHOOK
     try:
-        yield lease
+        async with holding_chore(desk.sessions, chore, "webhook", EVERY) as lease:
+            yield lease
+    except InUse:
+        raise WebhookError(
+            "Another process is busy with the webhook; try again in a minute."
+        ) from None
     except LeaseLost:
         raise WebhookError("This took too long, another process went on; run it again.") from None
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-        with suppress(LeaseLost):
-            async with work.fenced(desk.sessions, lease) as session:
-                await work.finish(session, lease)
-
-
-async def _seize(desk: Desk) -> Lease:
-    holder = f"webhook:{uuid.uuid4().hex}"
-    deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
-    while True:
-        async with desk.sessions() as session, session.begin():
-            # So that there is a row, and a read-back some time after us.
-            await work.want(session, work.CHORE, work.Chore.WEBHOOK, EVERY, Priority.CATCH_UP)
-            lease = await work.seize(session, work.CHORE, work.Chore.WEBHOOK, holder)
-        if lease:
-            return lease
-        if asyncio.get_running_loop().time() > deadline:
-            raise WebhookError("Another process is busy with the webhook; try again in a minute.")
-        await asyncio.sleep(0.5)
-
-
-async def _beat(desk: Desk, lease: Lease) -> None:
-    while True:
-        await asyncio.sleep(work.BEAT.total_seconds())
-        async with desk.sessions() as session, session.begin():
-            await work.beat(session, [lease])
 
 
 async def wanted(settings: Settings, calls: Webhooks) -> Wanted:

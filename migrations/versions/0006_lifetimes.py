@@ -29,6 +29,7 @@ _COLUMNS: dict[str, dict[str, sa.types.TypeEngine[object]]] = {
         "end_at": sa.DateTime(timezone=True),
         "kept": sa.Text(),
         "needed_at": sa.DateTime(timezone=True),
+        "unsure_until": sa.DateTime(timezone=True),
     },
 }
 _ONE = "uq_ledger_one_of_ours"
@@ -52,7 +53,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_loops_at"), "loops", ["at"], unique=False)
     op.create_index(op.f("ix_links_contact_id"), "links", ["contact_id"], unique=False)
-    op.create_index(op.f("ix_tickets_contact_id_stem"), "tickets", ["contact_id", "stem"], unique=False)
+    op.create_index(
+        op.f("ix_tickets_contact_id_stem"), "tickets", ["contact_id", "stem"], unique=False
+    )
     _one_of_ours("'sending', 'unsure', 'created', 'restoring'")
     # What was decided before tickets were followed: where each was then.
     op.execute(

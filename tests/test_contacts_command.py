@@ -1,0 +1,193 @@
+"""The command `contacts stale`: who is unused, ending them, and bringing them back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.contacts_command import Order, run_stale, run_undo_file
+from app.desk import Desk
+from app.states import LedgerState, Result
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+from tests.clock import Clock
+from tests.helpers import changes, look_at
+from tests.lifetimes import NINA, complete, contact, end, ledger_of, stands
+
+OLE = "=ole@radiology.example"  # what a spreadsheet would execute
+
+
+@pytest.fixture
+def clock(database_url: str, tenant: Tenant) -> Clock:
+    """Time that passes when a test says so; before anything connects."""
+    return Clock(database_url, tenant)
+
+
+@pytest.fixture
+async def unused(clock: Clock, desk: Desk, tenant: Tenant, people: Seed) -> dict[str, int]:
+    """Two contacts that we created for good, on a ticket that is over for 200 days; a fresh one."""
+    ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, {OLE}")
+    assert await look_at(desk, ticket) == Result.DONE
+    await complete(desk, tenant, ticket)
+    clock.advance(days=200)
+    await look_at(desk, tenant.new_ticket(people.alpine, cc="fresh@radiology.example"))
+    return {key: int(tenant.contacts_with(key)[0]["id"]) for key in (NINA, OLE)}
+
+
+async def stale(desk: Desk, **asked: Any) -> int:
+    """Run the command."""
+    assert desk.settings.database_url
+    order = Order(
+        **{
+            "days": 180,
+            "account_id": None,
+            "retire": False,
+            "dry_run": False,
+            "yes": False,
+            "file": None,
+        }
+        | asked
+    )
+    return await asyncio.to_thread(run_stale, desk.settings, desk.settings.database_url, order)
+
+
+async def undo(desk: Desk, file: Path) -> int:
+    """Run the command with --undo."""
+    assert desk.settings.database_url
+    return await asyncio.to_thread(run_undo_file, desk.settings, desk.settings.database_url, file)
+
+
+async def test_it_lists_and_changes_nothing(
+    desk: Desk,
+    server: SandboxServer,
+    unused: dict[str, int],
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By our records alone: no call at all."""
+    server.tenant.forget_calls()
+    assert await stale(desk) == 0
+    said = capsys.readouterr().out
+    assert "2 contacts of ours were not used for 180 days." in said
+    assert all(f"174 {one} {key} " in said for key, one in unused.items())
+    assert "fresh@" not in said
+    assert server.tenant.calls == []
+    assert await stale(desk, days=300) == 0
+    assert "0 contacts of ours" in capsys.readouterr().out
+    assert await stale(desk, account_id=175) == 0
+    assert "0 contacts of ours" in capsys.readouterr().out
+
+
+async def test_a_dry_run_comes_first(
+    desk: Desk,
+    server: SandboxServer,
+    unused: dict[str, int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It says what would be done; without a yes that is all, and no file is written."""
+    server.tenant.change_contact(unused[OLE], phone="555-0100")
+    before = len(changes(server))
+    file = tmp_path / "ended.csv"
+    assert await stale(desk, retire=True, dry_run=True, file=file) == 0
+    said = capsys.readouterr().out
+    assert f"174 {unused[NINA]} {NINA}: would be ended" in said
+    assert f"174 {unused[OLE]} {OLE}: kept: a person changed phone" in said
+    assert await stale(desk, retire=True, file=file) == 1  # nobody is there to be asked
+    assert "--yes" in capsys.readouterr().err
+    assert len(changes(server)) == before
+    assert not file.exists()
+
+
+async def test_they_are_ended_and_brought_back_from_the_file(
+    desk: Desk,
+    tenant: Tenant,
+    unused: dict[str, int],
+    clock: Clock,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Back as they were, and a person's from then on: nobody ends them by itself."""
+    file = tmp_path / "ended.csv"
+    assert await stale(desk, retire=True, yes=True, file=file) == 0
+    assert [stands(contact(tenant, one)) for one in unused.values()] == [(0, None)] * 2
+    assert tenant.insane_contacts() == []
+    assert "2 of 2 ended" in capsys.readouterr().out
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "account_id,contact_id,email"
+    assert f"174,{unused[OLE]},'{OLE}" in lines
+
+    assert await undo(desk, file) == 0
+    assert "2 are back; 0 were not ended." in capsys.readouterr().out
+    assert {key: stands(contact(tenant, one)) for key, one in unused.items()} == {
+        key: (1, key) for key in unused
+    }
+    assert await undo(desk, file) == 0
+    assert "0 are back; 2 were not ended." in capsys.readouterr().out
+    clock.advance(days=1000)
+    await end(desk)
+    row = await ledger_of(desk, unused[NINA])
+    assert (row.state, row.kept) == (LedgerState.CREATED, "it was brought back by hand")
+
+
+async def test_who_is_copied_again_is_back_by_itself(
+    desk: Desk, tenant: Tenant, people: Seed, unused: dict[str, int], tmp_path: Path
+) -> None:
+    """As with any contact that was ended by us."""
+    assert await stale(desk, retire=True, yes=True, file=tmp_path / "x.csv") == 0
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, ticket) == Result.DONE
+    assert tenant.linked_contacts(ticket) == [unused[NINA]]
+    assert stands(contact(tenant, unused[NINA])) == (1, NINA)
+
+
+async def test_who_is_on_an_open_ticket_is_in_use(
+    desk: Desk,
+    tenant: Tenant,
+    people: Seed,
+    unused: dict[str, int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Put there by hand, which only Autotask knows."""
+    tenant.link(tenant.new_ticket(people.alpine, callout=False), unused[NINA])
+    assert await stale(desk, retire=True, yes=True, file=tmp_path / "x.csv") == 0
+    assert f"{NINA}: kept: somebody put it on ticket" in capsys.readouterr().out
+    assert stands(contact(tenant, unused[NINA])) == (1, NINA)
+
+
+async def test_a_file_that_is_there_is_not_written_over(
+    desk: Desk, tenant: Tenant, unused: dict[str, int], tmp_path: Path
+) -> None:
+    """The one of an earlier run is the only way back; nobody is ended without one."""
+    file = tmp_path / "ended.csv"
+    file.write_text("precious", encoding="utf-8")
+    with pytest.raises(FileExistsError):
+        await stale(desk, retire=True, yes=True, file=file)
+    assert file.read_text(encoding="utf-8") == "precious"
+    assert stands(contact(tenant, unused[NINA])) == (1, NINA)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "names nobody"),
+        ("account_id,contact_id,email\n", "names nobody"),
+        ("a,b\n1,2\n", "line 2 names no account_id and contact_id"),
+        ("account_id,contact_id,email\nx,2,a@x.example\n", "line 2 names no"),
+        ("account_id,contact_id,email\n1,-2,a@x.example\n", "line 2 names no"),
+        ("account_id,contact_id,email\n1\n", "line 2 names no"),
+    ],
+)
+async def test_a_file_of_another_kind_is_refused(
+    desk: Desk, tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its line, and nothing is asked."""
+    file = tmp_path / "ended.csv"
+    file.write_text(text, encoding="utf-8")
+    assert await undo(desk, file) == 1
+    assert says in capsys.readouterr().err
