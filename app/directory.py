@@ -31,6 +31,7 @@ class Directory:
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
         self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
         self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
+        self._contact_udfs: _Kept[dict[str, str | None]] = _Kept(_COMPANY_SECONDS)
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
@@ -75,6 +76,10 @@ class Directory:
             return which_end(await autotask.status_choices(), named)[0]
 
         return await self._complete.get(read)
+
+    async def contact_udfs(self, autotask: Autotask) -> dict[str, str | None]:
+        """Give what a new contact has in its user-defined fields; a day old at most."""
+        return await self._contact_udfs.get(autotask.contact_udf_defaults)
 
     async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
         """Give a contact's addresses, as keys: to recognise whom a message is from, no more."""

@@ -36,14 +36,14 @@ class Action(StrEnum):
 class Step:
     """The next step. why: in words. until: when to see again. links: which are to come off.
 
-    for_ever: of PUT_BACK, a person has made it their own.
+    open: tickets that it is on and that are not over.
     """
 
     action: Action
     why: str = ""
     until: datetime | None = None
     links: Sequence[ContactLink] = ()
-    for_ever: bool = False
+    open: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class Ours:
     sent: what we wrote. begun: its ending has begun, so what is missing of it we took. links: the
     ids of our links by ticket, None where an id is not known. grace: from when its last ticket was
     over. over_at: when we saw that. by_person: what a person has done with it in our records.
+    udf_defaults: what a new contact has in its user-defined fields.
     """
 
     account_id: int
@@ -62,6 +63,7 @@ class Ours:
     grace: timedelta
     over_at: datetime | None
     by_person: str | None = None
+    udf_defaults: Mapping[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,10 @@ def next_step(  # noqa: PLR0911  a step each
         return Step(Action.KEEP, "somebody has deactivated it")
     cleared = ours.begun and not contact.email
     if why := _a_persons(ours, there, contact, cleared=cleared):
-        return Step(Action.PUT_BACK if cleared else Action.KEEP, why, for_ever=True)
+        return Step(Action.PUT_BACK if cleared else Action.KEEP, why)
     if needed := _open(there, complete):
         why = f"it is on ticket {needed[0]}, which is not over"
-        return Step(Action.PUT_BACK if cleared else Action.LATER, why)
+        return Step(Action.PUT_BACK if cleared else Action.LATER, why, open=needed)
     due = _due(ours, there)
     if not ours.begun and due and due > now:
         return Step(Action.LATER, "its grace is not over", until=due)
@@ -109,7 +111,10 @@ def next_step(  # noqa: PLR0911  a step each
 
 def _a_persons(ours: Ours, there: There, contact: WholeContact, *, cleared: bool) -> str | None:
     """Say what makes a contact a person's rather than ours."""
-    if why := touched(contact, ours.account_id, ours.sent, cleared=cleared):
+    why = touched(
+        contact, ours.account_id, ours.sent, cleared=cleared, udf_defaults=ours.udf_defaults
+    )
+    if why:
         return why
     if there.portal:
         return "it can use the client portal"

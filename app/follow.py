@@ -6,14 +6,15 @@ A parked ticket that has an account by now is taken up in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 
 import structlog
 
 from app import tickets
 from app.autotask.client import Autotask
 from app.autotask.models import TicketState
+from app.db import db_now
 from app.desk import Desk
 from app.models import TicketRecord
 from app.preview import is_parked
@@ -23,6 +24,8 @@ from app.work import Lease, fenced
 
 log = structlog.get_logger()
 
+_LONG_OVER = timedelta(days=1)
+_NEWS = 50  # changes that one pass may find before it is history that is caught up with
 _PAGE = 500  # tickets of one query: as many values as it may have
 
 
@@ -39,16 +42,38 @@ async def run(desk: Desk, autotask: Autotask, lease: Lease) -> None:
             complete = await desk.directory.complete_statuses(autotask, named)
         after = known[-1].id
         states = {one.id: one for one in await autotask.states_of([row.id for row in known])}
+        async with desk.sessions() as session:
+            now = await db_now(session)
+        over = {row.id: at for row in known if (at := long_over(row, states, complete, now))}
         changed = [
-            row.id for row in known if has_changed(row, states.get(row.id), desk.settings, complete)
+            row.id
+            for row in known
+            if row.id not in over and has_changed(row, states.get(row.id), desk.settings, complete)
         ]
+        # As many as that are what a first pass finds, and nobody waits for them.
+        priority = Priority.LIVE if len(changed) <= _NEWS else Priority.CATCH_UP
         async with fenced(desk.sessions, lease) as session:
             for ticket_id in changed:
-                await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
+                await tickets.want(session, ticket_id, timedelta(0), priority)
+            await tickets.were_over(session, over)
         if changed:
             log.info("tickets_changed", count=len(changed), first=changed[0])
         if len(known) < _PAGE:
             return
+
+
+def long_over(
+    row: TicketRecord,
+    states: Mapping[int, TicketState],
+    complete: Collection[int],
+    at: datetime,
+) -> datetime | None:
+    """Say since when a ticket is over, where that is so long that there is nothing to look at."""
+    now = states.get(row.id)
+    if now is None or now.status not in complete or now.company_id != row.account_id:
+        return None
+    long_ago = now.completed_at and now.completed_at < at - _LONG_OVER
+    return now.completed_at if long_ago else None
 
 
 def has_changed(

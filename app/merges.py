@@ -37,22 +37,24 @@ _CARRIED = (
     None,
 )
 _ON_TICKET = _CARRIED[:3]
+_STAYS = (Reason.AUTOMATIC_MAIL, Reason.MOVED)
 
 
 async def carry(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket) -> None:
     """Carry a complete ticket's people over, where it was merged into another one."""
     async with desk.sessions() as session:
-        if await tickets.is_merged(session, ticket.id):
-            return
+        known = await tickets.is_merged(session, ticket.id)
         people = await participants.of_ticket(session, ticket.id)
-    if ticket.number is None or not any(one.outcome in _CARRIED for one in people):
+    if ticket.number is None or not any(_is_news(one, known) for one in people):
         return
     into = await _destination(autotask, ticket, ticket.number)
     if into is None:
         return
     there = {link.contact_id for link in await autotask.additional_contacts(ticket.id)}
-    carried = whom_to_carry(people, there)
     async with fenced(desk.sessions, lease) as session:
+        # As it stands now: somebody may have been rejected meanwhile.
+        people = await participants.of_ticket(session, ticket.id)
+        carried = whom_to_carry(people, there, ticket.company_id)
         # The destination's due row before its people, as everywhere.
         await tickets.want(session, into, timedelta(0), Priority.LIVE)
         new = await participants.carry_over(session, carried, into)
@@ -60,17 +62,30 @@ async def carry(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket) ->
     log.info("ticket_merged", into=into, carried=len(new))
 
 
-def whom_to_carry(people: Sequence[Participant], there: Collection[int]) -> list[Participant]:
+def _is_news(one: Participant, merged: bool) -> bool:
+    """Tell whether somebody may have to be carried over; merged: all who were there then are.
+
+    A ticket that was merged may itself get people of one that was merged into it before.
+    """
+    return one.outcome is None and bool(one.carried_from) if merged else one.outcome in _CARRIED
+
+
+def whom_to_carry(
+    people: Sequence[Participant], there: Collection[int], account_id: int
+) -> list[Participant]:
     """Pick whom a merged ticket hands on: who is on it still, and who waits or is held.
 
-    Not whom a person took off, rejected or left out, nor whom a machine's mail named.
+    Not whom a person took off, rejected or left out, nor whom a machine's mail named. Nor whom
+    another account's ticket brought here, unless a person has let them in: on the other ticket they
+    would be strangers like any.
     """
     return [
         one
         for one in people
         if one.outcome in _CARRIED
         and one.rejected_by is None
-        and one.reason != Reason.AUTOMATIC_MAIL
+        and one.account_id == account_id
+        and one.reason not in _STAYS
         and (one.outcome not in _ON_TICKET or one.contact_id in there)
     ]
 

@@ -5,7 +5,7 @@ Lock order, here and everywhere: the row of due work first, then the ticket's ot
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -187,6 +187,14 @@ async def is_merged(session: AsyncSession, ticket_id: int) -> bool:
     """Tell whether it is known which ticket a ticket was merged into."""
     into = select(TicketRecord.merged_into).where(TicketRecord.id == ticket_id)
     return (await session.execute(into)).scalar_one_or_none() is not None
+
+
+async def were_over(session: AsyncSession, since: Mapping[int, datetime]) -> None:
+    """Record that tickets have long been over, by id, without a look at them."""
+    for ticket_id, at in sorted(since.items()):
+        await session.execute(
+            update(TicketRecord).where(TicketRecord.id == ticket_id).values(over_at=at)
+        )
 
 
 async def reopened(session: AsyncSession, ticket_ids: Collection[int]) -> None:

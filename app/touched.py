@@ -10,17 +10,24 @@ from app.autotask.models import WholeContact
 # Besides what we wrote, a person who fills one of these in has made the contact their own.
 _A_PERSONS = (
     "emailAddress2 emailAddress3 phone alternatePhone mobilePhone extension faxNumber roomNumber"
-    " title namePrefix middleInitial nameSuffix externalID primaryContact billingContact"
+    " title namePrefix middleInitial nameSuffix externalID facebookUrl linkedInUrl twitterUrl"
+    " primaryContact billingContact"
 ).split()
 _NOT_COMPARED = ("id", "companyID", "isActive", "userDefinedFields")
 
 
 def touched(
-    contact: WholeContact, account_id: int, sent: Mapping[str, Any] | None, *, cleared: bool = False
+    contact: WholeContact,
+    account_id: int,
+    sent: Mapping[str, Any] | None,
+    *,
+    cleared: bool = False,
+    udf_defaults: Mapping[str, str | None] | None = None,
 ) -> str | None:
     """Say what a person has changed; None: nothing.
 
-    sent: what we wrote. cleared: we have taken its address off since.
+    sent: what we wrote. cleared: we have taken its address off since. udf_defaults: what a new
+    contact has in user-defined fields; None: those that we did not write are not looked at.
     """
     if contact.company_id != account_id:
         return f"it is of company {contact.company_id} now"
@@ -37,7 +44,12 @@ def touched(
     ]
     changed += [name for name in _A_PERSONS if name not in sent and now.get(name)]
     udfs = {udf.get("name"): udf.get("value") for udf in now.get("userDefinedFields") or ()}
-    for udf in sent.get("userDefinedFields") or ():
-        if udf.get("name") in udfs and str(udfs[udf["name"]]) != str(udf.get("value")):
-            changed.append(udf["name"])
+    ours = {udf.get("name"): udf.get("value") for udf in sent.get("userDefinedFields") or ()}
+    if udf_defaults is not None:
+        ours = {name: udf_defaults.get(name) for name in udfs} | ours
+    changed += [
+        name
+        for name, value in ours.items()
+        if name in udfs and str(udfs[name] or "") != str(value or "")
+    ]
     return f"a person changed {', '.join(sorted(changed))}" if changed else None

@@ -196,7 +196,7 @@ def _callout(one: Delivery) -> str:
     """Say what a callout tells of, and how long after it."""
     if one.action.lower() == "create":
         return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
-    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'it was changed')}"
+    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'the ticket was changed')}"
 
 
 def _delay(one: Delivery, what: str) -> str:

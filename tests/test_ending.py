@@ -128,3 +128,22 @@ def test_nobody_is_left_inactive_with_an_address(
         assert action in (Action.KEEP, Action.PUT_BACK, Action.RETIRED)
     if status == 8:
         assert action not in (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "action"),
+    [
+        (None, None, Action.CLEAR),
+        ("", None, Action.CLEAR),
+        ("Gold", "Gold", Action.CLEAR),
+        ("Gold", None, Action.KEEP),
+        ("", "Gold", Action.KEEP),
+    ],
+)
+def test_a_user_defined_field_that_a_person_filled_keeps_it(
+    value: str | None, default: str | None, action: Action
+) -> None:
+    """What a new contact has in it by itself is nobody's word."""
+    contact = whole(userDefinedFields=[{"name": "Tier", "value": value}])
+    ours = replace(OURS, udf_defaults={"Tier": default})
+    assert next_step(ours, There(contact), COMPLETE, NOW).action == action

@@ -414,3 +414,33 @@ async def test_who_is_copied_right_after_the_end_is_back_at_once(
     assert await look_at(desk, ticket) == Result.DONE
     assert tenant.linked_contacts(ticket) == [nina]
     assert len(tenant.contacts_with(NINA)) == 1
+
+
+async def test_history_is_told_without_looks(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int
+) -> None:
+    """What was complete long before we first asked needs no look: its date is enough."""
+    ticket = ticket_of(tenant, nina)
+    tenant.update_ticket(ticket, callout=False, status=5)
+    clock.advance(days=30)
+    tenant.forget_calls()
+    await follow_up(desk)
+    assert tenant.count(entity="Tickets") == 1
+    await end(desk)
+    assert stands(contact(tenant, nina)) == (0, None)
+
+
+async def test_a_user_defined_field_that_a_person_filled_keeps_it(
+    desk: Desk, tenant: Tenant, people: Seed, clock: Clock
+) -> None:
+    """One that we never wrote."""
+    tenant.udfs["Contacts"] = ["Tier"]
+    await say(desk, lifetime=TICKET)
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, ticket)
+    [made] = tenant.contacts_with(NINA)
+    made["userDefinedFields"][0]["value"] = "Gold"
+    await complete(desk, tenant, ticket)
+    clock.advance(days=8)
+    await end(desk)
+    assert (await ledger_of(desk, made["id"])).kept == "a person changed Tier"

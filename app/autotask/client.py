@@ -26,6 +26,7 @@ from app.autotask.models import (
     Threshold,
     Ticket,
     TicketState,
+    UserDefinedFieldInfo,
     WholeContact,
     Zone,
 )
@@ -189,6 +190,12 @@ class Autotask:
         """Read what a note's `publish` and `noteType` can be, by these names, in their order."""
         answer = await self._calls.get("/TicketNotes/entityInformation/fields")
         return read_picklists(answer, ("publish", "noteType"))
+
+    async def contact_udf_defaults(self) -> dict[str, str | None]:
+        """Read what user-defined fields contacts have, and what a new one has in each."""
+        answer = await self._calls.get("/Contacts/entityInformation/userDefinedFields")
+        fields = read_records(answer, UserDefinedFieldInfo, "fields")
+        return {field.name: field.default for field in fields}
 
     async def contacts(
         self, company_id: int, addresses: Sequence[str], contact_ids: Sequence[int]

@@ -145,6 +145,13 @@ class FieldInfo(Record):
     )
 
 
+class UserDefinedFieldInfo(Record):
+    """.../REST/API_Calls/REST_Entity_Information_Call.htm: default: what a new record has in it."""
+
+    name: str
+    default: Annotated[str | None, BeforeValidator(_as_text)] = Field(None, alias="defaultValue")
+
+
 class Content(Record):
     id: int
     data: str | None = None

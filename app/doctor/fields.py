@@ -8,7 +8,8 @@ from typing import Any
 
 from app.autotask.entity_info import FieldFacts
 from app.autotask.errors import Unanswered
-from app.autotask.models import NewContact
+from app.autotask.models import Choice, NewContact
+from app.directory import which_end
 from app.doctor.findings import Finding, ok, problem, skipped, warning
 from app.doctor.patient import Patient
 from app.settings import Settings
@@ -131,6 +132,27 @@ async def note(patient: Patient) -> Sequence[Finding]:
     text = f"TICKET_NOTE_PUBLISH={settings.ticket_note_publish} is none of Autotask's choices."
     cure = f"Set it to the one for people inside only. There are: {named}."
     return [problem("note", text, cure)]
+
+
+async def statuses(patient: Patient) -> Sequence[Finding]:
+    """Compare COMPLETE_STATUSES with the tenant's ticket statuses, and say which count."""
+    choices = await patient.autotask().status_choices()
+    ends, unknown = which_end(choices, patient.settings.complete_statuses)
+    every = ", ".join(f"{one.value} = {one.label}" for one in choices if one.active)
+    if unknown:
+        text = f"COMPLETE_STATUSES names statuses that tickets do not have: {', '.join(unknown)}."
+        return [problem("statuses", text, f"There are: {every}.")]
+    over = ", ".join(one.label for one in choices if one.value in ends)
+    alike = [one.label for one in choices if one.active and one.value not in ends and _ends(one)]
+    if alike:
+        text = f"A ticket is over with: {over}. Not with: {', '.join(alike)}."
+        return [warning("statuses", text, "Add those that end a ticket to COMPLETE_STATUSES.")]
+    return [ok("statuses", f"A ticket is over with: {over or 'status 5'}.")]
+
+
+def _ends(choice: Choice) -> bool:
+    words = ("complete", "closed", "resolved", "cancel", "done")
+    return any(word in choice.label.casefold() for word in words)
 
 
 async def ticket_sources(patient: Patient) -> Sequence[Finding]:

@@ -11,7 +11,8 @@ from app.autotask.entity_info import EntityInfo
 from app.autotask.errors import AutotaskError, Forbidden
 from app.doctor.findings import Finding, ok, problem, skipped, warning
 from app.doctor.patient import Patient
-from app.models import Ledger, LinkRecord, Note
+from app.models import AccountPolicy, Ledger, LinkRecord, Note
+from app.policy import in_effect
 from app.settings import Settings
 from app.states import LedgerState
 
@@ -45,6 +46,18 @@ async def _reads(told: EntityInfo, entity: str) -> Finding:
         cure = f"Unless the tenant is new: let the level see all of them, not some: {_LEVEL}."
         return warning(code, f"{entity} may be read, and the API user sees none.", cure)
     return ok(code, f"{entity} can be read.")
+
+
+async def lifetimes(patient: Patient) -> Sequence[Finding]:
+    """See whether contacts can be ended, where a policy says that they are for their tickets."""
+    ends = in_effect(patient.settings.default_policy).policy
+    async with patient.records() as session:
+        own = (await session.scalars(select(AccountPolicy.document))).all()
+    if not any("ticket" in (document.get("lifetime") or {}).values() for document in own) and not (
+        ends.ends("inside") or ends.ends("outside")
+    ):
+        return [ok("lifetimes", "Contacts are created for good: no policy has another lifetime.")]
+    return [await _reads(patient.entity_info(), "ClientPortalUsers")]
 
 
 async def linking(patient: Patient) -> Sequence[Finding]:

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
 from app.ledger import Pending
-from app.models import LinkRecord, Participant
-from app.states import Outcome
+from app.models import Ledger, LinkRecord, Participant
+from app.states import EndedBy, LedgerState, Outcome
 
 
 async def links_of(session: AsyncSession, ticket_id: int) -> dict[int, LinkRecord]:
@@ -60,6 +60,13 @@ async def saw_linked(
                 "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
             },
         )
+    )
+    # Whom a moved ticket left behind is used after all.
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.contact_id.in_(list(contact_ids)), Ledger.end_why == EndedBy.MOVED)
+        .where(Ledger.state == LedgerState.CREATED)
+        .values(end_why=None, end_at=None)
     )
 
 

@@ -90,6 +90,7 @@ class Retiring:
             self.grace,
             known.over_at,
             known.by_person,
+            await self.desk.directory.contact_udfs(self.autotask),
         )
 
     async def _there(self) -> There:
@@ -141,7 +142,7 @@ class Retiring:
             return Ended(action, step.why)
         if self.row.state != LedgerState.CREATED:
             return await self._step_back(step.why)
-        return await self._not_yet(step, there)
+        return await self._not_yet(step)
 
     async def _do(self, step: Step, there: There) -> Ended | None:
         """Announce a step that changes something, and take it."""
@@ -234,10 +235,10 @@ class Retiring:
         left = self.row.unsure_until - await self._now()
         return left if left > timedelta(0) else None
 
-    async def _not_yet(self, step: Step, there: There) -> Ended:
-        if step.until is None:
+    async def _not_yet(self, step: Step) -> Ended:
+        if step.open:
             async with self.desk.sessions() as session, session.begin():
-                await tickets.reopened(session, {link.ticket_id for link in there.links})
+                await tickets.reopened(session, step.open)
         async with self.desk.sessions() as session, session.begin():
             until = step.until or await db_now(session) + AGAIN
             await lifetimes.later(session, self.row, until)
