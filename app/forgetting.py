@@ -28,6 +28,7 @@ _STANDS = (
     LedgerState.UNSURE,
     LedgerState.CREATED,
     LedgerState.RETIRING,
+    LedgerState.RESTORING,
 )
 _LISTS = ("allowed", "denied")
 

@@ -89,14 +89,18 @@ async def is_broken(session: AsyncSession, one: Suspect, within: timedelta) -> b
 
 
 async def addresses(session: AsyncSession, one: Suspect) -> list[str]:
-    """Name the addresses by which a contact came onto tickets of an account."""
+    """Name the addresses by which a contact came onto tickets of an account.
+
+    Not what stands in the place of forgotten ones.
+    """
     copied = select(Participant.key).where(
         Participant.contact_id == one.contact_id, Participant.account_id == one.account_id
     )
     created = select(Ledger.email).where(
         Ledger.contact_id == one.contact_id, Ledger.state.in_(_ADDED)
     )
-    return sorted(set((await session.execute(copied.union(created))).scalars()))
+    found = (await session.execute(copied.union(created))).scalars()
+    return sorted({key for key in found if "@" in key})
 
 
 async def record(session: AsyncSession, one: Suspect, tickets: int) -> None:

@@ -273,3 +273,4 @@ async def test_the_overview_of_an_empty_database(api: httpx.AsyncClient, reader:
     assert shown["tickets"] == shown["tickets_24h"] == shown["people_24h"] == {}
     assert (shown["held"], shown["oldest_due"]) == (0, None)
     assert shown["new_outside_24h"]["by_one_sender"] == 0
+    assert shown["contacts"] == {"by_state": {}, "for_tickets": 0, "kept": 0}

@@ -118,7 +118,19 @@ async def test_what_was_done_stays_to_be_seen_without_whom(
         "tickets": 1,
         "mappings": 1,
         "policies": 0,
-        "created": [{"account_id": ALPINE, "contact_id": contact["id"], "ticket_id": ticket}],
+        "created": [
+            {
+                "account_id": ALPINE,
+                "contact_id": contact["id"],
+                "ticket_id": ticket,
+                "state": "created",
+                "lifetime": None,
+                "ended_by": None,
+                "kept": None,
+                "ends_after": None,
+                "delayed_by": None,
+            }
+        ],
     }
     [person] = (await people_of(desk, ticket)).values()
     assert (person.key, person.name) == (policies.alias(NINA), "")

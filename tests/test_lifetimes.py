@@ -17,6 +17,7 @@ from sandbox.tenant import Tenant
 from tests.clock import Clock
 from tests.helpers import changes, look_at, outcomes, rows
 from tests.lifetimes import (
+    ALPINE,
     NINA,
     TICKET,
     complete,
@@ -444,3 +445,20 @@ async def test_a_user_defined_field_that_a_person_filled_keeps_it(
     clock.advance(days=8)
     await end(desk)
     assert (await ledger_of(desk, made["id"])).kept == "a person changed Tier"
+
+
+async def test_who_was_forgotten_is_ended_and_not_kept_on_record(
+    desk: Desk, tenant: Tenant, clock: Clock, nina: int, api: Any, writer: Any
+) -> None:
+    """The address goes with the contact, and nobody brings it back."""
+    ticket = ticket_of(tenant, nina)
+    assert (await api.delete(f"/admin/people/{NINA}", headers=writer)).status_code == 200
+    await complete(desk, tenant, ticket)
+    clock.advance(days=8)
+    await end(desk)
+    row = await ledger_of(desk, nina)
+    assert (row.state, row.sent, NINA in row.email) == (LedgerState.RETIRED, None, False)
+    assert stands(contact(tenant, nina)) == (0, None)
+    again = tenant.new_ticket(ALPINE, cc=NINA)
+    assert await look_at(desk, again) == Result.DONE
+    assert tenant.linked_contacts(again) == []

@@ -65,6 +65,11 @@ def said(*people: Participant) -> str:
             ignored("denied"),
             "- Carla Mendes, carla@client.example: not wanted, by the customer's policy",
         ),
+        (
+            held(reason="moved"),
+            "- Carla Mendes, carla@client.example: was copied while the ticket was another "
+            "customer's (number 17)",
+        ),
         (one(outcome="unlinked", reason="known"), "- Carla Mendes, carla@client.example"),
     ],
 )
@@ -101,6 +106,14 @@ def test_exceptions_are_the_held_failed_and_muted(people: list[Participant], tol
 def test_who_never_counts_makes_no_note(reason: str) -> None:
     """Our own mailbox is in many a Cc."""
     assert compose([ignored(reason)], TICKET, "internal") is None
+
+
+def test_who_was_retired_with_the_ticket_is_no_news() -> None:
+    """Alone they make no note, and beside others they are not named."""
+    gone = one(key="gone@client.example", outcome="retired")
+    for mode in ("exceptions", "internal"):
+        assert compose([gone], TICKET, mode) is None
+    assert "gone@" not in said(one(), gone)
 
 
 def test_nobody_makes_no_note() -> None:

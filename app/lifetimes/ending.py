@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import policies
 from app.db import db_now
 from app.lifetimes.parts import drop_mappings, one, record, stands
 from app.models import Ledger, LinkRecord, Participant, TicketRecord
@@ -44,9 +45,9 @@ async def intend(
     if wanted:
         return wanted
     if locked.state != LedgerState.RETIRING:
-        locked.state, locked.needed_at = LedgerState.RETIRING, None
-        locked.end_why, locked.settled_at = why, await db_now(session)
+        locked.state, locked.end_why, locked.needed_at = LedgerState.RETIRING, why, None
         record(session, row, "contact_retiring", why=why)
+    locked.settled_at = await db_now(session)  # from now on links wait for what this step brings
     return set()
 
 
@@ -80,7 +81,13 @@ async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
 
 
 async def retired(session: AsyncSession, row: Ledger) -> None:
-    """Record that a contact is ended: no address means it until it is copied again."""
+    """Record that a contact is ended: no address means it until it is copied again.
+
+    One that is to be forgotten is not kept any longer: the contact does not carry it any more.
+    """
+    if await policies.forgotten(session, [row.email]):
+        blank = {"email": policies.alias(row.email), "sent": None}
+        await session.execute(update(Ledger).where(Ledger.id == row.id).values(blank))
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
