@@ -10,10 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.lifetimes.parts import BY_US, stands
-from app.models import Ledger, LinkRecord, Mapping, TicketRecord
-from app.states import EndedBy, LedgerState, Origin
+from app.models import Ledger, LinkRecord, Mapping, Participant, TicketRecord
+from app.states import EndedBy, LedgerState, Origin, Outcome
 
 _STALLED = timedelta(hours=1)  # after which a contact is not being brought back any more
+
+_BROUGHT = (
+    Outcome.LINKED,
+    Outcome.ALREADY_LINKED,
+    Outcome.CREATED_AND_LINKED,
+    Outcome.UNLINKED,
+    Outcome.RETIRED,
+)
 
 
 async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
@@ -139,6 +147,14 @@ async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int
     linked = select(LinkRecord.contact_id).where(
         LinkRecord.contact_id == Ledger.contact_id, LinkRecord.first_seen_linked_at.is_not(None)
     )
+    # Links that a move took off are forgotten; what came of the address is not, until it is
+    # decided about in the new account.
+    in_vain = select(Participant.id).where(
+        Participant.ticket_id == Ledger.ticket_id,
+        Participant.key == Ledger.email,
+        Participant.account_id == Ledger.account_id,
+        func.coalesce(Participant.outcome, "").not_in(_BROUGHT),
+    )
     await session.execute(
         update(Ledger)
         .where(
@@ -147,6 +163,7 @@ async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int
             Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)),
             Ledger.end_why.is_(None),
             ~linked.exists(),
+            in_vain.exists(),
         )
         .values(end_why=EndedBy.MOVED)
     )
