@@ -87,6 +87,8 @@ class Acting:
             self.writes.linked |= self.reading.linked
             self.writes.created |= await ledger.contacts_created_for(session, ticket.id)
             our_links = {contact_id for contact_id, link in links.items() if link.ours}
+            if await tickets.is_back(session, ticket.id, ticket.company_id):
+                await participants.forgive(session, ticket.id)
             await tickets.decided_in(session, ticket.id, ticket.company_id)
             rows = await participants.record_decisions(
                 session, ticket.id, ticket.company_id, decisions, our_links | self.writes.created

@@ -219,7 +219,8 @@ def _with_contacts(
         or (not contact.active and not contact.company_id)
     }
     own = contacts.get(ticket.contact_id) if ticket.contact_id else None
-    taken_off = {i for i in known.gone(reading) if i in here and here[i].active}
+    ended = set(known.retired.values())
+    taken_off = {i for i in known.gone(reading) if i in here and (here[i].active or i in ended)}
     return replace(
         facts,
         contact_keys=frozenset(_keys(own)) if own else facts.contact_keys,

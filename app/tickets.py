@@ -145,6 +145,12 @@ async def origin_of(session: AsyncSession, ticket_id: int) -> int | None:
     return (await session.execute(origin)).scalar_one_or_none()
 
 
+async def is_back(session: AsyncSession, ticket_id: int, account_id: int) -> bool:
+    """Tell whether a ticket was over, or in another account, when it was looked at last."""
+    row = await session.get_one(TicketRecord, ticket_id, populate_existing=True)
+    return row.over_at is not None or row.account_id not in (None, account_id)
+
+
 async def decided_in(session: AsyncSession, ticket_id: int, account_id: int) -> None:
     """Record that people are decided about in an account, if it is the first one."""
     await session.execute(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import get_args
 
 import psycopg
 import pytest
 
-from bench.chaos.plan import make_plan
+from bench.chaos.plan import Deed, make_plan
 from bench.chaos.run import judge
 from bench.chaos.waiting import progress
 from bench.chaos.world import build
@@ -26,7 +27,7 @@ from tests.test_acceptance import is_live, results
 @pytest.mark.parametrize("seed", [4])
 def test_whatever_goes_wrong_every_ticket_comes_right(tmp_path: Path, seed: int) -> None:
     """Kills, stops, crashes, outages and faults by a plan; then all is judged."""
-    plan = make_plan(seed, tickets=24, seconds=6.0, lossy=True)
+    plan = make_plan(seed, tickets=24, seconds=6.0, lossy=True, lives=True)
     ran, violations = judge(plan, tmp_path)
     assert violations == []
     assert ran.struck["callout missing"] > 0
@@ -41,7 +42,17 @@ def test_a_plan_is_a_pure_function_of_its_seed() -> None:
     assert worlds[0] == worlds[1]
     assert make_plan(8, 100, 20.0, lossy=True).events != plans[0].events
     kinds = {event.what for event in plans[0].events}
-    assert kinds == {"ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"}
+    blows = {"ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"}
+    assert kinds == blows | set(get_args(Deed))
+
+
+def test_without_lives_a_plan_is_what_it_was() -> None:
+    """What people do comes on top, and changes nothing of the rest."""
+    with_lives = make_plan(7, 100, 20.0, lossy=True)
+    without = make_plan(7, 100, 20.0, lossy=True, lives=False)
+    assert not {event.what for event in without.events} & set(get_args(Deed))
+    assert set(map(str, without.events)) < set(map(str, with_lives.events))
+    assert {make_plan(n, 4, 1.0, lossy=True).updates for n in range(8)} == {True, False}
 
 
 def test_a_second_look_is_progress_too(database_url: str) -> None:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from bench.chaos.plan import make_plan
+from bench.chaos.ran import Books, Ran
 from bench.chaos.struck import KINDS, Struck, callouts, table
-from bench.chaos.verdict import Books, Ran, limits, violations
+from bench.chaos.verdict import limits, violations
 from bench.chaos.world import Case, build
 from sandbox.outbox import Attempt
 from sandbox.switches import Fault
@@ -159,7 +160,9 @@ def test_callouts_are_counted_as_they_were_accepted() -> None:
     """A refused one did not come; a second one of a ticket neither overtakes nor is overtaken."""
     at = datetime(2026, 11, 24, tzinfo=UTC)
     came = ((1, 503), (2, 202), (1, 202), (2, 202), (3, 500))
-    attempts = [Attempt(1, {"Id": ticket_id}, status, at) for ticket_id, status in came]
+    attempts = [
+        Attempt(1, {"Id": ticket_id, "Action": "Create"}, status, at) for ticket_id, status in came
+    ]
     assert callouts((1, 2, 3), attempts) == {
         "callout missing": 1,
         "callout twice": 1,

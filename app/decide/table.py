@@ -94,7 +94,8 @@ def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     if on_ticket is not None:  # 7
         return Verdict.LINK, Reason.ALREADY_LINKED, on_ticket
     taken_off = next((one for one in candidates if one.contact_id in facts.removed), None)
-    if taken_off is not None or address.key in facts.removed_elsewhere:  # 8
+    ended = facts.retired.get(address.key) in facts.removed
+    if taken_off is not None or ended or address.key in facts.removed_elsewhere:  # 8
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
     if address.key in facts.unlisted:
         return Verdict.IGNORE, Reason.NOT_LISTED, None

@@ -38,7 +38,7 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     created = Ledger.state == LedgerState.CREATED
     unsettled = Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE))
     left_behind = and_(or_(created, unsettled), Ledger.end_why == EndedBy.MOVED)
-    over = and_(created, Ledger.lifetime.is_not(None), _all_over())
+    over = and_(or_(created, unsettled), Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
     found = await session.execute(
         select(Ledger)
@@ -50,9 +50,10 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
 
 
 def _all_over() -> ColumnElement[bool]:
-    """Its own ticket is over, and each that it is on by our records, or may come onto."""
+    """Its own ticket is over, or another account's, and so is each that it may be on."""
     own = select(TicketRecord.id).where(
-        TicketRecord.id == Ledger.ticket_id, TicketRecord.over_at.is_not(None)
+        TicketRecord.id == Ledger.ticket_id,
+        or_(TicketRecord.over_at.is_not(None), TicketRecord.account_id != Ledger.account_id),
     )
     return and_(own.exists(), ~_on_open_ticket())
 
@@ -88,12 +89,13 @@ async def known(session: AsyncSession, row: Ledger) -> Known:
             or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
         )
     )
-    links = {row.ticket_id: row.link_id for row in found}
+    links = {one.ticket_id: one.link_id for one in found}
     ended = func.max(func.coalesce(LinkRecord.removed_seen_at, LinkRecord.unlinked_at))
     off = select(ended).where(LinkRecord.contact_id == row.contact_id)
     tickets = {*links, row.ticket_id}
     over = select(func.max(TicketRecord.over_at)).where(TicketRecord.id.in_(tickets))
     dates = [(await session.execute(one)).scalar_one() for one in (off, over)]
+    dates.append(row.freed_at)
     mapped = select(Mapping.email).where(
         Mapping.contact_id == row.contact_id, Mapping.origin == Origin.MANUAL
     )

@@ -152,10 +152,10 @@ async def answered(session: AsyncSession, row: Ledger, before: datetime | None) 
 
 
 async def never_created(session: AsyncSession, row: Ledger) -> None:
-    """Record that a request without an answer created nothing."""
+    """Record that a request without an answer created nothing, unless it was sent again since."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id)
+        .where(Ledger.id == row.id, Ledger.sends == row.sends)
         .where(Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE)))
         .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
     )

@@ -113,6 +113,7 @@ class Ledger(Base):
     tickets only. end_why: why it is, or was, ended; end_at: when it is considered next. kept: why
     it is never ended by itself. needed_at: when a ticket wanted it that was about to be ended.
     unsure_until: how long a request that got no answer while it was ended may still take effect.
+    freed_at: when it was last taken off a ticket that had moved to another account.
     """
 
     __tablename__ = "ledger"
@@ -148,3 +149,4 @@ class Ledger(Base):
     kept: Mapped[Str | None]
     needed_at: Mapped[At | None]
     unsure_until: Mapped[At | None]
+    freed_at: Mapped[At | None]

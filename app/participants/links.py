@@ -95,6 +95,11 @@ async def taken_back(session: AsyncSession, link: LinkRecord) -> None:
         .where(Participant.ticket_id == link.ticket_id, Participant.contact_id == link.contact_id)
         .values(outcome=Outcome.UNLINKED, acted_at=func.clock_timestamp())
     )
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.contact_id == link.contact_id, Ledger.state == LedgerState.CREATED)
+        .values(freed_at=func.clock_timestamp())
+    )
 
 
 async def forget_other_accounts(session: AsyncSession, ticket_id: int, account_id: int) -> None:

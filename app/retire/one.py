@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -66,8 +66,11 @@ class Retiring:
         named = self.desk.settings.complete_statuses
         complete = await self.desk.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
-            ours = await self._ours()
+            before = await self._ours()
             there = await self._there()
+            # A link of ours that came while Autotask was asked is in the later records only.
+            ours = await self._ours()
+            ours = replace(ours, links={**before.links, **ours.links})
             step = next_step(ours, there, complete, await self._now())
             if dry_run:
                 would = step.action in _TO_DO
@@ -154,6 +157,8 @@ class Retiring:
             if not wanted and clearing and await lifetimes.is_needed(session, self.row):
                 wanted = {self.row.ticket_id}
         if wanted and clearing:
+            if wait := await self._may_take_effect():
+                return await self._later("it is wanted, and its address may still go", wait)
             return await self._step_back(f"it is wanted on ticket {min(wanted)}")
         if wanted:
             return await self._change_address(self.row.email)
@@ -170,7 +175,9 @@ class Retiring:
                 async with holding(self.desk.sessions, link.ticket_id, "retire"):
                     async with self.desk.sessions() as session:
                         records = await participants.links_of(session, link.ticket_id)
-                    record = records[self.row.contact_id]
+                    record = records.get(self.row.contact_id)
+                    if record is None:
+                        return await self._later("its link has just gone", _SOON)
                     taken = await take_off(self.desk, self.autotask, record, [link.id], _UNLINK)
             except InUse:
                 return await self._later(f"ticket {link.ticket_id} is being looked at", _SOON)

@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from bench.chaos.plan import Plan, make_plan
+from bench.chaos.ran import Ran
 from bench.chaos.run import judge
 from bench.chaos.struck import KINDS, table
-from bench.chaos.verdict import Ran
 
 _HEAD = (
     "seed tickets lost_callouts kills stops crashes outages faults calls failed_calls seconds"
@@ -27,7 +27,10 @@ def main() -> int:
     """Play one plan for each seed; return 1 if anything was violated."""
     asked = _arguments()
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
-    plans = [make_plan(n, asked.tickets, asked.seconds, lossy=asked.lossy) for n in seeds]
+    plans = [
+        make_plan(n, asked.tickets, asked.seconds, lossy=asked.lossy, lives=asked.lives)
+        for n in seeds
+    ]
     if asked.show_plan:
         for plan in plans:
             _say(f"seed {plan.seed}", *map(str, plan.events))
@@ -48,12 +51,12 @@ def _play(plan: Plan, asked: argparse.Namespace, struck: Counter[str]) -> bool:
     if not wrong:
         shutil.rmtree(logs)
         return False
-    lossy = "" if asked.lossy else " --no-lossy"
+    without = "".join(f" --no-{name}" for name in ("lossy", "lives") if not getattr(asked, name))
     _say(
         *(f"  {one}" for one in wrong[:20]),
         f"  {len(wrong)} violations. The processes' logs are in {logs}: search them for a ticket",
         f"  Again: python -m bench.chaos --seeds 1 --first-seed {plan.seed}"
-        f" --tickets {asked.tickets} --seconds {asked.seconds:g}{lossy}",
+        f" --tickets {asked.tickets} --seconds {asked.seconds:g}{without}",
         "  What happens then: the same with --show-plan",
     )
     return True
@@ -89,6 +92,12 @@ def _arguments() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="let callouts be lost, for reconciliation to find their tickets",
+    )
+    parser.add_argument(
+        "--lives",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="let tickets end, move and merge, and keep contacts as long as their tickets",
     )
     parser.add_argument("--show-plan", action="store_true", help="print what would happen, and end")
     return parser.parse_args()

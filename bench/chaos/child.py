@@ -18,6 +18,7 @@ from bench.chaos.plan import LATE_SECONDS
 
 LEAVE_SECONDS = 2.5
 CREATE_SETTLE = LEAVE_SECONDS + LATE_SECONDS + 2.0
+AGAIN = timedelta(seconds=CREATE_SETTLE + 1)
 
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__ + "_ready"])
@@ -51,9 +52,11 @@ def make_short() -> None:
     # Before the modules are loaded that take these over.
     _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
 
-    from app import budget, chores, gate, look, reconcile, writes
+    from app import budget, chores, gate, inbox, look, reconcile, writes
     from app.autotask import calls, client
+    from app.lifetimes import considering
     from app.participants import people
+    from app.retire import chore, one
 
     _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
@@ -64,6 +67,10 @@ def make_short() -> None:
     # Longer than a run, it would hide a watermark that passes over something.
     _set(reconcile, OVERLAP=timedelta(seconds=3))
     _set(people, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
+    _set(inbox, UPDATE_SETTLE=timedelta(seconds=0.5))
+    _set(one, AGAIN=AGAIN, _SOON=timedelta(seconds=1))
+    _set(chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))
+    _set(considering, _STALLED=timedelta(seconds=CREATE_SETTLE + 10))
     _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from sandbox.switches import FaultKind
 
-What = Literal["ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"]
+Deed = Literal["complete", "reopen", "move", "back", "merge", "touch", "take_off"]
+"""What people do to a ticket."""
+
+What: TypeAlias = (
+    Literal["ticket", "callout", "kill", "stop", "deaf", "crash", "outage", "fault"] | Deed
+)
 Outage = Literal["refuses", "reset_before", "hang_before", "error_500"]
 How: TypeAlias = FaultKind | Outage
 
@@ -47,6 +52,38 @@ FAULTS: dict[FaultKind, int] = {
 }
 """The kinds of faults, and how often each is drawn."""
 
+LIFE_SECONDS = 12.0
+"""Within so long people do the next thing to a ticket."""
+
+_STORIES: dict[tuple[Deed, ...], int] = {
+    (): 38,
+    ("complete",): 14,
+    ("complete", "reopen"): 6,
+    ("complete", "reopen", "complete"): 2,
+    ("move",): 8,
+    ("move", "back"): 6,
+    ("move", "move"): 2,
+    ("move", "complete"): 3,
+    ("merge",): 6,
+    ("touch",): 2,
+    ("touch", "complete"): 4,
+    ("touch", "move"): 1,
+    ("take_off",): 3,
+    ("take_off", "complete"): 2,
+    ("take_off", "complete", "reopen"): 2,
+    ("take_off", "move"): 1,
+}
+"""What becomes of tickets, and how often each is drawn."""
+
+_LIFE_TARGETS: tuple[dict[str, str], ...] = (
+    {"method": "PATCH", "path_contains": "/Contacts"},
+    {"method": "DELETE", "path_contains": "AdditionalContacts"},
+)
+_LIFE_FAULTS: tuple[FaultKind, ...] = (
+    *("late_commit", "late_commit", "reset_after", "reset_after", "reset_before"),
+    *("hang_after", "hang_before", "error_500", "garbage"),
+)
+
 _DOUBLING: tuple[FaultKind, ...] = ("late_commit", "late_commit", "late_commit", "hang_after")
 
 
@@ -55,7 +92,9 @@ class Event:
     """Something that happens `at` seconds after the start.
 
     number: the ticket's, or the process's (API, or one of WORKERS). seconds: how long it lasts.
-    how: which fault or outage; target: the calls that a fault hits.
+    how: which fault or outage; target: the calls that a fault hits. pick: which firm, person or
+    ticket, counted on from the first; told: a deed's callout is sent, where one is subscribed to;
+    settled: it waits until we are done with the ticket as it was.
     """
 
     at: float
@@ -64,10 +103,13 @@ class Event:
     seconds: float = 0.0
     how: How | None = None
     target: dict[str, str] = field(default_factory=dict)
+    pick: int = 0
+    told: bool = False
+    settled: bool = False
 
     def __str__(self) -> str:
         words = [f"{self.at:7.2f} s", self.what]
-        if self.what in ("ticket", "callout", "kill", "stop"):
+        if self.what in ("ticket", "callout", "kill", "stop", *get_args(Deed)):
             words.append(str(self.number))
         words += [str(self.how)] if self.how else []
         words += [f"for {self.seconds:.1f} s"] if self.seconds else []
@@ -76,19 +118,25 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All events of a run in their order. lossy: some tickets have no callout."""
+    """All events of a run in their order. lossy: some tickets have no callout.
+
+    lives: tickets end, move and merge, and contacts are kept as long as their tickets. updates:
+    callouts of changes are subscribed to, too.
+    """
 
     seed: int
     tickets: int
     lossy: bool
     events: tuple[Event, ...]
+    lives: bool = False
+    updates: bool = False
 
     def count(self, *what: What) -> int:
         """Count the events of some kinds."""
         return sum(event.what in what for event in self.events)
 
 
-def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool) -> Plan:
+def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool, lives: bool = True) -> Plan:
     """Draw a plan. lossy: some callouts never come, and only reconciliation finds their tickets."""
     dice = random.Random(f"chaos {seed}")  # noqa: S311  no secret
     events = [
@@ -96,8 +144,13 @@ def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool) -> Plan:
         *_blows(dice, seconds),
         *_faults(dice, tickets, seconds),
     ]
+    updates = False
+    if lives:  # with dice of their own: all else is as it would be without
+        dice = random.Random(f"lives {seed}")  # noqa: S311  no secret
+        updates = dice.random() < 0.5
+        events += [*_deeds(dice, events, seconds), *_life_faults(dice, tickets, seconds)]
     events.sort(key=lambda event: event.at)
-    return Plan(seed, tickets, lossy, tuple(events))
+    return Plan(seed, tickets, lossy, tuple(events), lives, updates)
 
 
 def _tickets(dice: random.Random, tickets: int, seconds: float, *, lossy: bool) -> Iterator[Event]:
@@ -155,3 +208,24 @@ def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event
 def _fault(dice: random.Random, seconds: float, kind: FaultKind, target: dict[str, str]) -> Event:
     lasts = dice.uniform(0.7, 1.0) * LATE_SECONDS if kind == "late_commit" else 20.0
     return Event(dice.uniform(0, seconds), "fault", 0, lasts, kind, target)
+
+
+def _deeds(dice: random.Random, events: Sequence[Event], seconds: float) -> Iterator[Event]:
+    """Let people do something to every other ticket, at once or when it has been looked at."""
+    for ticket in events:
+        if ticket.what != "ticket":
+            continue
+        at = ticket.at
+        [story] = dice.choices(list(_STORIES), list(_STORIES.values()))
+        for deed in story:
+            at += dice.uniform(0.1, dice.choice((2.0, min(LIFE_SECONDS, 2 * seconds))))
+            told, settled = dice.random() < 0.6, dice.random() < 0.6
+            pick = dice.randrange(1000)
+            yield Event(at, deed, ticket.number, pick=pick, told=told, settled=settled)
+
+
+def _life_faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event]:
+    """Let what ends contacts, brings them back and takes links off go wrong."""
+    for _ in range(max(6, tickets // 6)):
+        kind = dice.choice(_LIFE_FAULTS)
+        yield _fault(dice, seconds + LIFE_SECONDS, kind, dice.choice(_LIFE_TARGETS))

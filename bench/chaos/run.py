@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
-import signal
+import json
+import random
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Literal, get_args
 
 from app import db, log
 from app.autotask.protocol import REQUESTS_PER_HOUR
 from app.embedded import EmbeddedPostgres
-from bench.chaos.child import CREATE_SETTLE, start
-from bench.chaos.plan import API, WORKERS, Event, Plan
+from bench.chaos.child import CREATE_SETTLE
+from bench.chaos.lived import at_once
+from bench.chaos.lives import Patience, People, ask_at
+from bench.chaos.plan import API, Deed, Event, Plan
+from bench.chaos.processes import Processes
+from bench.chaos.ran import Ran, read_books
 from bench.chaos.struck import Struck, callouts
-from bench.chaos.verdict import Ran, limits, read_books, violations
+from bench.chaos.verdict import limits, violations
 from bench.chaos.waiting import all_up, comes_to_rest, connected, wait_for
-from bench.chaos.world import HELP, World, build
+from bench.chaos.world import HELP, World, build, title
+from sandbox.calls import Call
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
@@ -28,61 +33,10 @@ from tests.processes import free_port
 
 SECRET = "a-webhook-secret-of-chaos"  # noqa: S105  of a double
 BUDGET_WINDOW, BUDGET_SHARE = 10.0, 0.06
-RESTART_SECONDS = 0.5
+_KEPT_FOR_TICKETS = json.dumps(
+    {"lifetime": {"inside": "ticket", "outside": "ticket"}, "grace_days": 0}
+)
 START_SECONDS = 30.0
-
-
-class Processes:
-    """The API and the workers, restarted when they end, as an orchestrator does."""
-
-    def __init__(self, environ: dict[str, str], logs: Path) -> None:
-        self._environ = environ
-        self._logs = logs
-        self._running: dict[int, BaseProcess] = {}
-        self._not_before = dict.fromkeys((API, *WORKERS), 0.0)
-
-    def tend(self) -> None:
-        """Start what does not run and may."""
-        for number, not_before in self._not_before.items():
-            running = self._running.get(number)
-            if running is not None and not running.is_alive():
-                del self._running[number]
-                self._not_before[number] = max(not_before, time.monotonic() + RESTART_SECONDS)
-            elif running is None and time.monotonic() >= not_before:
-                command = "serve" if number == API else "worker"
-                log_file = self._logs / f"{command}{number}.log"
-                self._running[number] = start(command, self._environ, log_file)
-
-    def kill(self, number: int, away: float = 0.0) -> bool:
-        """Kill -9; it comes back after `away` seconds. False: it was dead already."""
-        self._not_before[number] = time.monotonic() + away
-        running = self._running.pop(number, None)
-        if running is None:
-            return False
-        was_alive = running.is_alive()
-        running.kill()
-        running.join()
-        return was_alive
-
-    def freeze(self, number: int) -> Callable[[], object] | None:
-        """Stop a process in the middle of what it does; gives what lets it go on. None: dead."""
-        running = self._running.get(number)
-        if running is None or not _signal(running, signal.SIGSTOP):
-            return None
-        return lambda: _signal(running, signal.SIGCONT)
-
-    def end(self) -> None:
-        """Kill them all."""
-        for number in list(self._running):
-            self.kill(number)
-
-
-def _signal(running: BaseProcess, number: signal.Signals) -> bool:
-    """Send a signal to a process of ours, unless it is dead and its number free for others."""
-    if not running.is_alive() or running.pid is None:
-        return False
-    os.kill(running.pid, number)
-    return True
 
 
 class Play:
@@ -94,6 +48,10 @@ class Play:
         self.struck.seed, self.struck.latency = plan.seed, (0.0, 0.15)
         tenant.faults = self.struck
         self.ids: dict[int, int] = {}
+        ask = ask_at(database.url)
+        self.people, self._patience = People(tenant, world, self.ids, ask), Patience(self.ids, ask)
+        self.meanwhile: dict[str, str] = {}
+        tenant.before_call = self._watch
         self.lossy = plan.lossy
         self._autotask: SandboxServer | None = None
         self._port = 0
@@ -136,8 +94,23 @@ class Play:
     def _later(self, at: float, action: Callable[[], object]) -> None:
         heapq.heappush(self._to_come, (at, next(self._order), action))
 
+    def _watch(self, call: Call) -> None:
+        """Look for what must not be even for a moment; only writes can have brought it about."""
+        if call.method != "GET" and not call.path.endswith("/query"):
+            for wrong in at_once(self.tenant):
+                self.meanwhile.setdefault(wrong, f"{wrong}: before {call.method} {call.path}")
+
     def _action(self, event: Event) -> Callable[[], None]:
+        if event.what in get_args(Deed):
+            self._patience.expect(event)
+            return lambda: self._deed(event, event.at)
         return lambda: getattr(self, f"_{event.what}")(event)
+
+    def _deed(self, event: Event, at: float) -> None:
+        if self._patience.must_wait(event, at):
+            self._later(at + 0.3, lambda: self._deed(event, at + 0.3))
+        else:
+            self.people.do(event)
 
     def _ticket(self, event: Event) -> None:
         case = self.world.cases[event.number]
@@ -147,6 +120,8 @@ class Play:
             cc=case.cc,
             status=case.status,
             callout=False,
+            title=title(event.number),
+            description="It says that it is offline.",
         )
 
     def _callout(self, event: Event) -> None:
@@ -209,6 +184,8 @@ def play(plan: Plan, logs: Path) -> Ran:
     # What is counted are our own requests; one that Autotask goes on with alone is not ours.
     tenant.switches.late_commit_holds_thread = False
     world = build(tenant, plan.seed, plan.tickets)
+    if plan.lives:
+        _choose(tenant, plan.seed)
     began = time.monotonic()
     with EmbeddedPostgres() as database, ExitStack() as stack:
         db.migrate(database.url)
@@ -222,16 +199,31 @@ def play(plan: Plan, logs: Path) -> Ran:
                 raise RuntimeError(f"the processes did not start; see {logs}")
         stage.go(processes)
         with connected(database) as books:
-            quiet = comes_to_rest(stage.struck, tenant, len(stage.ids), books, processes.tend)
+            quiet = comes_to_rest(
+                stage.struck, tenant, len(stage.ids), books, processes.tend, lives=plan.lives
+            )
             took = time.monotonic() - began
             struck = stage.struck.counts + callouts(stage.ids.values(), tenant.callout_attempts)
-            return Ran(plan, world, tenant, stage.ids, read_books(books), quiet, took, struck)
+            read = read_books(books)
+            lives, meanwhile = stage.people.lives, list(stage.meanwhile.values())
+            return Ran(plan, world, tenant, stage.ids, read, quiet, took, struck, lives, meanwhile)
+
+
+def _choose(tenant: Tenant, seed: int) -> None:
+    """Draw what a real tenant might do when tickets move and contacts end."""
+    dice = random.Random(f"switches {seed}")  # noqa: S311  no secret
+    switches = tenant.switches
+    switches.moved_links = dice.choice(("stay", "dropped"))
+    switches.merged_links = dice.choice(("left", "carried"))
+    switches.clearing_address = dice.choice(("empty", "null", "either"))
+    switches.absorbed_title = dice.choice(("brackets", "plain"))
 
 
 def _environ(stage: Play, plan: Plan) -> dict[str, str]:
     server, tenant, port = stage.open_autotask(), stage.tenant, free_port()
+    updates: list[Literal["Update"]] = ["Update"] if plan.updates else []
     hook = f"http://127.0.0.1:{port}/webhooks/autotask"
-    tenant.subscribe(hook, f"{hook}/deactivated", SECRET, actions=["Create"])
+    tenant.subscribe(hook, f"{hook}/deactivated", SECRET, actions=["Create", *updates])
     return {
         "DATABASE_URL": stage.database.url,
         "AUTOTASK_API_URL": server.api_url,
@@ -248,7 +240,8 @@ def _environ(stage: Play, plan: Plan) -> dict[str, str]:
         "CREATE_SETTLE": str(CREATE_SETTLE),
         "BUDGET_WINDOW": str(BUDGET_WINDOW),
         "BUDGET_SHARE": str(BUDGET_SHARE),
-        "RECONCILE_INTERVAL": "3" if plan.lossy else "86400",
+        "RECONCILE_INTERVAL": "3" if plan.lossy or plan.lives else "86400",
+        "DEFAULT_POLICY": _KEPT_FOR_TICKETS if plan.lives else "{}",
         "RUN_WORKER": "false",
         "PORT": str(port),
     }

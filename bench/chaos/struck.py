@@ -50,7 +50,8 @@ class Struck(Faults):
 
 def callouts(ids: Iterable[int], attempts: Iterable[Attempt]) -> Counter[str]:
     """Count the tickets whose callout never came, came again, or came after a younger one's."""
-    came = [a.payload["Id"] for a in attempts if a.status in (200, 202)]
+    creates = (a for a in attempts if a.payload["Action"] == "Create")
+    came = [a.payload["Id"] for a in creates if a.status in (200, 202)]
     return Counter(
         {
             "callout missing": len(set(ids) - set(came)),

@@ -4,61 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 
-import psycopg
-
-from bench.chaos.plan import Plan
-from bench.chaos.world import Case, World
+from bench.chaos import lived
+from bench.chaos.ran import Books, Ran
+from bench.chaos.world import Case
 from sandbox.calls import THREADS
 from sandbox.store import EMAIL_FIELDS
 from sandbox.tenant import Tenant
 
-_MARK = "autotask-cc "
 _ON_TICKET = {"linked", "already_linked", "created_and_linked"}
 _LEFT_OUT = {"ignored", "held"}
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Our records: each ticket's result, and each address's outcome by ticket."""
-
-    results: dict[int, str | None]
-    outcomes: dict[int, dict[str, str | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """A plan that was played. ids: the tickets' ids by number; quiet: it came to rest in time.
-
-    struck: how often each of bench.chaos.struck.KINDS did.
-    """
-
-    plan: Plan
-    world: World
-    tenant: Tenant
-    ids: dict[int, int]
-    books: Books
-    quiet: bool
-    seconds: float
-    struck: Counter[str]
-
-    @property
-    def failed_calls(self) -> int:
-        """How many calls got no answer, or another one than was asked for."""
-        return sum(call.status != 200 for call in self.tenant.calls)
-
-
-def read_books(connection: psycopg.Connection) -> Books:
-    """Read what our database says of all tickets."""
-    known = connection.execute("SELECT id, result FROM tickets").fetchall()
-    results: dict[int, str | None] = dict(known)
-    outcomes: dict[int, dict[str, str | None]] = {}
-    rows = connection.execute("SELECT ticket_id, key, outcome FROM participants").fetchall()
-    for ticket_id, key, outcome in rows:
-        outcomes.setdefault(ticket_id, {})[key] = outcome
-    return Books(results, outcomes)
 
 
 def violations(ran: Ran) -> Iterator[str]:
@@ -66,11 +22,17 @@ def violations(ran: Ran) -> Iterator[str]:
     if not ran.quiet:
         yield "it did not come to rest in time"
     for number, ticket_id in ran.ids.items():
-        case = ran.world.cases[number]
-        wrongs = (*_on_ticket(ran.tenant, case, ticket_id), *_in_books(case, ticket_id, ran.books))
+        case, off = lived.as_made(ran, number), ran.lives.of[number].off
+        if case is None:
+            wrongs = list(lived.always(ran, number))
+        else:
+            wrongs = [*_on_ticket(ran.tenant, case, ticket_id, off)]
+            wrongs += _in_books(case, ticket_id, ran.books, lived.addresses_of(ran.tenant, off))
         for wrong in wrongs:
             yield f"ticket {ticket_id} (number {number}): {wrong}"
-    yield from _contacts(ran.world, ran.tenant)
+    yield from _contacts(ran)
+    yield from lived.contacts(ran)
+    yield from ran.meanwhile
 
 
 def limits(tenant: Tenant, window: float, allowed: int) -> Iterator[str]:
@@ -94,15 +56,16 @@ def busiest_window(tenant: Tenant, window: float) -> int:
     return most
 
 
-def _on_ticket(tenant: Tenant, case: Case, ticket_id: int) -> Iterator[str]:
+def _on_ticket(tenant: Tenant, case: Case, ticket_id: int, off: set[int]) -> Iterator[str]:
     ticket = tenant.tickets[ticket_id]
     linked = Counter(tenant.linked_contacts(ticket_id))
     wanted = set(case.there)
     for address in case.ours:
         found = tenant.contacts_with(address, case.company_id)
         wanted |= {contact["id"] for contact in found[:1]}
-        if not found:
+        if not found and not off:
             yield f"no contact was created for {address}"
+    wanted -= off
     for contact_id, times in linked.items():
         if times > 1:
             yield f"contact {contact_id} is linked {times} times"
@@ -116,7 +79,7 @@ def _on_ticket(tenant: Tenant, case: Case, ticket_id: int) -> Iterator[str]:
         yield f"its contact was {case.contact_id} and is {ticket['contactID']}"
 
 
-def _in_books(case: Case, ticket_id: int, books: Books) -> Iterator[str]:
+def _in_books(case: Case, ticket_id: int, books: Books, off: set[str]) -> Iterator[str]:
     if ticket_id not in books.results:
         yield "nobody knows of it"
         return
@@ -128,19 +91,19 @@ def _in_books(case: Case, ticket_id: int, books: Books) -> Iterator[str]:
     for address, outcome in outcomes.items():
         allowed = _ON_TICKET if address in case.ours else _ON_TICKET | _LEFT_OUT
         allowed = _LEFT_OUT if address in case.others else allowed
-        if outcome not in allowed:
+        if outcome not in allowed and address not in off:
             yield f"the outcome of {address} is {outcome}"
 
 
-def _contacts(world: World, tenant: Tenant) -> Iterator[str]:
+def _contacts(ran: Ran) -> Iterator[str]:
     """Every address has one contact in a company, and of ours there are no others than wanted."""
-    wanted = {(case.company_id, address) for case in world.cases for address in case.ours}
+    tenant, wanted = ran.tenant, lived.wanted(ran)
     carriers: Counter[tuple[int, str]] = Counter()
     for contact in tenant.contacts.values():
         addresses = {contact[name].lower() for name in EMAIL_FIELDS if contact[name]}
         carriers.update((contact["companyID"], address) for address in addresses)
-        is_ours = (contact["note"] or "").startswith(_MARK)
-        if is_ours and not any((contact["companyID"], one) in wanted for one in addresses):
+        for_somebody = any((contact["companyID"], one) in wanted for one in addresses)
+        if lived.is_ours(contact) and not lived.is_ended(contact) and not for_somebody:
             yield f"contact {contact['id']} was created for nobody: {sorted(addresses)}"
     for (company_id, address), times in carriers.items():
         if times > 1:

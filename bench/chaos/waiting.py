@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from app.embedded import EmbeddedPostgres
+from app.work import Chore
 from bench.chaos.plan import WORKERS
 from bench.chaos.struck import Struck
 from sandbox.tenant import Tenant
@@ -32,15 +33,26 @@ def wait_for(condition: Callable[[], bool], tend: Tend, seconds: float) -> bool:
 
 
 def comes_to_rest(
-    struck: Struck, tenant: Tenant, tickets: int, books: psycopg.Connection, tend: Tend
+    struck: Struck,
+    tenant: Tenant,
+    tickets: int,
+    books: psycopg.Connection,
+    tend: Tend,
+    *,
+    lives: bool = False,
 ) -> bool:
     """Wait until all is done; False when for QUIET_SECONDS nothing more was.
 
-    A write that is still to take effect could double something after the verdict.
+    A write that is still to take effect could double something after the verdict. lives: wait for
+    what follows tickets and ends contacts, too.
     """
+    passes = Passes(books)
 
     def is_over() -> bool:
-        return struck.all_took_effect() and _is_quiet(tenant, tickets, books)
+        if not struck.all_took_effect() or not _is_quiet(tenant, tickets, books):
+            passes.begin_anew()
+            return False
+        return not lives or (passes.two_are_over() and _to_end(books) == 0)
 
     before = -1
     while (so_far := progress(books)) > before:
@@ -51,15 +63,57 @@ def comes_to_rest(
 
 
 def progress(books: psycopg.Connection) -> int:
-    """Count what only grows while work is done: triggers looked at, and tickets with a result.
+    """Count what only grows while work is done: triggers looked at, tickets with a result, endings.
 
     The first look at a ticket covers its trigger, and often only makes it wait for the next one.
     """
-    [[covered, settled]] = books.execute(
+    [[covered, settled, ended]] = books.execute(
         "SELECT (SELECT coalesce(sum(done), 0)::bigint FROM due WHERE kind = 'ticket'),"
-        " (SELECT count(result) FROM tickets)"
+        " (SELECT count(result) FROM tickets), (SELECT count(*) FROM audit)"
     ).fetchall()
-    return int(covered) + int(settled)
+    return int(covered) + int(settled) + int(ended)
+
+
+class Passes:
+    """Counts the passes of the chores that find out what people did, and what is to be ended."""
+
+    def __init__(self, books: psycopg.Connection) -> None:
+        self._books = books
+        self._since: dict[int, int] = {}
+
+    def begin_anew(self) -> None:
+        """Count from now on."""
+        self._since = {}
+
+    def two_are_over(self) -> bool:
+        """Tell whether each was begun and ended once at least: the one before may be half over."""
+        chores = (Chore.RECONCILE, Chore.LIFETIMES)
+        query = "SELECT ref, attempt, holder IS NULL FROM due WHERE kind = 'chore'"
+        rows = {ref: (attempt, idle) for ref, attempt, idle in self._books.execute(query)}
+        if not self._since:
+            self._since = {chore: rows[chore][0] for chore in chores}
+        return all(rows[chore][1] and rows[chore][0] - self._since[chore] >= 2 for chore in chores)
+
+
+_TO_END = """
+SELECT count(*) FROM ledger l WHERE l.kept IS NULL AND (
+    l.state IN ('retiring', 'restoring')
+    OR (l.state IN ('created', 'sending', 'unsure') AND l.end_why = 'moved')
+    OR (l.state = 'created' AND l.lifetime IS NOT NULL
+        AND EXISTS (SELECT FROM tickets t WHERE t.id = l.ticket_id
+            AND (t.over_at IS NOT NULL OR t.account_id <> l.account_id))
+        AND NOT EXISTS (
+            SELECT FROM links k JOIN tickets t ON t.id = k.ticket_id
+            WHERE k.contact_id = l.contact_id AND t.over_at IS NULL
+            AND k.unlinked_at IS NULL AND k.removed_seen_at IS NULL
+            AND (k.sent_at IS NOT NULL OR k.first_seen_linked_at IS NOT NULL))))
+"""
+
+
+def _to_end(books: psycopg.Connection) -> int:
+    """Count the contacts that are being ended or brought back, or are about to be."""
+    [[waiting]] = books.execute(_TO_END).fetchall()
+    return int(waiting)
 
 
 def all_up(books: psycopg.Connection) -> bool:

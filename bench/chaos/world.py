@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.chaos.plan import STORM
 from sandbox.model import COMPLETE
@@ -16,6 +16,8 @@ from sandbox.tenant import Tenant
 FIRMS = 10
 HELP = "help@northwind-msp.example"
 TECHNICIANS = ("ivy@mail.test", "omar@mail.test")
+INVALID = ("nobody", "two@at@signs.example", "no domain@", "@firm1.example")
+MACHINES = ("no-reply@shared.example", "mailer-daemon@elsewhere.example")
 MAX_LISTED = 7  # new people of a ticket stay below the policy's limit of 10
 
 
@@ -37,6 +39,8 @@ class Case:
 
     there: contacts that have to be linked; ours: addresses whose contacts we have to create and
     link; others: addresses that may not lead to anybody; contact_id: the ticket's own contact.
+    listed: every address of the list. afterwards: of one to which nobody is added, what it would
+    be as an open ticket of its firm.
     """
 
     company_id: int
@@ -47,6 +51,8 @@ class Case:
     there: set[int] = field(default_factory=set)
     ours: set[str] = field(default_factory=set)
     others: set[str] = field(default_factory=set)
+    listed: set[str] = field(default_factory=set)
+    afterwards: Case | None = None
 
     @property
     def addresses(self) -> set[str]:
@@ -95,6 +101,19 @@ def _firm(tenant: Tenant, number: int) -> Firm:
     return firm
 
 
+def title(number: int) -> str:
+    """Give each ticket a subject of its own: many of one subject and sender are a mail loop."""
+    letters = "abcdefghij"
+    return "Printer is offline: " + "".join(letters[int(digit)] for digit in str(number))
+
+
+def is_nobodys(address: str, firm: Firm | None) -> bool:
+    """Tell whether an address leads to nobody, whatever ticket of a firm it stands on."""
+    ours = address in TECHNICIANS or address.endswith("@northwind-msp.example")
+    left = firm is not None and address in (*firm.gone, *firm.loops)
+    return ours or left or address in MACHINES
+
+
 def _case(dice: random.Random, firms: tuple[Firm, ...], catch_all: int, number: int) -> Case:
     storm = number // STORM
     firm = firms[storm % len(firms)]
@@ -114,7 +133,9 @@ def _case(dice: random.Random, firms: tuple[Firm, ...], catch_all: int, number: 
     ]
     tokens.insert(0, _ours(case, f"storm{storm}@shared.example"))  # all of them want it at once
     case.cc = dice.choice((", ", "; ", ";")).join(_dressed(dice, token) for token in tokens)
+    case.listed = set(tokens) - set(INVALID)
     if case.result != "done":
+        case.afterwards = replace(case, company_id=firm.id, result="done", status=1)
         case.there, case.ours, case.others = set(), set(), set()
     return case
 
@@ -167,12 +188,11 @@ def _other_client(
 
 def _not_wanted(dice: random.Random, case: Case, firm: Firm, _firms: object, _number: int) -> str:
     ours = (HELP, HELP.replace("@", "+tag@"), "anybody@northwind-msp.example", *TECHNICIANS)
-    machines = ("no-reply@shared.example", "mailer-daemon@elsewhere.example")
-    return _nobody(case, dice.choice((*ours, *machines, *firm.gone, *firm.loops)))
+    return _nobody(case, dice.choice((*ours, *MACHINES, *firm.gone, *firm.loops)))
 
 
 def _invalid(dice: random.Random, _case: Case, _firm: Firm, _firms: object, _number: int) -> str:
-    return dice.choice(("nobody", "two@at@signs.example", "no domain@", "@firm1.example"))
+    return dice.choice(INVALID)
 
 
 def _ours(case: Case, address: str) -> str:

@@ -30,6 +30,7 @@ _COLUMNS: dict[str, dict[str, sa.types.TypeEngine[object]]] = {
         "kept": sa.Text(),
         "needed_at": sa.DateTime(timezone=True),
         "unsure_until": sa.DateTime(timezone=True),
+        "freed_at": sa.DateTime(timezone=True),
     },
 }
 _ONE = "uq_ledger_one_of_ours"

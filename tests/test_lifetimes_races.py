@@ -1,0 +1,157 @@
+"""What chaos has found about tickets that end, move and open again, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from app import lifetimes
+from app.db import db_now
+from app.desk import Desk
+from app.models import Ledger
+from app.states import LedgerState, Result
+from sandbox.seed import Seed
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.clock import Clock
+from tests.helpers import look_at, outcomes, rows, want
+from tests.lifetimes import NINA, TICKET, complete, contact, end, look_at_all, say, stands
+
+CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
+PATCH = {"method": "PATCH", "path_contains": "/Contacts"}
+
+
+def nina(tenant: Tenant) -> int:
+    """Give the contact that we created, wherever its ending stands."""
+    [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
+    return int(made["id"])
+
+
+@pytest.fixture
+def clock(database_url: str, tenant: Tenant) -> Clock:
+    """Time that passes when a test says so; before anything connects."""
+    return Clock(database_url, tenant)
+
+
+@pytest.fixture
+async def ticket(desk: Desk, tenant: Tenant, people: Seed) -> int:
+    """A ticket with Nina, whom we created for it, without a grace."""
+    await say(desk, lifetime=TICKET, grace_days=0)
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, made) == Result.DONE
+    return made
+
+
+async def test_whose_ticket_has_moved_away_ends(
+    clock: Clock, desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """She was linked before; her grace begins when she was taken off, though the ticket is open."""
+    await say(desk, lifetime=TICKET, grace_days=7)
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(desk, made)
+    tenant.move_ticket(made, people.harbour, callout=False)
+    await look_at(desk, made)
+    clock.advance(days=6)
+    await end(desk)
+    assert stands(contact(tenant, nina(tenant))) == (1, NINA)
+    clock.advance(days=1, minutes=1)
+    await end(desk)
+    assert stands(contact(tenant, nina(tenant))) == (0, None)
+
+
+async def test_who_was_taken_off_before_the_end_stays_off(
+    desk: Desk, tenant: Tenant, ticket: int
+) -> None:
+    """Nobody told us before it was complete; then it is opened again."""
+    tenant.unlink(ticket, nina(tenant))
+    await complete(desk, tenant, ticket)
+    await end(desk)
+    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    assert await look_at(desk, ticket) == Result.DONE
+    assert tenant.linked_contacts(ticket) == []
+    assert await outcomes(desk, ticket) == {NINA: ("removed_by_person", "ignored")}
+
+
+async def test_who_was_not_finished_when_it_was_complete_is_brought_when_it_is_open_again(
+    desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """It was nobody's refusal that ended the work on her."""
+    tenant.faults.add(Fault("reset_before", **CREATE))  # type: ignore[arg-type]
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, made) is None
+    tenant.update_ticket(made, callout=False, status=5)
+    assert await look_at(desk, made) == Result.COMPLETE
+    assert (await outcomes(desk, made))[NINA][1] == "failed"
+    tenant.update_ticket(made, callout=False, status=1)
+    await asyncio.sleep(3.2)  # CREATE_SETTLE: the create without an answer can come no more
+    await want(desk, made)
+    await look_at_all(desk)
+    assert await outcomes(desk, made) == {NINA: ("outside", "created_and_linked")}
+
+
+async def test_a_create_without_an_answer_ends_with_its_ticket(
+    desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """It took effect after all; no look asks about it any more."""
+    await say(desk, lifetime=TICKET, grace_days=0)
+    tenant.faults.add(Fault("late_commit", seconds=0.5, **CREATE))  # type: ignore[arg-type]
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, made) is None
+    tenant.update_ticket(made, callout=False, status=5)
+    assert await look_at(desk, made) == Result.COMPLETE
+    await end(desk)
+    [row] = await rows(desk, Ledger)
+    assert row.state == LedgerState.UNSURE  # it may still be carried out
+    await asyncio.sleep(3.2)
+    async with desk.sessions() as session, session.begin():
+        await session.execute(update(Ledger).values(end_at=None))
+    await end(desk)
+    await end(desk)
+    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert [row.state for row in await rows(desk, Ledger)] == [LedgerState.RETIRED]
+
+
+async def test_a_claim_that_was_sent_again_is_not_given_up(
+    desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """Another ticket took it over while it was looked up."""
+    tenant.faults.add(Fault("reset_before", **CREATE))  # type: ignore[arg-type]
+    assert await look_at(desk, tenant.new_ticket(people.alpine, cc=NINA)) is None
+    [row] = await rows(desk, Ledger)
+    async with desk.sessions() as session, session.begin():
+        sent = {"state": LedgerState.SENDING, "sends": 2, "sent_at": await db_now(session)}
+        await session.execute(update(Ledger).values(sent))
+    async with desk.sessions() as session, session.begin():
+        await lifetimes.never_created(session, row)
+    assert [one.state for one in await rows(desk, Ledger)] == [LedgerState.SENDING]
+
+
+async def test_a_late_clearing_does_not_come_after_the_step_back(
+    desk: Desk, tenant: Tenant, people: Seed, ticket: int
+) -> None:
+    """The address may still go: only when it can no more is she as she was."""
+    await complete(desk, tenant, ticket)
+    one, fresh = nina(tenant), tenant.new_ticket(people.alpine, cc=NINA)
+    tenant.faults.add(Fault("late_commit", seconds=2.5, **PATCH))  # type: ignore[arg-type]
+    tenant.faults.latency = (0.25, 0.25)
+    ending = asyncio.create_task(end(desk))
+    async with asyncio.timeout(10):
+        while tenant.count("PATCH") < 1:
+            await asyncio.sleep(0.02)
+    await look_at(desk, fresh)
+    await ending
+    tenant.faults.latency = (0.0, 0.0)
+    for _ in range(12):
+        await want(desk, fresh)
+        await look_at_all(desk)
+        async with desk.sessions() as session, session.begin():
+            ago = Ledger.end_at - timedelta(minutes=10)
+            await session.execute(update(Ledger).values(end_at=ago))
+        await end(desk)
+        await asyncio.sleep(0.4)
+    assert stands(contact(tenant, one)) == (1, NINA)
+    assert tenant.linked_contacts(fresh) == [one]
