@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 
 from sandbox.tenant import Tenant
-from tests.conftest import plain
 
 _SCHEMA = """
 CREATE SCHEMA clock;
@@ -27,7 +26,7 @@ class Clock:
     """Time as the product and its Autotask see it. Make it before anybody connects."""
 
     def __init__(self, database_url: str, tenant: Tenant) -> None:
-        self._url = plain(database_url)
+        self._url = database_url.replace("+psycopg", "")
         self._ahead = timedelta(0)
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(_SCHEMA)

@@ -28,6 +28,7 @@ from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.budgets import MakeBudget
 from tests.clients import SECRETS, Door
+from tests.clock import Clock
 from tests.contract import ContractChecker
 from tests.transactions import watch
 
@@ -72,6 +73,12 @@ def calls_in_transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 def tenant() -> Tenant:
     """An Autotask with nothing in it but what `people` adds."""
     return Tenant()
+
+
+@pytest.fixture
+def clock(database_url: str, tenant: Tenant) -> Clock:
+    """Time that passes when a test says so. Name it before what connects to the database."""
+    return Clock(database_url, tenant)
 
 
 @pytest.fixture

@@ -12,10 +12,12 @@ from app import look as looks
 from app.desk import Desk
 from app.models import Due, Ledger
 from app.policy import PolicyDocument
-from app.states import Priority
+from app.states import Priority, Result
 from app.work import Chore, Lease
+from sandbox.calls import Call
 from sandbox.model import COMPLETE, Record
 from sandbox.tenant import Tenant
+from tests.helpers import look_at
 
 ALPINE = 174
 NINA = "nina@radiology.example"
@@ -96,3 +98,38 @@ async def is_due(desk: Desk, ticket_id: int) -> bool:
     async with desk.sessions() as session:
         row = await session.get_one(Due, (work.TICKET, ticket_id))
         return row.due_at is not None
+
+
+def ours(tenant: Tenant) -> int:
+    """Give the one contact that we created, wherever its ending stands."""
+    [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
+    return int(made["id"])
+
+
+def ticket_of(tenant: Tenant, contact_id: int) -> int:
+    """Give the one ticket that a contact is on."""
+    [row] = [row for row in tenant.links.values() if row["contactID"] == contact_id]
+    return int(row["ticketID"])
+
+
+def watch_mail(tenant: Tenant) -> list[str]:
+    """Collect each moment at which mail of somebody whom we created would be refused."""
+    refused: list[str] = []
+
+    def check(call: Call) -> None:
+        refused.extend(f"{call.method} {call.path}" for _ in tenant.insane_contacts())
+
+    tenant.before_call = check
+    return refused
+
+
+async def nina_of_a_ticket(desk: Desk, tenant: Tenant, **policy: Any) -> int:
+    """Let Nina be copied on a ticket at Alpine, whose policy this is; gives her contact."""
+    await say(desk, lifetime=TICKET, **policy)
+    await looks_done(desk, tenant.new_ticket(ALPINE, cc=f"Nina Osei <{NINA}>"))
+    return ours(tenant)
+
+
+async def looks_done(desk: Desk, ticket_id: int) -> None:
+    """Look at a ticket that is then done."""
+    assert await look_at(desk, ticket_id) == Result.DONE

@@ -22,12 +22,6 @@ OLE = "=ole@radiology.example"  # what a spreadsheet would execute
 
 
 @pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
-    """Time that passes when a test says so; before anything connects."""
-    return Clock(database_url, tenant)
-
-
-@pytest.fixture
 async def unused(clock: Clock, desk: Desk, tenant: Tenant, people: Seed) -> dict[str, int]:
     """Two contacts that we created for good, on a ticket that is over for 200 days; a fresh one."""
     ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, {OLE}")

@@ -18,22 +18,10 @@ from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.clock import Clock
 from tests.helpers import look_at, outcomes, rows, want
-from tests.lifetimes import NINA, TICKET, complete, contact, end, look_at_all, say, stands
+from tests.lifetimes import NINA, TICKET, complete, contact, end, look_at_all, ours, say, stands
 
 CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 PATCH = {"method": "PATCH", "path_contains": "/Contacts"}
-
-
-def nina(tenant: Tenant) -> int:
-    """Give the contact that we created, wherever its ending stands."""
-    [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
-    return int(made["id"])
-
-
-@pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
-    """Time that passes when a test says so; before anything connects."""
-    return Clock(database_url, tenant)
 
 
 @pytest.fixture
@@ -56,20 +44,20 @@ async def test_whose_ticket_has_moved_away_ends(
     await look_at(desk, made)
     clock.advance(days=6)
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (1, NINA)
+    assert stands(contact(tenant, ours(tenant))) == (1, NINA)
     clock.advance(days=1, minutes=1)
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
 
 
 async def test_who_was_taken_off_before_the_end_stays_off(
     desk: Desk, tenant: Tenant, ticket: int
 ) -> None:
     """Nobody told us before it was complete; then it is opened again."""
-    tenant.unlink(ticket, nina(tenant))
+    tenant.unlink(ticket, ours(tenant))
     await complete(desk, tenant, ticket)
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
     tenant.update_ticket(ticket, callout=False, status=1)
     assert await look_at(desk, ticket) == Result.DONE
     assert tenant.linked_contacts(ticket) == []
@@ -111,7 +99,7 @@ async def test_a_create_without_an_answer_ends_with_its_ticket(
         await session.execute(update(Ledger).values(end_at=None))
     await end(desk)
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
     assert [row.state for row in await rows(desk, Ledger)] == [LedgerState.RETIRED]
 
 
@@ -135,7 +123,7 @@ async def test_a_late_clearing_does_not_come_after_the_step_back(
 ) -> None:
     """The address may still go: only when it can no more is she as she was."""
     await complete(desk, tenant, ticket)
-    one, fresh = nina(tenant), tenant.new_ticket(people.alpine, cc=NINA)
+    one, fresh = ours(tenant), tenant.new_ticket(people.alpine, cc=NINA)
     tenant.faults.add(Fault("late_commit", seconds=2.5, **PATCH))  # type: ignore[arg-type]
     tenant.faults.latency = (0.25, 0.25)
     ending = asyncio.create_task(end(desk))

@@ -29,8 +29,10 @@ from tests.lifetimes import (
     end,
     ledger_of,
     look_at_all,
+    ours,
     say,
     stands,
+    watch_mail,
 )
 from tests.processes import kill, process, wait_until
 
@@ -49,20 +51,8 @@ async def over(desk: Desk, tenant: Tenant, people: Seed) -> int:
 
 @pytest.fixture
 def always_sane(tenant: Tenant) -> list[str]:
-    """Before each call: the mail of a person whose contact we created is never refused."""
-    refused: list[str] = []
-
-    def check(call: Call) -> None:
-        refused.extend(f"{call.method} {call.path}" for _ in tenant.insane_contacts())
-
-    tenant.before_call = check
-    return refused
-
-
-def nina(tenant: Tenant) -> int:
-    """Give the contact that we created, wherever its ending stands."""
-    [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
-    return int(made["id"])
+    """At each call: the mail of a person whose contact we created is never refused."""
+    return watch_mail(tenant)
 
 
 async def until_ended(desk: Desk, tenant: Tenant) -> None:
@@ -71,7 +61,7 @@ async def until_ended(desk: Desk, tenant: Tenant) -> None:
         async with desk.sessions() as session, session.begin():
             await session.execute(update(Ledger).values(end_at=None))
         await end(desk)
-        if (await ledger_of(desk, nina(tenant))).state == LedgerState.RETIRED:
+        if (await ledger_of(desk, ours(tenant))).state == LedgerState.RETIRED:
             return
         await asyncio.sleep(0.2)
     raise AssertionError("it was not ended")
@@ -121,7 +111,7 @@ def test_killed_in_the_middle_it_is_ended_all_the_same(
     with process("worker", environ):
         wait_until(lambda: state() == ["retired"])
 
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
     assert tenant.linked_contacts(ticket) == []
     assert always_sane == []
 
@@ -135,7 +125,7 @@ async def test_a_lost_answer_is_looked_up(
     tenant.faults.add(Fault(kind, method=what))
     await until_ended(desk, tenant)
     assert tenant.faults.pending() == []
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
     assert always_sane == []
 
 
@@ -147,7 +137,7 @@ async def test_a_failed_read_changes_nothing(
     tenant.forget_calls()
     await end(desk)
     assert changes(server) == []
-    row = await ledger_of(desk, nina(tenant))
+    row = await ledger_of(desk, ours(tenant))
     assert (row.state, row.end_at is not None) == (LedgerState.CREATED, True)
     assert "ClientPortalUsers" in (row.error or "")
 
@@ -158,7 +148,7 @@ async def test_a_right_that_is_missing_stops_nothing_else(
     """The portal's users may not be read: nobody is ended, and tickets go on."""
     tenant.faults.add(Fault("forbidden", entity="ClientPortalUsers", times=None))
     await end(desk)
-    assert ((await ledger_of(desk, nina(tenant))).error or "").startswith("forbidden: ")
+    assert ((await ledger_of(desk, ours(tenant))).error or "").startswith("forbidden: ")
     ticket = tenant.new_ticket(people.alpine, cc="carla.mendes@alpine-dental.example")
     assert await look_at(desk, ticket) == Result.DONE
 
@@ -170,7 +160,7 @@ async def test_an_address_is_taken_away_as_autotask_lets_it(
     """An empty text or null: nobody knows which one counts, so it is read again."""
     tenant.switches.clearing_address = clearing
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
     assert always_sane == []
 
 
@@ -180,8 +170,8 @@ async def test_an_address_that_stays_keeps_the_contact_active(
     """An inactive contact with an address would have its mail refused."""
     tenant.switches.clearing_address = "neither"
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (1, NINA)
-    row = await ledger_of(desk, nina(tenant))
+    assert stands(contact(tenant, ours(tenant))) == (1, NINA)
+    row = await ledger_of(desk, ours(tenant))
     assert row.kept == "Autotask does not let its address be taken away"
     assert tenant.insane_contacts() == []
     assert always_sane == []
@@ -191,8 +181,8 @@ async def test_a_link_that_cannot_be_taken_off_stays(desk: Desk, tenant: Tenant,
     """Unlinked where that is possible; the contact is ended all the same."""
     tenant.faults.add(Fault("error_500_errors", method="DELETE", text="No.", times=None))
     await end(desk)
-    assert stands(contact(tenant, nina(tenant))) == (0, None)
-    assert tenant.linked_contacts(over) == [nina(tenant)]
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
+    assert tenant.linked_contacts(over) == [ours(tenant)]
 
 
 def meanwhile(tenant: Tenant, method: str, number: int, then: Callable[[], object]) -> None:
@@ -212,7 +202,7 @@ async def test_a_fresh_ticket_makes_it_step_back(
     desk: Desk, tenant: Tenant, people: Seed, over: int
 ) -> None:
     """Copied by mail on another ticket while it is unlinked: it stays, and comes onto that one."""
-    one, fresh = nina(tenant), tenant.new_ticket(people.alpine, cc=NINA)
+    one, fresh = ours(tenant), tenant.new_ticket(people.alpine, cc=NINA)
     tenant.faults.latency = (0.3, 0.3)
     ending = asyncio.create_task(end(desk))
     async with asyncio.timeout(10):
@@ -234,7 +224,7 @@ async def test_a_person_who_is_faster_keeps_the_contact(
     desk: Desk, tenant: Tenant, people: Seed, over: int, number: int
 ) -> None:
     """Touched before its address goes, or before it is inactive: it is active, with its address."""
-    one = nina(tenant)
+    one = ours(tenant)
     meanwhile(tenant, "PATCH", number, lambda: tenant.change_contact(one, phone="555-0100"))
     await end(desk)
     if number == 1:  # seen only at the next reading, when the address is away
@@ -248,7 +238,7 @@ async def test_a_link_by_hand_after_its_address_is_away_brings_it_back(
     desk: Desk, tenant: Tenant, people: Seed, over: int
 ) -> None:
     """The technician finds her by her name."""
-    one, other = nina(tenant), tenant.new_ticket(people.alpine, callout=False)
+    one, other = ours(tenant), tenant.new_ticket(people.alpine, callout=False)
     meanwhile(tenant, "PATCH", 1, lambda: tenant.link(other, one))
     await end(desk)
     assert stands(contact(tenant, one)) == (1, NINA)
@@ -262,7 +252,7 @@ async def test_a_late_end_does_not_end_whom_it_was_brought_back(
     """The deactivation got no answer: nobody brings her back before it can come late no more."""
     tenant.faults.add(Fault("late_commit", after=1, seconds=1.0, **PATCH))  # type: ignore[arg-type]
     await end(desk)
-    one = nina(tenant)
+    one = ours(tenant)
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     assert await look_at(desk, ticket) is None
     await asyncio.sleep(3.5)  # CREATE_SETTLE, as the tests have it
@@ -286,7 +276,7 @@ async def test_bringing_back_may_be_repeated(
 ) -> None:
     """Active first, then the address; what got no answer is done again by the next look."""
     await end(desk)
-    one = nina(tenant)
+    one = ours(tenant)
     tenant.faults.add(Fault(kind, after=after, seconds=0.3, **PATCH))  # type: ignore[arg-type]
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     assert await look_at(desk, ticket) is None
