@@ -1,4 +1,4 @@
-"""Who did what: every change that a person makes, recorded where it is made. SQL only."""
+"""Who did what: what people change, and the service by itself, recorded where it is. SQL only."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def record(
     session.add(
         Audit(who=who, what=what, account_id=account_id, ticket_id=ticket_id, detail=detail)
     )
-    log.info(what, account=account_id, ticket=ticket_id)
+    log.info(what, account=account_id, ticket=ticket_id, contact=detail.get("contact_id"))

@@ -58,7 +58,9 @@ def run_stale(settings: Settings, url: str, order: Order) -> int:
     try:
         return asyncio.run(_stale(settings, url, order))
     except KeyboardInterrupt:
-        typer.echo("Ended early; what was ended is in the file.", err=True)
+        typer.echo(
+            "Stopped early. Whoever was ended is in the file that was named, if one was.", err=True
+        )
         return INTERRUPTED
     except InUse:
         typer.echo(_BUSY, err=True)
@@ -75,7 +77,7 @@ def run_undo_file(settings: Settings, url: str, file: Path) -> int:
     try:
         return asyncio.run(_bring_back(settings, url, named))
     except KeyboardInterrupt:
-        typer.echo("Ended early; run it again for the rest.", err=True)
+        typer.echo("Stopped early; run it again for the rest.", err=True)
         return INTERRUPTED
     except InUse:
         typer.echo(_BUSY, err=True)
@@ -122,7 +124,10 @@ async def _stale(settings: Settings, url: str, order: Order) -> int:
             with _written(order.file) as write:
                 came = await _each(desk, autotask, ending, "Ending", write)
             _say(came, "ended")
-            return _code(came)
+        async with desk.sessions() as session, session.begin():
+            ended = sum(what.action is Action.RETIRED for _, what in came)
+            audit.record(session, audit.CLI, "contacts_ended", count=ended)
+        return _code(came)
 
 
 def _may(count: int, order: Order) -> bool:
@@ -151,6 +156,8 @@ async def _each(
             try:
                 run = Retiring(desk, autotask, one.row, EndedBy.STALE, _NONE)
                 came.append((one, await run.run(dry_run=write is None)))
+            except LeaseLost:
+                raise InUse from None
             except (AutotaskError, NotNow) as error:
                 came.append((one, Ended(Action.LATER, str(error))))
             moved()

@@ -19,16 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.models import Contact
 from app.db import db_now
 from app.models import Ledger
-from app.states import LedgerState
+from app.states import OPEN, LedgerState
 
 log = structlog.get_logger()
 
-_OPEN = (
-    LedgerState.SENDING,
-    LedgerState.UNSURE,
-    LedgerState.CREATED,
-    LedgerState.RESTORING,
-)
 _UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 _FIRST_WAIT = timedelta(seconds=2)
 _COUNTING = 20_261_123  # an advisory lock's number, like no other of ours
@@ -106,7 +100,7 @@ async def claim(
             return Claim(claimed, 1)
         found = await session.execute(
             select(Ledger)
-            .where(Ledger.account_id == account_id, Ledger.email == email, Ledger.state.in_(_OPEN))
+            .where(Ledger.account_id == account_id, Ledger.email == email, Ledger.state.in_(OPEN))
             .with_for_update()
             .execution_options(populate_existing=True)
         )

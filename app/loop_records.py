@@ -12,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
 from app.models import Ledger, LinkRecord, Loop, Participant, TicketRecord
-from app.states import LedgerState
+from app.states import AT_AUTOTASK
 
 LOOP = "loop"
 """Why a link of ours is to come off."""
 
 _STAYS = "loop stays"  # it was to come off, and Autotask did not let us
-_ADDED = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
 _BREAKING = 7_301_002  # an advisory lock's first number; the second one is the contact
 _LATE = timedelta(minutes=1)  # within which a request leaves that was decided on before
 
@@ -73,7 +72,7 @@ async def is_ours(session: AsyncSession, one: Suspect) -> bool:
         or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
     )
     created = select(Ledger.ticket_id).where(
-        Ledger.contact_id == one.contact_id, Ledger.state.in_(_ADDED)
+        Ledger.contact_id == one.contact_id, Ledger.state.in_(AT_AUTOTASK)
     )
     return (await session.execute(linked.union(created).limit(1))).first() is not None
 
@@ -97,7 +96,7 @@ async def addresses(session: AsyncSession, one: Suspect) -> list[str]:
         Participant.contact_id == one.contact_id, Participant.account_id == one.account_id
     )
     created = select(Ledger.email).where(
-        Ledger.contact_id == one.contact_id, Ledger.state.in_(_ADDED)
+        Ledger.contact_id == one.contact_id, Ledger.state.in_(AT_AUTOTASK)
     )
     found = (await session.execute(copied.union(created))).scalars()
     return sorted({key for key in found if "@" in key})

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger, lifetimes, mappings, policies
@@ -21,8 +20,6 @@ from app.errors import NotNow
 from app.lifetimes import Restore
 from app.work import fenced
 from app.writes import LEAVE_SECONDS, Halt, ReadAgain, Wait, Writes
-
-log = structlog.get_logger()
 
 
 async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
@@ -46,7 +43,6 @@ async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
         raise ReadAgain
     await persist_with(writes.desk.sessions, _record, announced, account_id)
     writes.created.add(contact_id)
-    log.info("contact_restored", account=account_id, contact=contact_id)
     return contact_id
 
 

@@ -13,7 +13,7 @@ class Result(StrEnum):
     NO_LIST = "no_list"  # no source had anything
     AMBIGUOUS_MESSAGE = "ambiguous_message"  # two messages could be the ticket's: nobody is added
     PARKED = "parked"  # in the MSP's own or a catch-all account: nobody is added there
-    COMPLETE = "complete"  # it was complete before we looked: nobody is added
+    COMPLETE = "complete"  # it is over: nobody is added any more
     GONE = "gone"  # it does not exist
     FAILED = "failed"  # given up after 72 hours
 
@@ -52,6 +52,13 @@ class LedgerState(StrEnum):
     RETIRED = "retired"  # was created, and ended by us
     RETIRING = "retiring"  # was created, and is about to be ended by us
     RESTORING = "restoring"  # was ended, and is about to be brought back by us
+
+
+OPEN = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED, LedgerState.RESTORING)
+"""There is such a contact, or may be: of one address in one account there is one of these."""
+
+AT_AUTOTASK = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
+"""There is such a contact at Autotask, and it is not ended."""
 
 
 class EndedBy(StrEnum):

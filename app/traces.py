@@ -19,6 +19,7 @@ _STANDING = (
     LedgerState.UNSURE,
     LedgerState.CREATED,
     LedgerState.RETIRING,
+    LedgerState.RESTORING,
 )
 
 

@@ -23,7 +23,7 @@ from app.desk import Desk
 from app.errors import LeaseLost, NotNow
 from app.holding import InUse, holding
 from app.models import Ledger, LinkRecord
-from app.states import LedgerState, Priority
+from app.states import EndedBy, LedgerState, Priority
 from app.touched import touched
 from app.traces import Traces
 from app.unlinking import UNDER_WAY, Marks, rows_of, take_off
@@ -184,9 +184,9 @@ class Undo:
                     await persist_with(self.desk.sessions, traces.over, row, self.who)
                 was = "deactivated" if attempt else "was inactive already"
                 return True, was if contact else "does not exist any more", False
-            why = touched(contact, row.account_id, row.sent) or await self._in_use(
-                autotask, row, row.contact_id
-            )
+            cleared = row.state == LedgerState.RETIRING and row.end_why != EndedBy.UNDO
+            why = touched(contact, row.account_id, row.sent, cleared=cleared)
+            why = why or await self._in_use(autotask, row, row.contact_id)
             if why:
                 return False, f"kept: {why}", False
             if self.dry_run:

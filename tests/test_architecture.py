@@ -39,7 +39,7 @@ ROW_OF = {name: number for number, row in enumerate(ROWS) for name in row.split(
 SQL_ROOMS = set(
     "models db work backlog watermark retention webhook_care doctor watch gate budget tenant"
     " mailbox ledger note_ledger traces mappings participants judging tickets policies inbox admin"
-    " health forgetting lifetimes loop_records unlinking".split()
+    " health forgetting lifetimes loop_records".split()
 )
 STATEMENTS = {"select", "insert", "update", "delete", "text"}
 DRIVERS = {"db", "embedded"}  # psycopg itself: its errors; the embedded server's first steps

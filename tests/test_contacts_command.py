@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
+from app.cli.contacts import contacts
 from app.contacts_command import Order, run_stale, run_undo_file
 from app.desk import Desk
 from app.states import LedgerState, Result
@@ -185,3 +189,75 @@ async def test_a_file_of_another_kind_is_refused(
     file.write_text(text, encoding="utf-8")
     assert await undo(desk, file) == 1
     assert says in capsys.readouterr().err
+
+
+async def test_somebody_who_is_needed_after_all_is_to_be_tried_again(
+    desk: Desk,
+    tenant: Tenant,
+    unused: dict[str, int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The ticket was opened again, and nobody told us: our own link is on it."""
+    [ticket] = {
+        row["ticketID"] for row in tenant.links.values() if row["contactID"] in unused.values()
+    }
+    tenant.update_ticket(ticket, callout=False, status=1)
+    assert await stale(desk, retire=True, dry_run=True) == 1
+    said = capsys.readouterr().out
+    assert f"{NINA}: not now: it is on ticket {ticket}, which is not over" in said
+    assert "0 of 2 would be ended; kept: 0; to be tried again: 2." in said
+
+
+async def test_who_was_forgotten_is_not_brought_back(
+    desk: Desk,
+    tenant: Tenant,
+    unused: dict[str, int],
+    tmp_path: Path,
+    api: httpx.AsyncClient,
+    writer: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever a file says."""
+    file = tmp_path / "ended.csv"
+    assert await stale(desk, retire=True, yes=True, file=file) == 0
+    assert (await api.delete(f"/admin/people/{NINA}", headers=writer)).status_code == 200
+    assert await undo(desk, file) == 0
+    assert "1 are back; 1 were not ended." in capsys.readouterr().out
+    assert stands(contact(tenant, unused[NINA])) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--dry-run"],
+        ["--yes"],
+        ["--file", "x.csv"],
+        ["--undo", "missing.csv"],
+        ["--undo", __file__, "--retire"],
+        ["--undo", __file__, "--account", "174"],
+        ["--retire", "--file", __file__],
+        ["--days", "0"],
+    ],
+)
+def test_words_that_do_not_go_together_are_refused(words: list[str]) -> None:
+    """Before anything is asked or opened."""
+    assert CliRunner().invoke(contacts, ["stale", *words]).exit_code == 2
+
+
+def test_the_command_hands_over_what_was_asked(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, people: Seed
+) -> None:
+    """A dry run stays one."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    asked: list[Order] = []
+
+    def run(_settings: Any, _url: str, order: Order) -> int:
+        asked.append(order)
+        return 0
+
+    monkeypatch.setattr(sys.modules["app.cli.contacts"], "run_stale", run)
+    words = ["stale", "--days", "9", "--account", "174", "--retire", "--dry-run", "--file", "n.csv"]
+    assert CliRunner().invoke(contacts, words).exit_code == 0
+    assert asked == [Order(9, 174, retire=True, dry_run=True, yes=False, file=Path("n.csv"))]

@@ -137,6 +137,7 @@ async def _unsure(session: AsyncSession, settle: timedelta) -> int:
         select(func.count()).where(Ledger.state.in_(_UNSETTLED), Ledger.sent_at > since),
         select(func.count()).where(Note.state.in_(_UNSETTLED), Note.sent_at > since),
         select(func.count()).where(LinkRecord.sent_at > since, unseen),
+        select(func.count()).where(Ledger.unsure_until > func.now()),
     )
     return sum([(await session.execute(count)).scalar_one() for count in counts])
 
@@ -145,7 +146,8 @@ async def _unsure(session: AsyncSession, settle: timedelta) -> int:
 async def list_audit(
     request: Request,
     who: Annotated[
-        str | None, Query(max_length=100, pattern=r"^[^\x00]*$", description="a key's name, or cli")
+        str | None,
+        Query(max_length=100, pattern=r"^[^\x00]*$", description="a key's name, cli or service"),
     ] = None,
     what: Annotated[str | None, Query(max_length=100, pattern=r"^[a-z_]*$")] = None,
     account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
@@ -154,7 +156,7 @@ async def list_audit(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditView]:
-    """List the changes that people made, the newest first."""
+    """List the changes that people made, and the service by itself, the newest first."""
     query = select(Audit).order_by(Audit.id.desc()).limit(limit + 1)
     same = {Audit.who: who, Audit.what: what, Audit.account_id: account, Audit.ticket_id: ticket}
     for column, value in same.items():

@@ -34,17 +34,22 @@ def stale(
         typer.Option(help="Where those that are ended are written down, for --undo (a new file)."),
     ] = None,
     undo: Annotated[
-        Path | None, typer.Option(help="Bring back those that such a file names.")
+        Path | None,
+        typer.Option(help="Bring back those that such a file names.", exists=True, dir_okay=False),
     ] = None,
 ) -> None:
     """List contacts that we created and that nothing has used for long; --retire ends them.
 
     Ended is: off tickets that are complete, the address taken away and kept on record, inactive.
     Whom a person has touched is left alone; who is copied again is brought back by itself. Exit
-    code 1: something is to be tried again.
+    code 1: something is to be tried again, or nobody said yes.
     """
-    if undo is not None and (retire or dry_run):
+    if undo is not None and (retire or dry_run or yes or file or account is not None):
         raise typer.BadParameter("--undo stands alone")
+    if (yes or file) and not retire:
+        raise typer.BadParameter("--yes and --file go with --retire")
+    if file is not None and file.exists():
+        raise typer.BadParameter(f"{file} is there already: name a new one")
     if dry_run and not retire:
         raise typer.BadParameter("--dry-run goes with --retire; without, nothing is changed anyway")
     settings = configured(quiet=True)

@@ -12,9 +12,7 @@ from app import policies
 from app.db import db_now
 from app.lifetimes.parts import drop_mappings, one, record, stands
 from app.models import Ledger, LinkRecord, Participant, TicketRecord
-from app.states import EndedBy, LedgerState, Outcome
-
-_ENDABLE = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
+from app.states import AT_AUTOTASK, EndedBy, LedgerState, Outcome
 
 
 async def intend(
@@ -40,7 +38,7 @@ async def intend(
     )
     found = await session.execute(on)
     wanted = {ticket for ticket, comes in found if comes or ticket not in may_be_on}
-    if locked.state not in _ENDABLE:
+    if locked.state not in AT_AUTOTASK:
         return wanted or {locked.ticket_id}
     if wanted:
         return wanted
@@ -90,7 +88,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
         await session.execute(update(Ledger).where(Ledger.id == row.id).values(blank))
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(
             state=LedgerState.RETIRED,
             settled_at=func.clock_timestamp(),
@@ -122,7 +120,7 @@ async def keep(session: AsyncSession, row: Ledger, why: str) -> None:
     """Record that a contact is a person's, and never ended by itself."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(state=LedgerState.CREATED, kept=why[:200], end_at=None)
     )
     record(session, row, "contact_kept", why=why[:200])
@@ -165,7 +163,7 @@ async def step_back(session: AsyncSession, row: Ledger) -> None:
     """Record that a contact is as it was: a ticket needs it."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.state.in_(_ENDABLE))
+        .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(state=LedgerState.CREATED, settled_at=func.clock_timestamp(), end_at=None)
     )
     record(session, row, "contact_needed_again")

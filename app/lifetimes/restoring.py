@@ -9,19 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app import policies
 from app.db import db_now
 from app.ledger import Pending
 from app.lifetimes.parts import BY_US, record
 from app.models import Ledger
-from app.states import LedgerState
+from app.states import OPEN, LedgerState
 
 _ENDED = (LedgerState.RETIRED, LedgerState.RETIRING, LedgerState.RESTORING)
-_OPEN = (
-    LedgerState.SENDING,
-    LedgerState.UNSURE,
-    LedgerState.CREATED,
-    LedgerState.RESTORING,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +78,7 @@ async def claim(
     if row.state == LedgerState.RETIRED:
         if row.unsure_until and row.unsure_until > now:
             return Pending(row.unsure_until)  # what ended it could do so once more
-        others = select(Ledger.id).where(
-            Ledger.account_id == account_id,
-            Ledger.email == email,
-            Ledger.state.in_(_OPEN),
-        )
-        if (await session.execute(others)).first():
+        if await _is_taken(session, row):
             return None
     row.state, row.sent_at, row.ticket_id = LedgerState.RESTORING, now, ticket_id
     row.lifetime, row.outside, row.sender_id = lifetime, outside, sender_id
@@ -107,12 +97,25 @@ async def claim_by_hand(
     )
     row = found.scalar_one_or_none()
     now = await db_now(session)
-    if row is None:
+    if row is None or await policies.forgotten(session, [row.email]) or "@" not in row.email:
+        return None  # who was forgotten is not brought back
+    if row.state != LedgerState.RESTORING and await _is_taken(session, row):
         return None
     if row.unsure_until and row.unsure_until > now and row.state != LedgerState.RESTORING:
         return Pending(row.unsure_until)
     row.state, row.kept = LedgerState.RESTORING, "it was brought back by hand"
     return _begin(row, now, settle)
+
+
+async def _is_taken(session: AsyncSession, row: Ledger) -> bool:
+    """Tell whether an address has another contact of ours by now."""
+    others = select(Ledger.id).where(
+        Ledger.account_id == row.account_id,
+        Ledger.email == row.email,
+        Ledger.id != row.id,
+        Ledger.state.in_(OPEN),
+    )
+    return (await session.execute(others)).first() is not None
 
 
 def _begin(row: Ledger, now: datetime, settle: timedelta) -> Restore:

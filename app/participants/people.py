@@ -219,7 +219,7 @@ async def close(
 
 
 async def forgive(session: AsyncSession, ticket_id: int) -> None:
-    """Let what failed on a ticket be tried again: a person asked for it."""
+    """Let what failed on a ticket be tried again: a person asked for it, or it is open again."""
     failed = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
     await session.execute(
         update(Participant)

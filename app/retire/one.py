@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-import structlog
-
 from app import lifetimes, participants, tickets
 from app.autotask.client import Autotask
 from app.autotask.errors import Barred, Busy, NotSent, Refused, Unanswered
@@ -22,8 +20,6 @@ from app.models import Ledger
 from app.states import EndedBy, LedgerState
 from app.unlinking import Marks, take_off
 from app.writes import LEAVE_SECONDS
-
-log = structlog.get_logger()
 
 AGAIN = timedelta(minutes=10)
 """After which what could not be done is tried again."""
@@ -199,8 +195,12 @@ class Retiring:
 
     async def _change_address(self, email: str | None) -> Ended | None:
         back = email == self.row.email
+
+        async def change(account_id: int, contact_id: int, not_after: float) -> None:
+            await self.autotask.set_address(account_id, contact_id, email, not_after)
+
         try:
-            await self._send(lambda *of: self.autotask.set_address(of[0], of[1], email, of[2]))
+            await self._send(change)
         except Unanswered:
             self.clears[:0] = [] if back else [email]
         except Refused as refused:
@@ -230,7 +230,6 @@ class Retiring:
 
     async def _retired(self) -> Ended:
         await persist_with(self.desk.sessions, lifetimes.retired, self.row)
-        log.info("contact_retired", account=self.row.account_id, contact=self.row.contact_id)
         return Ended(Action.RETIRED)
 
     # --- not now ---------------------------------------------------------------------------------
