@@ -38,6 +38,7 @@ COLUMNS = ("account_id", "contact_id", "email")
 
 _EVERY = timedelta(minutes=5)
 _NONE = timedelta(0)
+_BACK = ("is back", "is not ended")
 _BUSY = "Another process is busy with this; try again in a minute."
 
 
@@ -119,7 +120,8 @@ async def _stale(settings: Settings, url: str, order: Order) -> int:
             _say(would, "would be ended")
             if order.dry_run or not ending:
                 return _code(would)
-            if not _may(len(ending), order):
+            # In a thread, as the lease has to be prolonged while a person thinks.
+            if not await asyncio.to_thread(_may, len(ending), order):
                 return 1
             with _written(order.file) as write:
                 came = await _each(desk, autotask, ending, "Ending", write)
@@ -184,7 +186,10 @@ async def _bring_back(settings: Settings, url: str, named: Sequence[tuple[int, i
                     moved()
         async with desk.sessions() as session, session.begin():
             audit.record(session, audit.CLI, "contacts_restored", count=results["is back"])
+    others = [f"{count} {said}" for said, count in sorted(results.items()) if said not in _BACK]
     typer.echo(f"{results['is back']} are back; {results['is not ended']} were not ended.")
+    if others:
+        typer.echo(f"Left alone: {', '.join(others)}.")
     if later:
         typer.echo(f"{later} are to be tried again: run it again.")
     return 1 if later else 0

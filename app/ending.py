@@ -27,6 +27,7 @@ class Action(StrEnum):
     LATER = "later"  # not yet
     # ---
     PUT_BACK = "put_back"  # its address, which we took: it is needed after all
+    REACTIVATE = "reactivate"  # it has an address again, and it may be we who deactivated it
     UNLINK = "unlink"
     CLEAR = "clear"  # take its address away
     DEACTIVATE = "deactivate"
@@ -53,7 +54,8 @@ class Ours:
     sent: what we wrote. begun: its ending has begun, so what is missing of it we took. links: the
     ids of our links by ticket, None where an id is not known. grace: from when its last ticket was
     over. over_at: when we saw that. by_person: what a person has done with it in our records.
-    udf_defaults: what a new contact has in its user-defined fields.
+    udf_defaults: what a new contact has in its user-defined fields. halt: why an ending that has
+    begun is not to go on. unsure: a request of ours got no answer.
     """
 
     account_id: int
@@ -64,6 +66,8 @@ class Ours:
     over_at: datetime | None
     by_person: str | None = None
     udf_defaults: Mapping[str, str | None] | None = None
+    halt: str | None = None
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +93,15 @@ def next_step(  # noqa: PLR0911  a step each
     if contact is None:
         return Step(Action.GONE, "it does not exist any more")
     if not contact.active:
-        if ours.begun and not contact.emails:
-            return Step(Action.RETIRED)
-        return Step(Action.KEEP, "somebody has deactivated it")
+        return _inactive(ours, contact)
     cleared = ours.begun and not contact.email
     if why := _a_persons(ours, there, contact, cleared=cleared):
         return Step(Action.PUT_BACK if cleared else Action.KEEP, why)
     if needed := _open(there, complete):
         why = f"it is on ticket {needed[0]}, which is not over"
         return Step(Action.PUT_BACK if cleared else Action.LATER, why, open=needed)
+    if ours.halt:
+        return Step(Action.PUT_BACK if cleared else Action.LATER, ours.halt)
     due = _due(ours, there)
     if not ours.begun and due and due > now:
         return Step(Action.LATER, "its grace is not over", until=due)
@@ -107,6 +111,14 @@ def next_step(  # noqa: PLR0911  a step each
     if not cleared:
         return Step(Action.CLEAR)
     return Step(Action.DEACTIVATE)
+
+
+def _inactive(ours: Ours, contact: WholeContact) -> Step:
+    if ours.begun and not contact.emails:
+        return Step(Action.RETIRED)
+    if ours.begun and ours.unsure:
+        return Step(Action.REACTIVATE, "somebody gave it an address again")
+    return Step(Action.KEEP, "somebody has deactivated it")
 
 
 def _a_persons(ours: Ours, there: There, contact: WholeContact, *, cleared: bool) -> str | None:

@@ -99,6 +99,8 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     carrying = {
         key: [seen.contacts[c.contact_id] for c in candidates.get(key, ())] for key in known.keys
     }
+    back = {contact.id for found in carrying.values() for contact in found if contact.active}
+    await lifetimes.came_back(session, back)
     read_at = seen.reading.read_at
     await ledger.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 

@@ -68,9 +68,14 @@ def long_over(
     complete: Collection[int],
     at: datetime,
 ) -> datetime | None:
-    """Say since when a ticket is over, where that is so long that there is nothing to look at."""
+    """Say since when a ticket is over, where that is history: no look has noted when it began."""
     now = states.get(row.id)
-    if now is None or now.status not in complete or now.company_id != row.account_id:
+    if (
+        row.created_at
+        or now is None
+        or now.status not in complete
+        or now.company_id != row.account_id
+    ):
         return None
     long_ago = now.completed_at and now.completed_at < at - _LONG_OVER
     return now.completed_at if long_ago else None

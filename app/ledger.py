@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.models import Contact
 from app.db import db_now
 from app.models import Ledger
-from app.states import OPEN, LedgerState
+from app.states import OPEN, EndedBy, LedgerState
 
 log = structlog.get_logger()
 
 _UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+_ROUNDS = 5
 _FIRST_WAIT = timedelta(seconds=2)
 _COUNTING = 20_261_123  # an advisory lock's number, like no other of ours
 
@@ -79,7 +80,7 @@ async def claim(
     it is, and who brings them, to be counted by new_outside. lifetime: whose lifetime the contact
     has, None: it is there for good.
     """
-    while True:
+    for _ in range(_ROUNDS):
         now = await db_now(session)
         row = insert(Ledger).values(
             account_id=account_id,
@@ -96,7 +97,7 @@ async def claim(
         if claimed is not None:
             if await _ended_since(session, account_id, email, read_at):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
-                return Pending(now)
+                return Pending(now + _FIRST_WAIT)
             return Claim(claimed, 1)
         found = await session.execute(
             select(Ledger)
@@ -110,6 +111,7 @@ async def claim(
             await session.flush()
             if answer is not None:
                 return answer
+    return Pending(now + _FIRST_WAIT)  # a state that this version does not know
 
 
 def _over(
@@ -134,11 +136,14 @@ async def _ended_since(
     session: AsyncSession, account_id: int, email: str, read_at: datetime
 ) -> bool:
     """Tell whether undo ended a contact that a reading of the contacts was too early to show."""
+    being_ended = and_(
+        Ledger.state == LedgerState.RETIRING, Ledger.end_why.is_distinct_from(EndedBy.UNDO)
+    )
+    just_ended = and_(
+        Ledger.state.in_((LedgerState.RETIRING, LedgerState.RETIRED)), Ledger.settled_at >= read_at
+    )
     ended = select(func.count()).where(
-        Ledger.account_id == account_id,
-        Ledger.email == email,
-        Ledger.state.in_((LedgerState.RETIRING, LedgerState.RETIRED)),
-        Ledger.settled_at >= read_at,
+        Ledger.account_id == account_id, Ledger.email == email, or_(being_ended, just_ended)
     )
     return bool((await session.execute(ended)).scalar_one())
 

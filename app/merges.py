@@ -105,7 +105,9 @@ async def _destination(autotask: Autotask, ticket: Ticket, number: str) -> int |
 
 def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
     """List the other tickets' numbers that notes name, the last ones."""
-    texts = [f"{note.title or ''} {note.description or ''}" for note in notes]
+    # One by a contact is a mail, whatever it says: anybody can write a number, or that title.
+    by_us = [note for note in notes if note.creator_id is not None]
+    texts = [f"{note.title or ''} {note.description or ''}" for note in by_us]
     named = [number.upper() for text in texts for number in _NUMBER.findall(text)]
     return [one for one in dict.fromkeys(named) if one != own.upper()][-_CANDIDATES:]
 
@@ -113,6 +115,8 @@ def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
 def has_absorbed(notes: Iterable[Note], number: str) -> bool:
     """Tell whether a ticket's notes say that it has absorbed another one."""
     for note in notes:
+        if note.creator_id is None:
+            continue  # a mail, whose subject is its title
         title = " ".join((note.title or "").split()).casefold()
         if title.startswith(_ABSORBED) and number.upper() in (
             found.upper() for found in _NUMBER.findall(title)

@@ -10,7 +10,7 @@ import time
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import ledger, lifetimes, mappings, policies
-from app.addresses import address_key
+from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
 from app.autotask.errors import TooLate, Unanswered
 from app.db import persist_with
@@ -18,6 +18,8 @@ from app.decide import Decision
 from app.desk import Desk
 from app.errors import NotNow
 from app.lifetimes import Restore
+from app.models import Ledger
+from app.touched import touched
 from app.work import fenced
 from app.writes import LEAVE_SECONDS, Halt, ReadAgain, Wait, Writes
 
@@ -52,6 +54,12 @@ async def restore_by_hand(desk: Desk, autotask: Autotask, account_id: int, conta
     It is the person's then: it is never ended by itself. Raises NotNow while a request that ended
     it may still take effect, and what the client raises; then it is to be done again.
     """
+    async with desk.sessions() as session:
+        row = await lifetimes.ended(session, account_id, contact_id)
+    if row is None or address_key(row.email) is None:  # or forgotten: its alias is no address
+        return "is not ended"
+    if why := await _in_the_way(autotask, row):
+        return why
     async with desk.sessions() as session, session.begin():
         claim = await lifetimes.claim_by_hand(session, account_id, contact_id, desk.create_settle)
     if claim is None:
@@ -66,6 +74,23 @@ async def restore_by_hand(desk: Desk, autotask: Autotask, account_id: int, conta
         raise Unanswered("Autotask does not show it as it should be")
     await persist_with(desk.sessions, _record, claim, account_id)
     return "is back"
+
+
+async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
+    """Say what somebody has done since with a contact that we ended, or with its address."""
+    assert row.contact_id is not None
+    contact = await autotask.whole_contact(row.contact_id)
+    if contact is None:
+        return "does not exist any more"
+    others = {address_key(email) for email in contact.emails} - {row.email}
+    inactive_elsewhere = not contact.active and not contact.company_id  # it can show company 0
+    account_id = contact.company_id or 0 if inactive_elsewhere else row.account_id
+    if others or touched(contact, account_id, row.sent, cleared=not contact.email):
+        return "is changed by a person"
+    found = await autotask.contacts(row.account_id, spellings(row.email), [])
+    if any(one.id != row.contact_id for one in found):
+        return "has its address at another contact"
+    return None
 
 
 async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:

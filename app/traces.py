@@ -63,6 +63,17 @@ async def of_ticket(session: AsyncSession, ticket_id: int) -> Traces:
     return Traces(list(links.scalars()), list(created.scalars()), addresses)
 
 
+async def ended_of_ticket(session: AsyncSession, ticket_id: int) -> list[Ledger]:
+    """Give the contacts that we created for a ticket and have ended since by ourselves."""
+    ended = await session.execute(
+        select(Ledger)
+        .where(Ledger.ticket_id == ticket_id, Ledger.state == LedgerState.RETIRED)
+        .where(Ledger.end_why.is_not(None), Ledger.end_why != EndedBy.UNDO)
+        .order_by(Ledger.id)
+    )
+    return list(ended.scalars())
+
+
 async def linked_elsewhere(session: AsyncSession, contact_id: int) -> set[int]:
     """Name the tickets that a contact is on by our records, or may come onto."""
     found = await session.execute(

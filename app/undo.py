@@ -158,10 +158,10 @@ class Undo:
 
     async def _contacts(self, ticket_id: int, lease: Lease | None) -> list[Step]:
         known = await self._known(ticket_id)
+        steps = await self._ended_before(ticket_id)
         if not known.created:
-            return []
+            return steps
         autotask = await self.desk.autotask(lease)
-        steps = []
         for row in known.created:
             try:
                 done, detail, again = await self._retire(autotask, row)
@@ -170,6 +170,17 @@ class Undo:
             whom = (row.contact_id, row.email)
             steps.append(Step(ticket_id, "deactivate", *whom, done, detail, again))
         return steps
+
+    async def _ended_before(self, ticket_id: int) -> list[Step]:
+        """Let no look bring those back whom we have ended by ourselves."""
+        async with self.desk.sessions() as session:
+            ended = await traces.ended_of_ticket(session, ticket_id)
+        for row in ended if not self.dry_run else ():
+            await persist_with(self.desk.sessions, traces.never_again, row, self.who)
+        said = "was ended before"
+        return [
+            Step(ticket_id, "deactivate", row.contact_id, row.email, True, said) for row in ended
+        ]
 
     async def _retire(  # noqa: PLR0911  an end each
         self, autotask: Autotask, row: Ledger

@@ -55,6 +55,7 @@ LINES = {
     "12": "other_client",
     "13": "inside",
     "14": "outside",
+    "moved": "moved",
     "15": "over_limit",
     "15 today": "over_daily_limit",
 }
@@ -100,6 +101,7 @@ def situation(*lines: str) -> tuple[Entry, Facts]:
         approved=mine("approved"),
         rejected=mine("rejected"),
         new_left=0 if "15 today" in lines else None,
+        moved="moved" in lines,
     )
     return Rejected(key, "ambiguous") if "1" in lines else Address(key), known
 
@@ -110,8 +112,8 @@ def reason_of(entry: Entry, known: Facts) -> str:
     return decision.reason
 
 
-# Line 15 is about those whom the lines before bring.
-LAST_WINS = {("10", "15"), ("13", "15"), ("14", "15"), ("14", "15 today")}
+# These are about those whom the lines before bring.
+LAST_WINS = {("14", "moved"), ("10", "15"), ("13", "15"), ("14", "15"), ("14", "15 today")}
 # The longer of two domains counts, and of the same the account's own: see SPECIAL.
 BY_LENGTH = {("12", "13")}
 

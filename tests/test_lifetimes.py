@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.desk import Desk
-from app.models import Audit, Mapping
+from app.models import Audit, Mapping, TicketRecord
 from app.states import LedgerState, Result
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
@@ -307,6 +308,9 @@ async def test_history_is_told_without_looks(
     """What was complete long before we first asked needs no look: its date is enough."""
     ticket = ticket_of(tenant, nina)
     tenant.update_ticket(ticket, callout=False, status=5)
+    async with desk.sessions() as session, session.begin():
+        # As the version before left it, which noted no more of a ticket.
+        await session.execute(update(TicketRecord).values(created_at=None, stem=None))
     clock.advance(days=30)
     tenant.forget_calls()
     await follow_up(desk)

@@ -134,17 +134,17 @@ async def test_a_machines_people_are_not_carried(
     assert await outcomes(desk, into) == {}
 
 
-async def test_an_approval_goes_along(
+async def test_an_approval_does_not_go_along(
     desk: Desk, tenant: Tenant, people: Seed, api: httpx.AsyncClient, writer: Any
 ) -> None:
-    """Approved on the source, which nobody has looked at since."""
+    """It was for the source, which nobody has looked at since: on the other one she is held."""
     await say(desk, outside="hold")
     source = await decided(desk, tenant, people.alpine, NINA)
     into = await decided(desk, tenant, people.alpine, None)
     number = (await people_of(desk, source))[NINA].id
     await api.post(f"/admin/participants/{number}/approve", headers=writer)
     await merge(desk, tenant, source, into)
-    assert await outcomes(desk, into) == {NINA: ("outside", "created_and_linked")}
+    assert await outcomes(desk, into) == {NINA: ("outside", "held")}
 
 
 async def test_a_rejection_in_the_last_moment_counts(

@@ -123,7 +123,7 @@ async def test_an_unknown_circle_of_readers_gets_no_note(
     assert await look_at(wrong, ticket) == Result.DONE
     assert notes_on(tenant, ticket) == []
     assert "note_publish" in await problems(wrong)
-    asked = [c for c in tenant.calls if "entityInformation" in c.path]
+    asked = [c for c in tenant.calls if "TicketNotes/entityInformation" in c.path]
     assert len(asked) == 1
 
     right = await make_desk(ticket_note="internal", ticket_note_publish=INSIDE)

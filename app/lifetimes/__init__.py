@@ -20,20 +20,33 @@ from app.lifetimes.ending import (
     step_back,
     unlinked,
 )
-from app.lifetimes.restoring import Restore, claim, claim_by_hand, restorable, restored, vanished
+from app.lifetimes.parts import is_taken
+from app.lifetimes.restoring import (
+    Restore,
+    came_back,
+    claim,
+    claim_by_hand,
+    ended,
+    restorable,
+    restored,
+    vanished,
+)
 
 __all__ = [
     "Known",
     "Restore",
     "Stale",
     "answered",
+    "came_back",
     "claim",
     "claim_by_hand",
     "end_left_behind",
+    "ended",
     "gone",
     "intend",
     "intend_unlink",
     "is_needed",
+    "is_taken",
     "keep",
     "keep_link",
     "known",

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policies
 from app.db import db_now
-from app.lifetimes.parts import drop_mappings, one, record, stands
+from app.lifetimes.parts import drop_mappings, is_taken, one, record, stands
 from app.models import Ledger, LinkRecord, Participant, TicketRecord
 from app.states import AT_AUTOTASK, EndedBy, LedgerState, Outcome
 
@@ -121,7 +121,7 @@ async def keep(session: AsyncSession, row: Ledger, why: str) -> None:
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
-        .values(state=LedgerState.CREATED, kept=why[:200], end_at=None)
+        .values(state=await _stands_as(session, row), kept=why[:200], end_at=None)
     )
     record(session, row, "contact_kept", why=why[:200])
 
@@ -164,6 +164,18 @@ async def step_back(session: AsyncSession, row: Ledger) -> None:
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
-        .values(state=LedgerState.CREATED, settled_at=func.clock_timestamp(), end_at=None)
+        .values(
+            state=await _stands_as(session, row),
+            settled_at=func.clock_timestamp(),
+            end_at=None,
+            end_why=None,
+            needed_at=None,
+            error=None,
+        )
     )
     record(session, row, "contact_needed_again")
+
+
+async def _stands_as(session: AsyncSession, row: Ledger) -> LedgerState:
+    """Say what a contact is that stays: none of ours, where its address has another by now."""
+    return LedgerState.GONE if await is_taken(session, row) else LedgerState.CREATED

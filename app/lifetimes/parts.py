@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Update, and_, delete, or_, update
+from sqlalchemy import ColumnElement, Update, and_, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit
 from app.models import Ledger, LinkRecord, Mapping
-from app.states import EndedBy
+from app.states import OPEN, EndedBy, Origin
 
 BY_US = (EndedBy.LIFETIME, EndedBy.MOVED, EndedBy.STALE)
 """Whom the service has ended, or was told to, so that it may bring them back."""
@@ -22,6 +22,17 @@ def stands() -> ColumnElement[bool]:
     )
 
 
+async def is_taken(session: AsyncSession, row: Ledger) -> bool:
+    """Tell whether an address has another contact of ours by now."""
+    others = select(Ledger.id).where(
+        Ledger.account_id == row.account_id,
+        Ledger.email == row.email,
+        Ledger.id != row.id,
+        Ledger.state.in_(OPEN),
+    )
+    return (await session.execute(others)).first() is not None
+
+
 def one(link: LinkRecord) -> Update:
     """Change this link."""
     return update(LinkRecord).where(
@@ -30,8 +41,10 @@ def one(link: LinkRecord) -> Update:
 
 
 async def drop_mappings(session: AsyncSession, row: Ledger) -> None:
-    """Let no address mean a contact any more."""
-    await session.execute(delete(Mapping).where(Mapping.contact_id == row.contact_id))
+    """Let no address mean a contact any more, unless somebody has said since that it does."""
+    await session.execute(
+        delete(Mapping).where(Mapping.contact_id == row.contact_id, Mapping.origin != Origin.MANUAL)
+    )
 
 
 def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:

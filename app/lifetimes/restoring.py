@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import policies
 from app.db import db_now
 from app.ledger import Pending
-from app.lifetimes.parts import BY_US, record
+from app.lifetimes.parts import BY_US, is_taken, record
 from app.models import Ledger
-from app.states import OPEN, LedgerState
+from app.states import LedgerState
 
+_WHILE_ENDED = timedelta(seconds=15)  # that a look waits for an ending to stop, or to be over
+_BY_HAND = "it was brought back by hand"
 _ENDED = (LedgerState.RETIRED, LedgerState.RETIRING, LedgerState.RESTORING)
 
 
@@ -24,6 +26,7 @@ class Restore:
     """The right to bring a contact back; each of its requests may be repeated.
 
     until: how long its requests may take effect without an answer; earlier: those before them.
+    by_hand: a person brings it back, who keeps it.
     """
 
     ledger_id: int
@@ -31,6 +34,7 @@ class Restore:
     email: str
     until: datetime
     earlier: datetime | None
+    by_hand: bool = False
 
 
 async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
@@ -39,7 +43,7 @@ async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]
         select(Ledger.email, Ledger.contact_id)
         .where(Ledger.account_id == account_id, Ledger.email.in_(list(keys)))
         .where(Ledger.state.in_(_ENDED), Ledger.end_why.in_(BY_US))
-        .where(Ledger.kept.is_(None) | (Ledger.state == LedgerState.RESTORING))
+        .where(Ledger.kept.is_(None))
         .order_by(Ledger.id)
     )
     return {email: contact_id for email, contact_id in found if contact_id is not None}
@@ -74,11 +78,11 @@ async def claim(
         return None
     if row.state == LedgerState.RETIRING:
         row.needed_at = now
-        return Pending(now + timedelta(seconds=5))
+        return Pending(now + _WHILE_ENDED)
     if row.state == LedgerState.RETIRED:
         if row.unsure_until and row.unsure_until > now:
             return Pending(row.unsure_until)  # what ended it could do so once more
-        if await _is_taken(session, row):
+        if await is_taken(session, row):
             return None
     row.state, row.sent_at, row.ticket_id = LedgerState.RESTORING, now, ticket_id
     row.lifetime, row.outside, row.sender_id = lifetime, outside, sender_id
@@ -99,23 +103,12 @@ async def claim_by_hand(
     now = await db_now(session)
     if row is None or await policies.forgotten(session, [row.email]) or "@" not in row.email:
         return None  # who was forgotten is not brought back
-    if row.state != LedgerState.RESTORING and await _is_taken(session, row):
+    if row.state != LedgerState.RESTORING and await is_taken(session, row):
         return None
     if row.unsure_until and row.unsure_until > now and row.state != LedgerState.RESTORING:
         return Pending(row.unsure_until)
-    row.state, row.kept = LedgerState.RESTORING, "it was brought back by hand"
-    return _begin(row, now, settle)
-
-
-async def _is_taken(session: AsyncSession, row: Ledger) -> bool:
-    """Tell whether an address has another contact of ours by now."""
-    others = select(Ledger.id).where(
-        Ledger.account_id == row.account_id,
-        Ledger.email == row.email,
-        Ledger.id != row.id,
-        Ledger.state.in_(OPEN),
-    )
-    return (await session.execute(others)).first() is not None
+    row.state, row.sent_at = LedgerState.RESTORING, now
+    return replace(_begin(row, now, settle), by_hand=True)
 
 
 def _begin(row: Ledger, now: datetime, settle: timedelta) -> Restore:
@@ -130,9 +123,29 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
     if row.state == LedgerState.RESTORING:
         row.state, row.settled_at = LedgerState.CREATED, await db_now(session)
         row.end_why = row.end_at = row.needed_at = None
+        row.kept = _BY_HAND if restore.by_hand else row.kept
         if row.unsure_until == restore.until:
             row.unsure_until = restore.earlier
         record(session, row, "contact_restored")
+
+
+async def came_back(session: AsyncSession, contact_ids: Collection[int]) -> None:
+    """Record that contacts are back: they were seen active, with their addresses."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.contact_id.in_(list(contact_ids)), Ledger.state == LedgerState.RESTORING)
+        .values(state=LedgerState.CREATED, settled_at=func.clock_timestamp(), end_why=None)
+    )
+
+
+async def ended(session: AsyncSession, account_id: int, contact_id: int) -> Ledger | None:
+    """Give what is on record of a contact that we ended, and may bring back."""
+    found = await session.execute(
+        select(Ledger)
+        .where(Ledger.account_id == account_id, Ledger.contact_id == contact_id)
+        .where(Ledger.state.in_(_ENDED), Ledger.end_why.in_(BY_US))
+    )
+    return found.scalar_one_or_none()
 
 
 async def vanished(session: AsyncSession, contact_ids: Collection[int]) -> None:

@@ -149,9 +149,6 @@ async def carry_over(
             decision=one.decision,
             reason=one.reason,
             decided_at=func.clock_timestamp(),
-            approved_by=one.approved_by,
-            judged_at=one.judged_at,
-            judged_account=one.judged_account,
             carried_from=one.ticket_id,
         )
         added = await session.execute(row.on_conflict_do_nothing().returning(Participant.key))

@@ -11,8 +11,9 @@ from app import ledger, lifetimes, loops, policies
 from app.addresses import mask, spellings
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Forbidden, Overloaded
-from app.db import db_now
+from app.db import db_now, is_outage
 from app.desk import Desk
+from app.errors import LeaseLost, NotNow
 from app.models import Ledger
 from app.policy import Class, Policy, in_effect
 from app.retire.one import AGAIN, Retiring
@@ -54,6 +55,14 @@ async def run(desk: Desk, lease: Lease) -> timedelta:
             why = f"{FORBIDDEN if isinstance(error, Forbidden) else ''}{mask(str(error))}"
             log.warning("contact_not_ended_yet", contact=row.contact_id, error=why)
             await _later(desk, row, AGAIN, why)
+        except (NotNow, LeaseLost):
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            # One that is in the way must not keep all others.
+            log.exception("contact_not_ended", contact=row.contact_id)
+            await _later(desk, row, _NOT_NOW, f"a defect of ours: {type(error).__name__}")
     return _SOON if len(rows) == AT_ONCE else pause
 
 
@@ -68,19 +77,23 @@ async def _consider(desk: Desk, autotask: Autotask, row: Ledger) -> None:
     policy = in_effect(desk.settings.default_policy, document).policy
     why = EndedBy(row.end_why) if row.end_why else EndedBy.LIFETIME
     begun = row.state != LedgerState.CREATED
-    if not begun and not _may_end(policy, row, why):
+    may_end = _may_end(policy, row, why)
+    if not begun and not may_end:
         await _later(desk, row, _NOT_NOW)
         return
     grace = timedelta(days=policy.grace_days if why is EndedBy.LIFETIME else 0)
     if not begun and known.over_at and known.over_at + grace > now:
         await _later(desk, row, known.over_at + grace - now)
         return
-    ended = await Retiring(desk, autotask, row, why, grace).run()
+    halt = None if may_end else "the policy keeps it"
+    ended = await Retiring(desk, autotask, row, why, grace, halt=halt).run()
     log.info("contact_considered", contact=row.contact_id, action=ended.action, why=ended.why)
 
 
 def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
-    """Tell whether the policy, as it is now, lets a contact be ended by itself."""
+    """Tell whether the policy, as it is now, lets a contact be ended; a person's order does."""
+    if why is EndedBy.STALE:
+        return True
     whose: Class = "inside" if row.lifetime == "inside" else "outside"
     by_policy = why is not EndedBy.LIFETIME or policy.ends(whose)
     return by_policy and policy.act == "live"

@@ -45,7 +45,8 @@ class Retiring:
     """One contact being ended. grace: from when its last ticket was over.
 
     stuck: links that Autotask does not let us take off. clears: how an address can be taken away
-    that has not been tried: which of them Autotask takes is not known.
+    that has not been tried: which of them Autotask takes is not known. halt: why an ending that
+    has begun is not to go on.
     """
 
     desk: Desk
@@ -56,6 +57,7 @@ class Retiring:
     stuck: set[int] = field(default_factory=set)
     clears: list[str | None] = field(default_factory=lambda: ["", None])
     portal: bool | None = None
+    halt: str | None = None
 
     async def run(self, *, dry_run: bool = False) -> Ended:
         """End it, as far as that may be now. Raises what the client and its throttle raise."""
@@ -67,6 +69,10 @@ class Retiring:
             # A link of ours that came while Autotask was asked is in the later records only.
             ours = await self._ours()
             ours = replace(ours, links={**before.links, **ours.links})
+            if not dry_run and self._is_back(there):
+                wait = await self._may_take_effect()
+                said = "it is back"
+                return await (self._later(said, wait) if wait else self._step_back(said))
             step = next_step(ours, there, complete, await self._now())
             if dry_run:
                 would = step.action in _TO_DO
@@ -74,6 +80,12 @@ class Retiring:
             if ended := await self._take(step, there):
                 return ended
         return await self._later("it did not keep still", AGAIN)
+
+    def _is_back(self, there: There) -> bool:
+        """Tell whether it was to be brought back, and is, though nobody could record it."""
+        contact = there.contact
+        is_back = contact is not None and contact.active and bool(contact.email)
+        return is_back and self.row.state == LedgerState.RESTORING
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -90,6 +102,8 @@ class Retiring:
             known.over_at,
             known.by_person,
             await self.desk.directory.contact_udfs(self.autotask),
+            self.halt,
+            self.row.unsure_until is not None,
         )
 
     async def _there(self) -> There:
@@ -127,6 +141,8 @@ class Retiring:
             return Ended(action, step.why)
         if action is Action.RETIRED:
             return await self._retired()
+        if action is Action.REACTIVATE:
+            return await self._reactivate(step.why)
         if action in _TO_DO and self.row.state == LedgerState.RETIRING:
             return await self._do(step, there)
         if wait := await self._may_take_effect():
@@ -135,7 +151,7 @@ class Retiring:
         if action in _TO_DO:
             return await self._do(step, there)
         if action is Action.PUT_BACK:
-            return await self._change_address(self.row.email)
+            return await self._put_back(step.why)
         if action is Action.KEEP:
             await persist_with(sessions, lifetimes.keep, self.row, step.why)
             return Ended(action, step.why)
@@ -208,12 +224,35 @@ class Retiring:
                 return await self._later(str(refused), AGAIN)
         return None
 
+    async def _put_back(self, why: str) -> Ended | None:
+        """Give it its address again, unless another contact of ours has it by now."""
+        async with self.desk.sessions() as session:
+            taken = await lifetimes.is_taken(session, self.row)
+        if not taken:
+            return await self._change_address(self.row.email)
+        await persist_with(self.desk.sessions, lifetimes.keep, self.row, why)
+        return Ended(Action.KEEP, why)
+
     async def _deactivate(self) -> Ended | None:
+        assert self.row.contact_id is not None
         try:
             await self._send(self.autotask.deactivate_contact)
         except Unanswered:
             return None
+        # Somebody may have typed its address in again since it was read.
+        contact = await self.autotask.whole_contact(self.row.contact_id)
+        if contact and not contact.active and contact.emails:
+            return await self._reactivate("somebody gave it an address again")
         return await self._retired()
+
+    async def _reactivate(self, why: str) -> Ended | None:
+        """Make it active again: inactive with an address the mail from it would be refused."""
+        try:
+            await self._send(self.autotask.activate_contact)
+        except Unanswered:
+            return None
+        await persist_with(self.desk.sessions, lifetimes.keep, self.row, why)
+        return Ended(Action.KEEP, why)
 
     async def _send(self, request: Callable[[int, int, float], Awaitable[None]]) -> None:
         """Send a change of the contact; until it has its answer it may take effect late."""
