@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app import ledger, lifetimes, mappings, policies
 from app.addresses import address_key, spellings
 from app.autotask.client import Autotask
-from app.autotask.errors import TooLate, Unanswered
+from app.autotask.errors import Unanswered
 from app.db import persist_with
 from app.decide import Decision
 from app.desk import Desk
@@ -20,8 +20,7 @@ from app.errors import NotNow
 from app.lifetimes import Restore
 from app.models import Ledger
 from app.touched import touched
-from app.work import fenced
-from app.writes import LEAVE_SECONDS, Halt, ReadAgain, Wait, Writes
+from app.writes import LEAVE_SECONDS, ReadAgain, Wait, Writes
 
 
 async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
@@ -30,14 +29,9 @@ async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
     writes.require_fresh()
     announced = await _announce(writes, one, contact_id)
     not_after = time.monotonic() + LEAVE_SECONDS
-    writes.announced += 1
-    try:
+    async with writes.changing():
         await writes.autotask.activate_contact(account_id, contact_id, not_after)
         await writes.autotask.set_address(account_id, contact_id, one.key, not_after)
-    except TooLate as error:
-        raise ReadAgain from error
-    except Unanswered as error:
-        raise Halt(await writes.soon()) from error
     # An inactive contact can show company 0; only now is it certain whose it is.
     contact = await writes.autotask.contact(contact_id)
     is_back = contact is not None and contact.active and contact.company_id == account_id
@@ -95,10 +89,7 @@ async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
 
 async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:
     ticket = writes.reading.ticket
-    async with fenced(writes.desk.sessions, writes.lease) as session:
-        if await policies.forgotten(session, [one.key]):
-            raise ReadAgain  # since the facts were gathered
-        await writes.require_same_policy(session)
+    async with writes.announcing(one) as session:
         claim = await lifetimes.claim(
             session,
             ticket.company_id,

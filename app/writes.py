@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -115,10 +117,7 @@ class Writes:
     ) -> tuple[ledger.Claim, NewContact] | ledger.Created | ledger.Pending:
         """Store that a contact is about to be created, and give it."""
         ticket = self.reading.ticket
-        async with fenced(self.desk.sessions, self.lease) as session:
-            if await policies.forgotten(session, [one.key]):
-                raise ReadAgain  # since the facts were gathered
-            await self.require_same_policy(session)
+        async with self.announcing(one) as session:
             claim = await ledger.claim(
                 session,
                 ticket.company_id,
@@ -137,6 +136,26 @@ class Writes:
             contact = self._new_contact(one, claim)
             await ledger.record_sent(session, claim, contact.body(ticket.company_id))
             return claim, contact
+
+    @asynccontextmanager
+    async def announcing(self, one: Decision) -> AsyncIterator[AsyncSession]:
+        """Give the transaction that announces a write; ReadAgain: nothing of it is stored."""
+        async with fenced(self.desk.sessions, self.lease) as session:
+            if await policies.forgotten(session, [one.key]):
+                raise ReadAgain  # since the facts were gathered
+            await self.require_same_policy(session)
+            yield session
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """Say what it means for the look when a change of a contact gets no answer."""
+        self.announced += 1
+        try:
+            yield
+        except TooLate as error:
+            raise ReadAgain from error
+        except Unanswered as error:
+            raise Halt(await self.soon()) from error
 
     def counts(self, one: Decision) -> bool:
         """Tell whether somebody counts as new from outside; the approved are not the sender's."""
@@ -168,14 +187,9 @@ class Writes:
         """Activate a contact again, as the account's policy or a person says."""
         self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
-        self.announced += 1
-        try:
-            company_id = self.reading.ticket.company_id
+        company_id = self.reading.ticket.company_id
+        async with self.changing():
             await self.autotask.activate_contact(company_id, contact_id, not_after)
-        except TooLate as error:
-            raise ReadAgain from error
-        except Unanswered as error:
-            raise Halt(await self.soon()) from error
         # An inactive contact can show company 0; only now is it certain whose it is.
         contact = await self.autotask.contact(contact_id)
         if contact is None or contact.company_id != company_id:

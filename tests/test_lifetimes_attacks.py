@@ -24,6 +24,7 @@ from sandbox.tenant import Tenant
 from tests.clock import Clock
 from tests.helpers import look_at, outcomes, rows
 from tests.lifetimes import (
+    ALPINE,
     NINA,
     TICKET,
     complete,
@@ -59,6 +60,17 @@ def before_patch(tenant: Tenant, number: int, then: Callable[[], object]) -> Non
     tenant.before_call = before
 
 
+async def restored_unrecorded(desk: Desk, tenant: Tenant, nina: int) -> int:
+    """Let her be ended, be for good by the policy, and be back without our knowing it."""
+    await complete(desk, tenant, ticket_of(tenant, nina))
+    await end(desk)
+    await say(desk, lifetime={"outside": "permanent"})
+    tenant.faults.add(Fault("reset_after", after=1, **PATCH))  # type: ignore[arg-type]
+    again = tenant.new_ticket(ALPINE, cc=NINA)
+    assert await look_at(desk, again) is None
+    return again
+
+
 async def test_nobody_fakes_a_merge_by_mail(desk: Desk, tenant: Tenant, people: Seed) -> None:
     """Notes that a contact wrote count for nothing, whatever stands in them."""
     victim = tenant.new_ticket(people.alpine, cc="carla.mendes@alpine-dental.example")
@@ -79,12 +91,7 @@ async def test_a_restore_that_nobody_recorded_ends_by_the_rules(
     desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
 ) -> None:
     """Her answer was lost, she is there: the next look knows, and she is for good by now."""
-    await complete(desk, tenant, ticket_of(tenant, nina))
-    await end(desk)
-    await say(desk, lifetime={"outside": "permanent"})
-    tenant.faults.add(Fault("reset_after", after=1, **PATCH))  # type: ignore[arg-type]
-    again = tenant.new_ticket(people.alpine, cc=NINA)
-    assert await look_at(desk, again) is None
+    again = await restored_unrecorded(desk, tenant, nina)
     assert await look_at(desk, again) == Result.DONE
     row = await ledger_of(desk, nina)
     assert (row.state, row.lifetime) == (LedgerState.CREATED, None)
@@ -98,12 +105,7 @@ async def test_a_restore_of_a_ticket_that_is_gone_comes_to_an_end(
     desk: Desk, tenant: Tenant, people: Seed, clock: Clock, nina: int
 ) -> None:
     """No look settles it: the chore sees her, and from there on policy and grace decide."""
-    await complete(desk, tenant, ticket_of(tenant, nina))
-    await end(desk)
-    await say(desk, lifetime={"outside": "permanent"})
-    tenant.faults.add(Fault("reset_after", after=1, **PATCH))  # type: ignore[arg-type]
-    again = tenant.new_ticket(people.alpine, cc=NINA)
-    assert await look_at(desk, again) is None
+    again = await restored_unrecorded(desk, tenant, nina)
     tenant.delete_ticket(again, callout=False)
     assert await look_at(desk, again) == Result.GONE
     clock.advance(hours=3)
