@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import get_args
@@ -53,6 +55,24 @@ def test_without_lives_a_plan_is_what_it_was() -> None:
     assert not {event.what for event in without.events} & set(get_args(Deed))
     assert set(map(str, without.events)) < set(map(str, with_lives.events))
     assert {make_plan(n, 4, 1.0, lossy=True).updates for n in range(8)} == {True, False}
+
+
+def test_every_module_has_the_short_times() -> None:
+    """A time that a module has taken over before it was shortened would be the long one."""
+    check = (
+        "import importlib, pkgutil, app; from bench.chaos import child; child.make_short()\n"
+        "for one in pkgutil.walk_packages(app.__path__, 'app.'):\n"
+        "    names = vars(importlib.import_module(one.name)) if 'main' not in one.name else {}\n"
+        "    print(one.name, names.get('LEAVE_SECONDS'), names.get('LEASE'))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    times = {name: (leave, lease) for name, leave, lease in map(str.split, said)}
+    del times["app.autotask.webhooks"]  # its own, for what no look does
+    assert times["app.restoring"][0] == "2.5"
+    assert {leave for leave, _ in times.values()} == {"2.5", "None"}
+    assert {lease for _, lease in times.values()} == {"0:00:03", "None"}
 
 
 def test_a_second_look_is_progress_too(database_url: str) -> None:

@@ -51,14 +51,16 @@ def make_short() -> None:
 
     # Before the modules are loaded that take these over.
     _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
+    from app import writes
 
-    from app import budget, chores, gate, inbox, look, reconcile, writes
+    _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
+
+    from app import budget, chores, gate, inbox, look, reconcile
     from app.autotask import calls, client
     from app.lifetimes import considering
     from app.participants import people
     from app.retire import chore, one
 
-    _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
     _set(client, REQUEST_SECONDS=8.0)
     _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)

@@ -43,8 +43,10 @@ def comes_to_rest(
 ) -> bool:
     """Wait until all is done; False when for QUIET_SECONDS nothing more was.
 
-    A write that is still to take effect could double something after the verdict. lives: wait for
-    what follows tickets and ends contacts, too.
+    A fault that strikes is a step, too: each strikes once, but of those that no call has met yet
+    many can wait for the last contact that is brought back. A write that is still to take effect
+    could double something after the verdict. lives: wait for what follows tickets and ends
+    contacts, too.
     """
     passes = Passes(books)
 
@@ -55,7 +57,7 @@ def comes_to_rest(
         return not lives or (passes.two_are_over() and _to_end(books) == 0)
 
     before = -1
-    while (so_far := progress(books)) > before:
+    while (so_far := progress(books) + struck.counts.total()) > before:
         before = so_far
         if wait_for(is_over, tend, QUIET_SECONDS):
             return True
