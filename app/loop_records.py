@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db import db_now
@@ -115,7 +115,9 @@ async def record(session: AsyncSession, one: Suspect, tickets: int) -> None:
     )
     await session.execute(
         update(LinkRecord)
-        .where(LinkRecord.contact_id == one.contact_id, _ours_stands())
+        .where(
+            LinkRecord.contact_id == one.contact_id, LinkRecord.may_be_ours(), LinkRecord.stands()
+        )
         .values(end_why=LOOP)
     )
 
@@ -129,17 +131,14 @@ async def note_late(session: AsyncSession) -> None:
     )
     await session.execute(
         update(LinkRecord)
-        .where(LinkRecord.end_why.is_(None), _ours_stands(), loop.exists())
+        .where(
+            LinkRecord.end_why.is_(None),
+            LinkRecord.may_be_ours(),
+            LinkRecord.stands(),
+            loop.exists(),
+        )
         .values(end_why=LOOP)
         .execution_options(synchronize_session=False)
-    )
-
-
-def _ours_stands() -> ColumnElement[bool]:
-    return and_(
-        LinkRecord.removed_seen_at.is_(None),
-        LinkRecord.unlinked_at.is_(None),
-        or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
     )
 
 
@@ -176,11 +175,7 @@ async def stays(session: AsyncSession, link: LinkRecord) -> None:
 
 
 async def _end(session: AsyncSession, link: LinkRecord, why: str | None) -> None:
-    await session.execute(
-        update(LinkRecord)
-        .where(LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id)
-        .values(end_why=why)
-    )
+    await session.execute(link.update().values(end_why=why))
 
 
 async def latest(session: AsyncSession, since: datetime) -> tuple[int, datetime | None, list[int]]:

@@ -7,7 +7,7 @@ https://www.autotask.net/help/Content/4_Admin/1FoundationalFeatures/IncomingEmai
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -122,7 +122,7 @@ async def _take_off(desk: Desk, autotask: Autotask, ticket_id: int, contact_id: 
         now = await db_now(session)
     if link is None:
         return  # somebody has seen to it since it was listed
-    if rows and link.link_id in (None, *rows):
+    if link.is_among(rows):
         taken = await take_off(desk, autotask, link, rows, _MARKS)
         if taken.refused:
             await persist_with(desk.sessions, _stays, link, mask(taken.detail))
@@ -131,7 +131,7 @@ async def _take_off(desk: Desk, autotask: Autotask, ticket_id: int, contact_id: 
         else:
             log.warning("loop_link_waits", ticket=ticket_id, why=mask(taken.detail))
         return
-    if not rows and _may_come(link, now - desk.create_settle):
+    if not rows and link.may_come(now - desk.create_settle):
         return
     if not rows and link.unlinked_at:  # by us, and then we died
         await persist_with(desk.sessions, traces.unlinked, link)
@@ -147,13 +147,6 @@ async def _rows(autotask: Autotask, ticket_id: int, contact_id: int) -> list[int
         if refused.kind is not Refusal.MISSING:
             raise
         return []
-
-
-def _may_come(link: LinkRecord, settled_since: datetime) -> bool:
-    """Tell whether a request of ours may still make a link that is not there."""
-    if link.sent_at is None or link.sent_at <= settled_since:
-        return False
-    return link.first_seen_linked_at is None or link.first_seen_linked_at < link.sent_at
 
 
 async def _stays(session: AsyncSession, link: LinkRecord, why: str) -> None:

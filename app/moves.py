@@ -42,7 +42,7 @@ async def take_back(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket
     async with fenced(desk.sessions, lease) as session:
         # First of all: once ours are off, it cannot be told any more.
         waits = await _see_missing(session, desk, ticket, missing, others_stay=bool(old & {*rows}))
-    there = [link for link in links if ours(link, rows.get(link.contact_id, []))]
+    there = [link for link in links if link.is_among(rows.get(link.contact_id, []))]
     for link in there:
         taken = await take_off(desk, autotask, link, rows[link.contact_id], _TAKE_BACK)
         if not taken.done:
@@ -54,11 +54,6 @@ async def take_back(desk: Desk, autotask: Autotask, lease: Lease, ticket: Ticket
     if links:
         log.info("links_taken_back", count=len(there), gone=len(missing), account=ticket.company_id)
     return bool(links)
-
-
-def ours(link: LinkRecord, rows: list[int]) -> bool:
-    """Tell whether what is on the ticket is our link, as far as its id is known."""
-    return bool(rows) and (link.link_id is None or link.link_id in rows)
 
 
 async def _see_missing(
@@ -76,10 +71,8 @@ async def _see_missing(
     """
     now, waits = await db_now(session), False
     for link in missing:
-        seen = link.first_seen_linked_at and (
-            link.sent_at is None or link.first_seen_linked_at >= link.sent_at
-        )
-        if not seen and link.sent_at and link.sent_at + desk.create_settle > now:
+        seen = link.first_seen_linked_at and not link.unanswered
+        if link.may_come(now - desk.create_settle):
             waits = True
         elif seen and others_stay and link.unlinked_at is None:
             off = [link.contact_id]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Update, and_, case, delete, func, or_, select, update
+from sqlalchemy import Update, and_, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit
@@ -36,7 +36,8 @@ async def tickets_since(session: AsyncSession, ago: timedelta | datetime) -> lis
     """Name the tickets for which we linked or created somebody since a time, or for so long."""
     since = func.now() - ago if isinstance(ago, timedelta) else ago
     linked = select(LinkRecord.ticket_id).where(
-        _may_be_ours(), or_(LinkRecord.sent_at >= since, LinkRecord.first_seen_linked_at >= since)
+        LinkRecord.may_be_ours(),
+        or_(LinkRecord.sent_at >= since, LinkRecord.first_seen_linked_at >= since),
     )
     created = select(Ledger.ticket_id).where(Ledger.state.in_(_STANDING), Ledger.sent_at >= since)
     return sorted(set((await session.execute(linked.union(created))).scalars()))
@@ -46,7 +47,7 @@ async def of_ticket(session: AsyncSession, ticket_id: int) -> Traces:
     """Give what we did for a ticket and have not undone."""
     links = await session.execute(
         select(LinkRecord)
-        .where(LinkRecord.ticket_id == ticket_id, _may_be_ours())
+        .where(LinkRecord.ticket_id == ticket_id, LinkRecord.may_be_ours())
         .order_by(LinkRecord.contact_id)
     )
     created = await session.execute(
@@ -77,12 +78,7 @@ async def ended_of_ticket(session: AsyncSession, ticket_id: int) -> list[Ledger]
 async def linked_elsewhere(session: AsyncSession, contact_id: int) -> set[int]:
     """Name the tickets that a contact is on by our records, or may come onto."""
     found = await session.execute(
-        select(LinkRecord.ticket_id).where(
-            LinkRecord.contact_id == contact_id,
-            LinkRecord.unlinked_at.is_(None),
-            LinkRecord.removed_seen_at.is_(None),
-            or_(LinkRecord.sent_at.is_not(None), LinkRecord.first_seen_linked_at.is_not(None)),
-        )
+        select(LinkRecord.ticket_id).where(LinkRecord.contact_id == contact_id, LinkRecord.stands())
     )
     return set(found.scalars())
 
@@ -107,7 +103,7 @@ async def intend_unlink(
 ) -> None:
     """Store that a contact is about to be taken off; from now on no look brings them again."""
     audit.record(session, who, what, ticket_id=link.ticket_id, contact_id=link.contact_id)
-    await session.execute(_link(link).values(unlinked_at=func.clock_timestamp(), ours=True))
+    await session.execute(link.update().values(unlinked_at=func.clock_timestamp(), ours=True))
     await session.execute(
         _people(link).values(
             rejected_by=who,
@@ -119,7 +115,7 @@ async def intend_unlink(
 
 async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
     """Take that back: the contact is on the ticket as before."""
-    await session.execute(_link(link).values(unlinked_at=None))
+    await session.execute(link.update().values(unlinked_at=None))
     before = Participant.approved_by.is_not(None)
     await session.execute(
         _people(link).values(
@@ -133,7 +129,7 @@ async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
 async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
     """Record that a contact is off the ticket; a link that is seen later is a person's."""
     await session.execute(
-        _link(link).values(
+        link.update().values(
             unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
             ours=False,
             sent_at=None,
@@ -230,18 +226,6 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
 
 async def _drop_mappings(session: AsyncSession, row: Ledger) -> None:
     await session.execute(delete(Mapping).where(Mapping.contact_id == row.contact_id))
-
-
-def _may_be_ours() -> ColumnElement[bool]:
-    # Whom a person took off and put on again is on the ticket by a person's will.
-    ours = or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None))
-    return and_(LinkRecord.removed_seen_at.is_(None), ours)
-
-
-def _link(link: LinkRecord) -> Update:
-    return update(LinkRecord).where(
-        LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id
-    )
 
 
 def _people(link: LinkRecord) -> Update:

@@ -149,8 +149,7 @@ class Undo:
             return True, "had been taken off the ticket", False
         async with self.desk.sessions() as session:
             now = await db_now(session)
-        under_way = link.sent_at and not link.first_seen_linked_at
-        if under_way and link.sent_at and link.sent_at + self.desk.create_settle > now:
+        if link.may_come(now - self.desk.create_settle):
             return False, UNDER_WAY, True
         return False, "is not on the ticket any more", False
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit, gate
@@ -129,14 +129,10 @@ def _still_possible(unsure: int, settle: timedelta) -> str:
 async def _unsure(session: AsyncSession, settle: timedelta) -> int:
     """Count what was announced, is not known to have ended, and may still take effect."""
     since = func.now() - settle
-    unseen = or_(
-        LinkRecord.first_seen_linked_at.is_(None),
-        LinkRecord.first_seen_linked_at < LinkRecord.sent_at,
-    )
     counts = (
         select(func.count()).where(Ledger.state.in_(_UNSETTLED), Ledger.sent_at > since),
         select(func.count()).where(Note.state.in_(_UNSETTLED), Note.sent_at > since),
-        select(func.count()).where(LinkRecord.sent_at > since, unseen),
+        select(func.count()).where(LinkRecord.sent_at > since, LinkRecord.unanswered),
         select(func.count()).where(Ledger.unsure_until > func.now()),
     )
     return sum([(await session.execute(count)).scalar_one() for count in counts])

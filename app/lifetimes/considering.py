@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.lifetimes.parts import BY_US, stands
+from app.lifetimes.parts import BY_US
 from app.models import Ledger, LinkRecord, Mapping, Participant, TicketRecord
 from app.states import EndedBy, LedgerState, Origin, Outcome
 
@@ -63,7 +63,9 @@ def _on_open_ticket() -> ColumnElement[bool]:
     on_open = (
         select(LinkRecord.ticket_id)
         .join(other, other.id == LinkRecord.ticket_id)
-        .where(LinkRecord.contact_id == Ledger.contact_id, stands(), other.over_at.is_(None))
+        .where(
+            LinkRecord.contact_id == Ledger.contact_id, LinkRecord.stands(), other.over_at.is_(None)
+        )
     )
     return on_open.exists()
 
@@ -84,9 +86,7 @@ async def known(session: AsyncSession, row: Ledger) -> Known:
     """Give what our records say of a contact."""
     found = await session.execute(
         select(LinkRecord.ticket_id, LinkRecord.link_id).where(
-            LinkRecord.contact_id == row.contact_id,
-            LinkRecord.removed_seen_at.is_(None),
-            or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
+            LinkRecord.contact_id == row.contact_id, LinkRecord.may_be_ours()
         )
     )
     links = {one.ticket_id: one.link_id for one in found}

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import policies
 from app.db import db_now
-from app.lifetimes.parts import drop_mappings, is_taken, one, record, stands
+from app.lifetimes.parts import drop_mappings, is_taken, record
 from app.models import Ledger, LinkRecord, Participant, TicketRecord
 from app.states import AT_AUTOTASK, EndedBy, LedgerState, Outcome
 
@@ -28,12 +28,11 @@ async def intend(
     still come. With the lock none is announced in between (ledger.being_ended).
     """
     locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
-    seen = LinkRecord.first_seen_linked_at >= LinkRecord.sent_at
-    may_come = and_(LinkRecord.sent_at > func.now() - settle, func.coalesce(~seen, True))
+    may_come = and_(LinkRecord.unanswered, LinkRecord.sent_at > func.now() - settle)
     on = (
-        select(LinkRecord.ticket_id, func.coalesce(may_come, False))
+        select(LinkRecord.ticket_id, may_come)
         .join(TicketRecord, TicketRecord.id == LinkRecord.ticket_id)
-        .where(LinkRecord.contact_id == row.contact_id, stands())
+        .where(LinkRecord.contact_id == row.contact_id, LinkRecord.stands())
         .where(or_(TicketRecord.over_at.is_(None), may_come))
     )
     found = await session.execute(on)
@@ -58,7 +57,7 @@ async def is_needed(session: AsyncSession, row: Ledger) -> bool:
 async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
     """Record that our link is off a ticket that is over."""
     await session.execute(
-        one(link).values(
+        link.update().values(
             unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
             ours=False,
             sent_at=None,
@@ -70,12 +69,12 @@ async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
 
 async def intend_unlink(session: AsyncSession, link: LinkRecord) -> None:
     """Store that our link is about to come off."""
-    await session.execute(one(link).values(unlinked_at=func.clock_timestamp(), ours=True))
+    await session.execute(link.update().values(unlinked_at=func.clock_timestamp(), ours=True))
 
 
 async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
     """Take that back: the link stays."""
-    await session.execute(one(link).values(unlinked_at=None))
+    await session.execute(link.update().values(unlinked_at=None))
 
 
 async def retired(session: AsyncSession, row: Ledger) -> None:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Update, and_, delete, or_, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import audit
-from app.models import Ledger, LinkRecord, Mapping
+from app.models import Ledger, Mapping
 from app.states import OPEN, EndedBy, Origin
 
 BY_US = (EndedBy.LIFETIME, EndedBy.MOVED, EndedBy.STALE)
 """Whom the service has ended, or was told to, so that it may bring them back."""
-
-
-def stands() -> ColumnElement[bool]:
-    """A link that is there by our records, or may come."""
-    return and_(
-        LinkRecord.unlinked_at.is_(None),
-        LinkRecord.removed_seen_at.is_(None),
-        or_(LinkRecord.sent_at.is_not(None), LinkRecord.first_seen_linked_at.is_not(None)),
-    )
 
 
 async def is_taken(session: AsyncSession, row: Ledger) -> bool:
@@ -31,13 +22,6 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
         Ledger.state.in_(OPEN),
     )
     return (await session.execute(others)).first() is not None
-
-
-def one(link: LinkRecord) -> Update:
-    """Change this link."""
-    return update(LinkRecord).where(
-        LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id
-    )
 
 
 async def drop_mappings(session: AsyncSession, row: Ledger) -> None:

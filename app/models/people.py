@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    ColumnElement,
     Index,
     PrimaryKeyConstraint,
     SmallInteger,
     Text,
     UniqueConstraint,
+    Update,
+    and_,
+    or_,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base
@@ -86,6 +94,49 @@ class LinkRecord(Base):
     unlinked_at: Mapped[At | None]
     link_id: Mapped[Big | None]
     end_why: Mapped[Str | None]
+
+    @hybrid_property
+    def unanswered(self) -> bool:
+        """Whether the last request for it may still take effect, unless too much time has passed.
+
+        What was seen before that request left says nothing about it.
+        """
+        seen = self.first_seen_linked_at
+        return self.sent_at is not None and (seen is None or seen < self.sent_at)
+
+    @unanswered.inplace.expression
+    @classmethod
+    def _unanswered(cls) -> ColumnElement[bool]:
+        seen = cls.first_seen_linked_at
+        return and_(cls.sent_at.is_not(None), or_(seen.is_(None), seen < cls.sent_at))
+
+    def may_come(self, settled_since: datetime) -> bool:
+        """Tell whether it may still come. settled_since: what left before then will not."""
+        return self.unanswered and self.sent_at is not None and self.sent_at >= settled_since
+
+    def is_among(self, rows: Collection[int]) -> bool:
+        """Tell whether one of a contact's rows on the ticket is this link, as far as is known."""
+        return bool(rows) and (self.link_id is None or self.link_id in rows)
+
+    @classmethod
+    def stands(cls) -> ColumnElement[bool]:
+        """Whether it is there by our records, or may come."""
+        sent_or_seen = or_(cls.sent_at.is_not(None), cls.first_seen_linked_at.is_not(None))
+        return and_(cls.unlinked_at.is_(None), cls.removed_seen_at.is_(None), sent_or_seen)
+
+    @classmethod
+    def may_be_ours(cls) -> ColumnElement[bool]:
+        """Whether we made it, or may have.
+
+        Whom a person took off and put on again is on the ticket by a person's will.
+        """
+        return and_(cls.removed_seen_at.is_(None), or_(cls.ours, cls.sent_at.is_not(None)))
+
+    def update(self) -> Update:
+        """Change this link's row."""
+        return update(LinkRecord).where(
+            LinkRecord.ticket_id == self.ticket_id, LinkRecord.contact_id == self.contact_id
+        )
 
 
 class Mapping(Base):

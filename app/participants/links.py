@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -79,8 +79,7 @@ async def ours_elsewhere(
         .where(
             LinkRecord.ticket_id == ticket_id,
             LinkRecord.account_id != account_id,
-            LinkRecord.removed_seen_at.is_(None),
-            or_(LinkRecord.ours, LinkRecord.sent_at.is_not(None)),
+            LinkRecord.may_be_ours(),
         )
         .order_by(LinkRecord.contact_id)
     )
@@ -104,13 +103,12 @@ async def taken_back(session: AsyncSession, link: LinkRecord) -> None:
 
 async def forget_other_accounts(session: AsyncSession, ticket_id: int, account_id: int) -> None:
     """Forget links of an account that a ticket has left; their end was nobody's decision."""
-    settled = LinkRecord.sent_at.is_(None) | (LinkRecord.first_seen_linked_at >= LinkRecord.sent_at)
     await session.execute(
         delete(LinkRecord).where(
             LinkRecord.ticket_id == ticket_id,
             LinkRecord.account_id != account_id,
             LinkRecord.removed_seen_at.is_(None),
-            settled,
+            ~LinkRecord.unanswered,
         )
     )
 
@@ -162,11 +160,7 @@ async def intend_link(
     if row is None:
         row = LinkRecord(ticket_id=ticket_id, contact_id=contact_id, account_id=account_id)
         session.add(row)
-    elif (
-        row.sent_at
-        and (row.first_seen_linked_at is None or row.first_seen_linked_at < row.sent_at)
-        and read_at <= row.sent_at + settle
-    ):
+    elif row.sent_at and row.may_come(read_at - settle):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
     row.ours, row.link_id = False, None  # of one that is over, as the reading did not show it
