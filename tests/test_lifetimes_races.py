@@ -6,12 +6,12 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, update
 
 from app import lifetimes
 from app.db import db_now
 from app.desk import Desk
-from app.models import Ledger
+from app.models import Ledger, LinkRecord, TicketRecord
 from app.states import LedgerState, Result
 from sandbox.seed import Seed
 from sandbox.switches import Fault
@@ -143,3 +143,54 @@ async def test_a_late_clearing_does_not_come_after_the_step_back(
         await asyncio.sleep(0.4)
     assert stands(contact(tenant, one)) == (1, NINA)
     assert tenant.linked_contacts(fresh) == [one]
+
+
+async def test_a_second_link_has_its_answer_when_it_is_seen(
+    desk: Desk, tenant: Tenant, ticket: int
+) -> None:
+    """When the first one was seen says nothing about it; it stands as the first one did."""
+    await complete(desk, tenant, ticket)
+    await end(desk)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    assert await look_at(desk, ticket) == Result.DONE
+    assert tenant.linked_contacts(ticket) == [ours(tenant)]
+    [link] = await rows(desk, LinkRecord)
+    assert (link.unanswered, link.ours, link.unlinked_at) == (False, True, None)
+
+
+async def test_who_was_taken_off_after_a_second_link_stays_off_when_the_ticket_has_moved(
+    desk: Desk, tenant: Tenant, people: Seed, ticket: int
+) -> None:
+    """Somebody else of the old account is still on it: a move takes nobody off here."""
+    await complete(desk, tenant, ticket)
+    await end(desk)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    tenant.link(ticket, people.carla)
+    assert await look_at(desk, ticket) == Result.DONE
+    tenant.unlink(ticket, ours(tenant))
+    tenant.move_ticket(ticket, people.harbour, callout=False)
+    await say(desk, people.harbour, outside="create")
+    await want(desk, ticket)
+    await look_at_all(desk)
+    assert (await outcomes(desk, ticket))[NINA] == ("removed_by_person", "ignored")
+
+
+async def test_nobody_is_ended_whose_second_link_may_still_come(
+    desk: Desk, tenant: Tenant, people: Seed, ticket: int
+) -> None:
+    """Both tickets were over; one is opened again, then the other one, whose answer is lost."""
+    other = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(desk, other) == Result.DONE
+    await complete(desk, tenant, ticket, other)
+    await end(desk)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    assert await look_at(desk, ticket) == Result.DONE
+    tenant.update_ticket(other, callout=False, status=1)
+    tenant.faults.add(Fault("reset_before", method="POST", path_contains="AdditionalContacts"))
+    assert await look_at(desk, other) is None
+    tenant.update_ticket(ticket, callout=False, status=5)
+    over = update(TicketRecord).where(TicketRecord.id == ticket).values(over_at=func.now())
+    async with desk.sessions() as session, session.begin():  # a look would take up the other, too
+        await session.execute(over)
+    await end(desk)
+    assert stands(contact(tenant, ours(tenant))) == (1, NINA)

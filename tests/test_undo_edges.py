@@ -21,11 +21,13 @@ from app.models import Due, Ledger, LinkRecord
 from app.states import Result
 from app.undo import Step, Undo
 from app.undo_command import run_undo
+from app.unlinking import UNDER_WAY
 from sandbox.calls import Call
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.helpers import due_of, look_at, people_of, rows
+from tests.lifetimes import complete, end, nina_of_a_ticket, ticket_of
 
 CARLA = "carla.mendes@alpine-dental.example"
 NINA = "nina@radiology.example"
@@ -202,6 +204,22 @@ async def test_an_unlink_without_an_answer_is_not_taken_back(
     assert (done, again) == (True, False)
     assert tenant.linked_contacts(ticket) == []
     assert (await people_of(desk, ticket))[CARLA].outcome == "unlinked"
+
+
+async def test_a_link_that_is_asked_for_again_may_still_come(
+    desk: Desk, tenant: Tenant, people: Seed
+) -> None:
+    """That it was there before its contact was ended says nothing about the second request."""
+    ticket = ticket_of(tenant, await nina_of_a_ticket(desk, tenant, grace_days=0))
+    await complete(desk, tenant, ticket)
+    await end(desk)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    tenant.faults.add(Fault("reset_before", method="POST", path_contains=LINKS))
+    assert await look_at(desk, ticket) is None
+
+    steps = await undo(desk, ticket)
+
+    assert steps[0] == ("unlink", False, True, UNDER_WAY)
 
 
 async def test_what_was_done_is_told_though_the_lease_is_lost_at_the_end(

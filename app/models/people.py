@@ -76,6 +76,7 @@ class Participant(Base):
 class LinkRecord(Base):
     """A contact that is, was or is being made an additional contact of a ticket.
 
+    first_seen_linked_at: when it was first seen since it was last asked for.
     sent_at is our intent: it stands while a request of ours may still take effect and is cleared
     by a definite refusal. ours: a link of ours was seen to have taken effect. link_id: its id at
     Autotask; under another id the contact was put on again. unlinked_at: we took it off again.

@@ -54,7 +54,11 @@ async def saw_linked(
             set_={
                 # One of ours stays of the account that it was made in, wherever the ticket goes.
                 "account_id": case((LinkRecord.ours, LinkRecord.account_id), else_=account_id),
-                "first_seen_linked_at": func.coalesce(LinkRecord.first_seen_linked_at, now),
+                # Of one that was asked for again, when that was seen to have taken effect.
+                "first_seen_linked_at": case(
+                    (LinkRecord.unanswered, now),
+                    else_=func.coalesce(LinkRecord.first_seen_linked_at, now),
+                ),
                 "unlinked_at": None,
                 "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
                 "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
@@ -163,7 +167,11 @@ async def intend_link(
     elif row.sent_at and row.may_come(read_at - settle):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
-    row.ours, row.link_id = False, None  # of one that is over, as the reading did not show it
+    # Of one that is over, as the reading did not show it. That we took it off is over, too: this
+    # one is to stand in the way of whoever ends its contact, or undoes the ticket.
+    row.ours, row.link_id = False, None
+    if row.unlinked_at:
+        row.unlinked_at = row.first_seen_linked_at = None
     return Intent(ticket_id, contact_id, now)
 
 
