@@ -34,6 +34,10 @@ LEAVE_SECONDS = 20.0
 """A write leaves within this time of its announcement, slot and all, or not at all. Together with
 the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
 
+NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
+"""By the client's word, or because it was not permitted to leave, the request took no effect. After
+anything else it may have."""
+
 # A reading older than that is renewed before a write, not after a refusal; the first write after a
 # reading may be later, or a slow Autotask would be read for ever.
 _WORTH_GOING_ON = 20.0
@@ -91,7 +95,7 @@ class Writes:
         self.announced += 1
         try:
             contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
-        except _NOT_DONE as error:
+        except NOT_DONE as error:
             left = isinstance(error, Refused)
             await persist_with(
                 self.desk.sessions, ledger.refused, claim=claim, error=str(error), left=left
@@ -233,7 +237,7 @@ class Writes:
         self.announced += 1
         try:
             link_id = await self.autotask.link_contact(ticket.id, contact_id, not_after)
-        except _NOT_DONE as error:
+        except NOT_DONE as error:
             await persist_with(self.desk.sessions, participants.link_refused, intent=intent)
             if isinstance(error, TooLate):
                 raise ReadAgain from error
@@ -254,11 +258,6 @@ class Writes:
         limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING
         if time.monotonic() - self.reading.asked_at > limit:
             raise ReadAgain
-
-
-# By the client's word, or because it was not permitted to leave, the request took no effect. After
-# anything else it may have.
-_NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
 
 
 async def _record_created(

@@ -9,17 +9,16 @@ from datetime import datetime, timedelta
 
 from app import lifetimes, participants, tickets
 from app.autotask.client import Autotask
-from app.autotask.errors import Barred, Busy, NotSent, Refused, Unanswered
+from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
 from app.db import db_now, persist_with
 from app.desk import Desk
 from app.ending import Action, Ours, Step, There, next_step
-from app.errors import LeaseLost, NotNow
 from app.holding import InUse, holding
 from app.models import Ledger
 from app.states import EndedBy, LedgerState
 from app.unlinking import Marks, take_off
-from app.writes import LEAVE_SECONDS
+from app.writes import LEAVE_SECONDS, NOT_DONE
 
 AGAIN = timedelta(minutes=10)
 """After which what could not be done is tried again."""
@@ -27,8 +26,6 @@ AGAIN = timedelta(minutes=10)
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
 _UNLINK = Marks(lifetimes.intend_unlink, lifetimes.unlinked, lifetimes.keep_link)
-# After these a request took no effect; after anything else it may have.
-_NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
 
 
@@ -262,7 +259,7 @@ class Retiring:
         not_after = time.monotonic() + LEAVE_SECONDS
         try:
             await request(self.row.account_id, self.row.contact_id, not_after)
-        except _NOT_DONE:
+        except NOT_DONE:
             await persist_with(sessions, lifetimes.answered, self.row, before)
             raise
         await persist_with(sessions, lifetimes.answered, self.row, before)
