@@ -43,6 +43,7 @@ test: $(VENV)/dev ## Run the tests; ARGS="-k name" runs some
 lint: $(VENV)/dev ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 docs: $(VENV)/dev ## Write docs/configuration.md anew, from the settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from app.addresses import mask
+from app.mail.addresses import mask
 
 
 def configure(log_format: str, *, quiet: bool = False) -> None:

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from app.addresses import mask, read_addresses
-from app.header_blocks import read_header_block
-from app.header_text import clean, decode_words
-from app.mail_files import read_mail_file
-from app.messages import same_subject
-from app.names import person_name
+from app.mail.addresses import mask, read_addresses
+from app.mail.eml import read_mail_file
+from app.mail.header_block import read_header_block
+from app.mail.message import same_subject
+from app.mail.names import person_name
+from app.mail.text import clean, decode_words
 
 SIZES = {"64 kB": 2**16, "256 kB": 2**18, "1 MB": 2**20}
 RUNS, MAX_RATIO = 5, 6.0

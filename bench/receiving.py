@@ -14,13 +14,13 @@ from contextlib import ExitStack
 
 import httpx
 
-from app import db
-from app.embedded import EmbeddedPostgres
+from app.db import schema
+from app.db.embedded.server import EmbeddedPostgres
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.processes import free_port, process, wait_until
+from tests.support.processes import free_port, process, wait_until
 
 SECRET = "a-webhook-secret-of-bench"  # noqa: S105  of a double
 CALLOUTS, AT_ONCE, MIN_RATIO = 400, 8, 2 / 3
@@ -63,7 +63,7 @@ def main() -> int:
     tenant.add_company("Alpine Dental Group", "alpine-dental.example")
     url = f"http://127.0.0.1:{port}"
     with EmbeddedPostgres() as database, ExitStack() as stack:
-        db.migrate(database.url)
+        schema.migrate(database.url)
         server = stack.enter_context(SandboxServer(tenant))
         environ = {
             "DATABASE_URL": database.url,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine, text
 
-import app.models  # noqa: F401  the tables register themselves
-from app.db import Base
+from app.db.database import Base
 
 _LOCK = 4_706_282_312  # any number: it only has to be the same everywhere
 

@@ -13,24 +13,25 @@ import httpx
 import psycopg
 import pytest
 
-from app import db, log
+from app import log
 from app.autotask.client import Autotask, Credentials, http_client
-from app.budget import Budget
-from app.db import Sessions, make_engine, make_sessions
-from app.desk import Desk, open_desk
-from app.embedded import EmbeddedPostgres
-from app.environment import load_settings
-from app.main import create_app
-from app.settings import Settings
-from app.worker import Worker
+from app.db import schema
+from app.db.database import Sessions, make_engine, make_sessions
+from app.db.embedded.server import EmbeddedPostgres
+from app.outbound.budget import Budget
+from app.services import Services, open_services
+from app.settings.environment import load_settings
+from app.settings.settings import Settings
+from app.web.app import create_app
+from app.worker.loop import Worker
 from sandbox.seed import Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
-from tests.budgets import MakeBudget
-from tests.clients import SECRETS, Door
-from tests.clock import Clock
-from tests.contract import ContractChecker
-from tests.transactions import watch
+from tests.support.budgets import MakeBudget
+from tests.support.clients import SECRETS, Door
+from tests.support.clock import Clock
+from tests.support.contract import ContractChecker
+from tests.support.transactions import watch
 
 SECRET = "a-webhook-secret-of-tests"
 READ_KEY = "r" * 32
@@ -47,7 +48,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres() as server:
         with psycopg.connect(plain(server.url), autocommit=True) as connection:
             connection.execute("CREATE DATABASE template_of_tests")
-        db.migrate(server.url_for("template_of_tests"))
+        schema.migrate(server.url_for("template_of_tests"))
         yield server
 
 
@@ -170,30 +171,30 @@ def settings(environ: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-async def desk(settings: Settings) -> AsyncIterator[Desk]:
+async def services(settings: Settings) -> AsyncIterator[Services]:
     """The parts of one process."""
     assert settings.database_url
-    async with open_desk(settings, settings.database_url) as parts:
+    async with open_services(settings, settings.database_url) as parts:
         yield parts
 
 
 @pytest.fixture
-async def make_desk(settings: Settings) -> AsyncIterator[Callable[..., Any]]:
+async def make_services(settings: Settings) -> AsyncIterator[Callable[..., Any]]:
     """Make parts with other settings than usual: `await make_desk(create_settle=1)`."""
     async with AsyncExitStack() as stack:
 
-        async def make(**changes: Any) -> Desk:
+        async def make(**changes: Any) -> Services:
             assert settings.database_url
             other = settings.model_copy(update=changes)
-            return await stack.enter_async_context(open_desk(other, settings.database_url))
+            return await stack.enter_async_context(open_services(other, settings.database_url))
 
         yield make
 
 
 @pytest.fixture
-async def api(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+async def api(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP application without a socket; errors come as answers, as they do from a server."""
-    transport = httpx.ASGITransport(create_app(desk), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client
 
@@ -215,9 +216,9 @@ def plain(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://")
 
 
-async def work_until(desk: Desk, done: Callable[[], Any], seconds: float = 30.0) -> None:
+async def work_until(services: Services, done: Callable[[], Any], seconds: float = 30.0) -> None:
     """Run a worker until a condition holds, which may be a coroutine function; bounded."""
-    worker = Worker(desk)
+    worker = Worker(services)
     working = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):

@@ -12,23 +12,25 @@ from typing import Annotated, TextIO
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from app import db, running
 from app.autotask.errors import AutotaskError
-from app.backtest import Asked, PolicyFileError, read_policy
+from app.cli import processes
+from app.cli.backtest import run_backtest
 from app.cli.care import doctor, watch, webhook
 from app.cli.common import configured, database, moment
-from app.cli.contacts import contacts
-from app.desk import open_desk
-from app.embedded import EmbeddedPostgresError
-from app.environment import SettingsError
-from app.errors import NotNow
-from app.mapping_files import Imported, export_to, import_file
-from app.reconcile_command import run_reconcile
-from app.report import run_backtest
-from app.settings import Settings
-from app.show import Kind, show
-from app.tenant import WrongTenant
-from app.undo_command import run_undo
+from app.cli.contacts_group import contacts
+from app.cli.read import Kind, show
+from app.cli.reconcile import run_reconcile
+from app.cli.undo import run_undo
+from app.contacts.mapping_files import Imported, export_to, import_file
+from app.db import database as db
+from app.db import schema
+from app.db.embedded.server import EmbeddedPostgresError
+from app.looks.backtest import Asked, PolicyFileError, read_policy
+from app.outbound.rules import NotNow
+from app.outbound.tenant import WrongTenant
+from app.services import open_services
+from app.settings.environment import SettingsError
+from app.settings.settings import Settings
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -53,7 +55,7 @@ def serve() -> None:
     """Receive callouts, serve the admin API, and work (RUN_WORKER=false: leave that to workers)."""
     settings = configured()
     with database(settings) as url:
-        asyncio.run(running.serve(settings, url))
+        asyncio.run(processes.serve(settings, url))
 
 
 @cli.command()
@@ -61,7 +63,7 @@ def worker() -> None:
     """Work on due tickets, in a process of its own; several may run at once."""
     settings = configured()
     with database(settings) as url:
-        asyncio.run(running.work(settings, url))
+        asyncio.run(processes.work(settings, url))
 
 
 @cli.command()
@@ -69,7 +71,7 @@ def migrate() -> None:
     """Bring the database's schema to this version; safe to run again, and by several at once."""
     settings = configured()
     with database(settings) as url:
-        db.migrate(url)
+        schema.migrate(url)
     typer.echo("The database's schema is up to date.")
 
 
@@ -78,7 +80,7 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Stay up afterwards, to look around.")] = False,
 ) -> None:
     """Show the product at work on one ticket, against a sandbox; needs no configuration."""
-    from app.demo import run_demo
+    from app.cli.demo import run_demo
 
     raise typer.Exit(run_demo(keep=keep))
 
@@ -88,7 +90,7 @@ def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 9100,
 ) -> None:
     """Run the Autotask double alone, for trying things out; Ctrl-C ends it."""
-    from app.double import run_sandbox
+    from app.cli.sandbox import run_sandbox
 
     run_sandbox(port)
 
@@ -232,7 +234,7 @@ def main() -> None:
     """Run a command; what can be wrong outside is said in a sentence, with exit code 1."""
     try:
         cli()
-    except (SettingsError, EmbeddedPostgresError, WrongTenant, db.SchemaError) as error:
+    except (SettingsError, EmbeddedPostgresError, WrongTenant, schema.SchemaError) as error:
         typer.echo(str(error), err=True)
     except ModuleNotFoundError as error:
         if error.name != "sandbox":
@@ -263,18 +265,18 @@ def _opened(file: str) -> Iterator[TextIO]:
 
 
 async def _export(settings: Settings, url: str, file: TextIO) -> int:
-    async with open_desk(settings, url) as desk:
-        await db.require_schema(desk.sessions)
-        return await export_to(desk, file)
+    async with open_services(settings, url) as services:
+        await schema.require_schema(services.sessions)
+        return await export_to(services, file)
 
 
 async def _import(settings: Settings, url: str, data: bytes, *, dry_run: bool) -> Imported:
-    async with open_desk(settings, url) as desk:
-        await db.require_schema(desk.sessions)
+    async with open_services(settings, url) as services:
+        await schema.require_schema(services.sessions)
         with typer.progressbar(length=1, label="Checking contacts", file=sys.stderr) as bar:
 
             def progress(done: int, of: int) -> None:
                 bar.length = of
                 bar.update(done - bar.pos)
 
-            return await import_file(desk, data, dry_run=dry_run, progress=progress)
+            return await import_file(services, data, dry_run=dry_run, progress=progress)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from app.cli.common import configured, database
-from app.doctor_command import refuse_settings, run_doctor
-from app.environment import SettingsError
-from app.settings import Settings
-from app.watch_command import run_watch
-from app.webhook_command import run_install, run_remove, run_rotate, run_status
+from app.cli.doctor import refuse_settings, run_doctor
+from app.cli.watch import run_watch
+from app.cli.webhook import run_install, run_remove, run_rotate, run_status
+from app.settings.environment import SettingsError
+from app.settings.settings import Settings
 
 webhook = typer.Typer(no_args_is_help=True, help="Make, check, change and remove our webhook.")
 

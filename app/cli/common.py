@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 import typer
 
-from app import db, log
-from app.embedded import EmbeddedPostgres, default_data_dir
-from app.environment import load_settings
-from app.settings import Settings
-from app.undo_command import read_since
+from app import log
+from app.cli.undo import read_since
+from app.db import schema
+from app.db.embedded.server import EmbeddedPostgres, default_data_dir
+from app.settings.environment import load_settings
+from app.settings.settings import Settings
 
 
 def moment(text: str) -> timedelta | datetime:
@@ -37,5 +38,5 @@ def database(settings: Settings) -> Iterator[str]:
         yield settings.database_url
         return
     with EmbeddedPostgres(settings.data_dir or default_data_dir()) as postgres:
-        db.migrate(postgres.url)
+        schema.migrate(postgres.url)
         yield postgres.url

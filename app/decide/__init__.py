@@ -1,16 +1,16 @@
 """Facts in, decisions out: the decision table, without I/O."""
 
+from app.decide.owners import and_parents, belongs_to, is_machine, is_own, not_customer
 from app.decide.table import LIST_LIMIT, decide, needs_contacts
-from app.decide.types import Candidate, Decision, Facts, Reason, Us, Verdict
-from app.decide.who import and_parents, belongs_to, is_machine, is_own, not_customer
+from app.decide.types import Candidate, Decision, Facts, HelpDesk, Reason, Verdict
 
 __all__ = [
     "LIST_LIMIT",
     "Candidate",
     "Decision",
     "Facts",
+    "HelpDesk",
     "Reason",
-    "Us",
     "Verdict",
     "and_parents",
     "belongs_to",

@@ -9,11 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from app.addresses import Address, Rejected
 from app.autotask.protocol import MAX_ADDITIONAL_CONTACTS
-from app.decide.types import Candidate, Decision, Facts, Reason, Us, Verdict
-from app.decide.who import and_parents, is_machine, is_own
-from app.policy import Act
+from app.decide.owners import and_parents, is_machine, is_own
+from app.decide.policy import Act
+from app.decide.types import Candidate, Decision, Facts, HelpDesk, Reason, Verdict
+from app.mail.addresses import Address, Rejected
 
 LIST_LIMIT = 100
 """Addresses of one list that are considered at all."""
@@ -35,7 +35,7 @@ def _key(entry: Address | Rejected) -> str:
 
 
 def needs_contacts(
-    entries: Sequence[Address | Rejected], us: Us, approved: Collection[str] = ()
+    entries: Sequence[Address | Rejected], help_desk: HelpDesk, approved: Collection[str] = ()
 ) -> list[str]:
     """Name the addresses whose decision depends on Autotask's contacts.
 
@@ -45,7 +45,9 @@ def needs_contacts(
     order = listed[:LIST_LIMIT] + [key for key in listed[LIST_LIMIT:] if key in approved]
     addresses = {entry.key: entry for entry in entries if isinstance(entry, Address)}
     return [
-        key for key in order if key in addresses and _without_contacts(addresses[key], us) is None
+        key
+        for key in order
+        if key in addresses and _without_contacts(addresses[key], help_desk) is None
     ]
 
 
@@ -55,7 +57,7 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
         return Decision(_key(entry), "", Verdict.IGNORE, Reason.INVALID, detail=entry.reason)
     if entry.key in facts.forgotten:  # 2
         return Decision(entry.key, entry.name, Verdict.IGNORE, Reason.FORGOTTEN)
-    early = _without_contacts(entry, facts.us)
+    early = _without_contacts(entry, facts.help_desk)
     if early:
         verdict, reason = early
         return Decision(entry.key, entry.name, verdict, reason)
@@ -69,12 +71,12 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
     )
 
 
-def _without_contacts(address: Address, us: Us) -> tuple[Verdict, Reason] | None:
-    if is_own(address.key, us):  # 3
+def _without_contacts(address: Address, help_desk: HelpDesk) -> tuple[Verdict, Reason] | None:
+    if is_own(address.key, help_desk):  # 3
         return Verdict.IGNORE, Reason.OWN_ADDRESS
     if is_machine(address.key):  # 4
         return Verdict.IGNORE, Reason.MACHINE
-    if address.key in us.technicians:  # 5
+    if address.key in help_desk.technicians:  # 5
         return Verdict.IGNORE, Reason.TECHNICIAN
     return None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.policy import Class, Policy
+from app.decide.policy import Policy, Side
 
 _BUILT_IN = Policy()
 
@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Us:
+class HelpDesk:
     """Who is not a customer: the help desk's addresses and domains, and its technicians."""
 
     addresses: frozenset[str]
@@ -92,7 +92,7 @@ class Facts:
     off while it was. retired: contacts of ours that were ended and can be brought back.
     """
 
-    us: Us
+    help_desk: HelpDesk
     contact_id: int | None = None
     contact_keys: frozenset[str] = frozenset()
     linked: frozenset[int] = frozenset()
@@ -137,7 +137,7 @@ class Decision:
         return self.verdict in (Verdict.LINK, Verdict.CREATE)
 
     @property
-    def whose(self) -> Class:
+    def whose(self) -> Side:
         """Whose lifetime a contact has that is created for this."""
         return "inside" if self.reason is Reason.INSIDE else "outside"
 

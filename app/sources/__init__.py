@@ -5,14 +5,7 @@ The first answer ends the search; CC_SOURCES_MERGE joins all of them.
 """
 
 from app.sources.found import Found
-from app.sources.search import (
-    REREADS,
-    Search,
-    comes_by_mail,
-    find_list,
-    next_reading,
-    with_earlier,
-)
+from app.sources.search import REREADS, Search, comes_by_mail, find_list, next_reading, with_earlier
 
 __all__ = [
     "REREADS",

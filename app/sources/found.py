@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from app.addresses import Address, Rejected
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
-from app.desk import Desk
-from app.messages import Message, is_own
+from app.mail.addresses import Address, Rejected
+from app.mail.message import Message, is_own
+from app.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class AmbiguousMessage(Exception):
     """More than one message could be the ticket's own."""
 
 
-async def is_tickets_own(desk: Desk, autotask: Autotask, ticket: Ticket, message: Message) -> bool:
+async def is_tickets_own(
+    services: Services, autotask: Autotask, ticket: Ticket, message: Message
+) -> bool:
     """Tell whether a message is the ticket's own: reported phishing arrives as an attachment."""
     keys: frozenset[str] = frozenset()
     if message.sender and ticket.contact_id is not None:
-        keys = await desk.directory.contact_keys(autotask, ticket.contact_id)
+        keys = await services.directory.contact_keys(autotask, ticket.contact_id)
     return is_own(message, ticket.title or "", keys)
 
 

@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-from app.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.decide import not_customer
-from app.desk import Desk
 from app.graph.errors import TooManyMessages
 from app.graph.models import Message as GraphMessage
 from app.graph.models import Person
-from app.messages import Message, automatic_reason, message_id_of, opens_ticket
-from app.settings import Settings
+from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
+from app.mail.message import Message, automatic_reason, message_id_of, opens_ticket
+from app.services import Services
+from app.settings.settings import Settings
 from app.sources.found import AmbiguousMessage, Answer, only
-from app.us import who_is_us
 
 # Autotask's processing takes up to half an hour, 10 minutes as a rule:
 # https://www.autotask.net/help/content/0_admin/1foundationalfeatures/incomingemailprocessing/
@@ -26,15 +25,17 @@ _BEFORE, _AFTER = timedelta(minutes=60), timedelta(minutes=5)
 _MOST_FITTING = 5  # messages whose lists are read; more than one is ambiguous, copies aside
 
 
-async def read_message(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+async def read_message(
+    services: Services, autotask: Autotask, ticket: Ticket, source: str
+) -> Answer:
     """Look the ticket's message up. Raises MailboxShut, AmbiguousMessage."""
-    if not desk.mailbox.configured or not ticket.title or ticket.created_at is None:
+    if not services.mailbox.configured or not ticket.title or ticket.created_at is None:
         return None
-    if not _may_be_mail(ticket, desk.settings):
+    if not _may_be_mail(ticket, services.settings):
         return None
     try:
         since, until = ticket.created_at - _BEFORE, ticket.created_at + _AFTER
-        received = await desk.mailbox.messages(since, until)
+        received = await services.mailbox.messages(since, until)
     except OverflowError:
         return "the ticket has no date of creation"  # 0001-01-01 is how .NET writes none
     except TooManyMessages as error:
@@ -43,11 +44,11 @@ async def read_message(desk: Desk, autotask: Autotask, ticket: Ticket, source: s
     title = ticket.title
     fitting = [m for m in received if not m.is_draft and opens_ticket(m.subject, title)]
     fitting = [
-        m for m in fitting if m.sender and await _is_sender(desk, autotask, ticket, m.sender)
+        m for m in fitting if m.sender and await _is_sender(services, autotask, ticket, m.sender)
     ]
     if len(fitting) > _MOST_FITTING:
         raise AmbiguousMessage
-    return only(source, await asyncio.to_thread(_read, fitting, desk.settings))
+    return only(source, await asyncio.to_thread(_read, fitting, services.settings))
 
 
 def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
@@ -56,7 +57,9 @@ def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
     return ticket.contact_id is not None or not sources or ticket.source in sources
 
 
-async def _is_sender(desk: Desk, autotask: Autotask, ticket: Ticket, sender: Person) -> bool:
+async def _is_sender(
+    services: Services, autotask: Autotask, ticket: Ticket, sender: Person
+) -> bool:
     """Tell whether a message is from the ticket's contact.
 
     Where nobody is known to be it: whether it is from a customer at all, rather than from us.
@@ -65,8 +68,8 @@ async def _is_sender(desk: Desk, autotask: Autotask, ticket: Ticket, sender: Per
     if not isinstance(one, Address):
         return False
     if ticket.contact_id is not None:
-        return one.key in await desk.directory.contact_keys(autotask, ticket.contact_id)
-    return not not_customer([one.key], await who_is_us(desk, autotask))
+        return one.key in await services.directory.contact_keys(autotask, ticket.contact_id)
+    return not not_customer([one.key], await services.help_desk(autotask))
 
 
 def _read(messages: Sequence[GraphMessage], settings: Settings) -> list[Message]:

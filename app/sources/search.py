@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from app.addresses import Address
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
-from app.desk import Desk
-from app.mailbox import MailboxShut
-from app.settings import Settings
+from app.mail.addresses import Address
+from app.outbound.mailbox import MailboxShut
+from app.services import Services
+from app.settings.settings import Settings
 from app.sources.found import AmbiguousMessage, Answer, Found
 from app.sources.mailbox import read_message
 from app.sources.ticket import read_description, read_eml, read_udf
@@ -19,7 +19,7 @@ from app.sources.ticket import read_description, read_eml, read_udf
 REREADS = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 2400))
 """After so long a ticket without a list is read again: fields and attachments arrive late."""
 
-Source = Callable[[Desk, Autotask, Ticket, str], Awaitable[Answer]]
+Source = Callable[[Services, Autotask, Ticket, str], Awaitable[Answer]]
 SOURCES: dict[str, Source] = {
     "mailbox": read_message,
     "description": read_description,
@@ -58,15 +58,15 @@ def next_reading(ticket: Ticket, settings: Settings, age: timedelta) -> timedelt
     return next((step for step in REREADS if step > age), None)
 
 
-async def find_list(desk: Desk, autotask: Autotask, ticket: Ticket) -> Search:
+async def find_list(services: Services, autotask: Autotask, ticket: Ticket) -> Search:
     """Go through the sources. Raises what the client of Autotask raises."""
     answers: list[Found] = []
     remarks: list[str] = []
     shut: MailboxShut | None = None
-    for source in desk.settings.cc_sources:
+    for source in services.settings.cc_sources:
         ask = read_udf if source.startswith("udf:") else SOURCES[source]
         try:
-            answer = await ask(desk, autotask, ticket, source)
+            answer = await ask(services, autotask, ticket, source)
         except MailboxShut as error:
             shut = error
             continue
@@ -76,7 +76,7 @@ async def find_list(desk: Desk, autotask: Autotask, ticket: Ticket) -> Search:
             remarks.append(f"{source}: {answer}")
         elif answer:
             answers.append(answer)
-            if not desk.settings.cc_sources_merge:
+            if not services.settings.cc_sources_merge:
                 return Search(answer)
     return Search(_joined(answers), shut=shut, remarks=tuple(remarks))
 

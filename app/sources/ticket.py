@@ -7,17 +7,17 @@ import asyncio
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused
 from app.autotask.models import Attachment, Ticket
-from app.desk import Desk
-from app.header_blocks import read_header_block
-from app.header_text import clean
-from app.mail_files import MAX_MAIL_FILE, read_mail_file
-from app.messages import read_field
+from app.mail.eml import MAX_MAIL_FILE, read_mail_file
+from app.mail.header_block import read_header_block
+from app.mail.message import read_field
+from app.mail.text import clean
+from app.services import Services
 from app.sources.found import Answer, Found, is_tickets_own, only
 
 _MOST_FILES = 5  # attached messages that are opened
 
 
-async def read_udf(_desk: Desk, _autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+async def read_udf(_services: Services, _autotask: Autotask, ticket: Ticket, source: str) -> Answer:
     """Read a user-defined field."""
     text = ticket.udf(source.removeprefix("udf:")) or ""
     entries = read_field(text)
@@ -26,14 +26,16 @@ async def read_udf(_desk: Desk, _autotask: Autotask, ticket: Ticket, source: str
     return f"it holds no list: {clean(text, limit=60)}" if text.strip() else None
 
 
-async def read_description(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+async def read_description(
+    services: Services, autotask: Autotask, ticket: Ticket, source: str
+) -> Answer:
     """Read the header block that the description begins with, if it is the ticket's own."""
-    message = read_header_block(ticket.description or "", include_to=desk.settings.include_to)
-    own = [message] if message and await is_tickets_own(desk, autotask, ticket, message) else []
+    message = read_header_block(ticket.description or "", include_to=services.settings.include_to)
+    own = [message] if message and await is_tickets_own(services, autotask, ticket, message) else []
     return only(source, own)
 
 
-async def read_eml(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+async def read_eml(services: Services, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
     """Read the attached messages, and of them the one that is the ticket's own.
 
     Raises AmbiguousMessage.
@@ -51,11 +53,11 @@ async def read_eml(desk: Desk, autotask: Autotask, ticket: Ticket, source: str) 
         if data is None:
             continue
         # In a thread: a stranger's header may take a second to read.
-        include_to = desk.settings.include_to
+        include_to = services.settings.include_to
         message = await asyncio.to_thread(read_mail_file, data, include_to=include_to)
         if message is None or message.subject is None:
             continue  # whoever writes to a help desk has a subject; forged mail may lack it
-        if await is_tickets_own(desk, autotask, ticket, message):
+        if await is_tickets_own(services, autotask, ticket, message):
             own.append(message)
     if not own and unread:
         return f"of {len(attached)} attached messages {unread} could not be read"

@@ -47,19 +47,22 @@ def run(command: str, environ: dict[str, str], log: Path) -> None:
 
 def make_short() -> None:
     """Shorten the times; safe to do again. Raises AttributeError for a name that is gone."""
-    from app import work
+    from app.due import work
 
     # Before the modules are loaded that take these over.
     _set(work, LEASE=timedelta(seconds=3), BEAT=timedelta(seconds=0.6))
-    from app import writes
+    from app.outbound import rules
 
-    _set(writes, LEAVE_SECONDS=LEAVE_SECONDS)
+    _set(rules, LEAVE_SECONDS=LEAVE_SECONDS)
 
-    from app import budget, chores, gate, inbox, look, reconcile
     from app.autotask import calls, client
-    from app.lifetimes import considering
-    from app.participants import people
-    from app.retire import chore, one
+    from app.contacts import retire, retire_chore
+    from app.looks import look
+    from app.ops import reconcile
+    from app.outbound import budget, gate
+    from app.records import deliveries, participants
+    from app.records.ledger import candidates
+    from app.worker import chores
 
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
     _set(client, REQUEST_SECONDS=8.0)
@@ -68,11 +71,11 @@ def make_short() -> None:
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
     # Longer than a run, it would hide a watermark that passes over something.
     _set(reconcile, OVERLAP=timedelta(seconds=3))
-    _set(people, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
-    _set(inbox, UPDATE_SETTLE=timedelta(seconds=0.5))
-    _set(one, AGAIN=AGAIN, _SOON=timedelta(seconds=1))
-    _set(chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))
-    _set(considering, _STALLED=timedelta(seconds=CREATE_SETTLE + 10))
+    _set(participants, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
+    _set(deliveries, UPDATE_SETTLE=timedelta(seconds=0.5))
+    _set(retire, AGAIN=AGAIN, _SOON=timedelta(seconds=1))
+    _set(retire_chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))
+    _set(candidates, _STALLED=timedelta(seconds=CREATE_SETTLE + 10))
     _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
 
 

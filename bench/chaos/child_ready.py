@@ -3,5 +3,3 @@
 from bench.chaos.child import make_short
 
 make_short()
-
-import app.cli  # noqa: E402, F401  only after that

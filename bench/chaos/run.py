@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, get_args
 
-from app import db, log
+from app import log
 from app.autotask.protocol import REQUESTS_PER_HOUR
-from app.embedded import EmbeddedPostgres
+from app.db import schema
+from app.db.embedded.server import EmbeddedPostgres
 from bench.chaos.child import CREATE_SETTLE
 from bench.chaos.lived import at_once
 from bench.chaos.lives import Patience, People, ask_at
@@ -29,7 +30,7 @@ from sandbox.calls import Call
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 SECRET = "a-webhook-secret-of-chaos"  # noqa: S105  of a double
 BUDGET_WINDOW, BUDGET_SHARE = 10.0, 0.06
@@ -188,7 +189,7 @@ def play(plan: Plan, logs: Path) -> Ran:
         _choose(tenant, plan.seed)
     began = time.monotonic()
     with EmbeddedPostgres() as database, ExitStack() as stack:
-        db.migrate(database.url)
+        schema.migrate(database.url)
         stage = Play(plan, tenant, world, database)
         stack.callback(stage.close_autotask)
         environ = _environ(stage, plan)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from app.embedded import EmbeddedPostgres
-from app.work import Chore
+from app.db.embedded.server import EmbeddedPostgres
+from app.due.work import Chore
 from bench.chaos.plan import WORKERS
 from bench.chaos.struck import Struck
 from sandbox.tenant import Tenant

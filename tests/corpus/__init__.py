@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.addresses import Address, read_addresses
+from app.mail.addresses import Address, read_addresses
 
 HERE = Path(__file__).parent
 

@@ -35,7 +35,7 @@ def headerregistry(case: Case) -> set[str]:
 
 
 READERS: dict[str, Callable[[Case], set[str]]] = {
-    "app.addresses": ours,
+    "app.mail.addresses": ours,
     "email.utils": email_utils,
     "email.headerregistry": headerregistry,
 }

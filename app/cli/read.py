@@ -1,0 +1,202 @@
+"""`autotask-cc read`: shows what would be read from a list, a description or a mail, and why."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.mail.addresses import Address, Rejected, read_addresses
+from app.mail.eml import MAX_MAIL_FILE, is_mail_file, read_mail_file
+from app.mail.header_block import read_header_block
+from app.mail.message import Message, is_follow_up, read_field
+from app.mail.names import person_name
+from app.mail.text import clean
+
+WHY = {
+    "ambiguous": "Mail programs differ about which address this is, so that a sender could choose.",
+    "no_address": "There is no address in it.",
+    "bad_local_part": "What stands before the @ is no usable name of a mailbox.",
+    "bad_domain": "What stands after the @ is no domain that mail can be sent to.",
+    "template": "It is a slot of a template that was not filled in.",
+    "other_header": "It stands in another header than Cc: To, Bcc, Reply-To or the like.",
+    "too_long": "It is longer than an address may be.",
+    "too_many": "The list has more entries than are read.",
+    "cut_off": "The text was cut here, and what is left of an address may be another address.",
+}
+"""Why an entry was rejected, for people, by the reason of app.addresses.Rejected."""
+
+
+class Kind(StrEnum):
+    """What a text is read as."""
+
+    LIST = "list"
+    DESCRIPTION = "description"
+    EML = "eml"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read, and as what; of a bare list only the entries are known.
+
+    answers: as a ticket field it would count as a list.
+    """
+
+    kind: Kind
+    message: Message
+    answers: bool = True
+
+    @property
+    def found(self) -> list[Address]:
+        return [one for one in self.message.entries if isinstance(one, Address)]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        return [one for one in self.message.entries if isinstance(one, Rejected)]
+
+
+def show(file: str, kind: Kind | None, *, include_to: bool, as_json: bool) -> int:
+    """Show what a file, or standard input for "-", holds; 1 without a list, or if unreadable."""
+    data = _load(file)
+    if isinstance(data, str):
+        typer.echo(data, err=True)
+        return 1
+    reading = read(data, kind, include_to=include_to)
+    if reading is None:
+        typer.echo(f"There is no list in it{f', read as {kind}' if kind else ''}.", err=True)
+        return 1
+    if as_json:
+        typer.echo(json.dumps(_as_json(reading), indent=2))
+    else:
+        _print(reading)
+    return 0
+
+
+def read(data: bytes, kind: Kind | None = None, *, include_to: bool = False) -> Reading | None:
+    """Read data as a kind, or as the one that it looks like; None if there is no list in it."""
+    if kind is Kind.EML or (kind is None and is_mail_file(data)):
+        mail = read_mail_file(data, include_to=include_to)
+        return Reading(Kind.EML, mail) if mail else None
+    text = _decode(data)
+    block = None if kind is Kind.LIST else read_header_block(text, include_to=include_to)
+    if block or kind is Kind.DESCRIPTION:
+        return Reading(Kind.DESCRIPTION, block) if block else None
+    field = read_field(text)
+    entries = tuple(read_addresses(text) if field is None else field)
+    if field is None and all(
+        isinstance(entry, Rejected) and entry.reason == "no_address" for entry in entries
+    ):
+        return None
+    return Reading(Kind.LIST, Message(None, False, None, entries), answers=field is not None)
+
+
+def _load(file: str) -> bytes | str:
+    """Return a file's content, or a sentence about why there is none."""
+    name = "Standard input" if file == "-" else clean(file)
+    try:
+        # As much as is needed to tell that it is too much: it may be a device.
+        if file == "-":
+            data = sys.stdin.buffer.read(MAX_MAIL_FILE + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(MAX_MAIL_FILE + 1)
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror or type(error).__name__}."
+    except ValueError:  # a NUL in its name
+        return f"{name} cannot be read: no file has such a name."
+    if len(data) > MAX_MAIL_FILE:
+        return f"{name} is larger than {MAX_MAIL_FILE >> 20} MB, the most that is read."
+    return data
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # by Windows PowerShell's `>`
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _as_json(reading: Reading) -> dict[str, object]:
+    message = reading.message
+    addresses = [
+        dict(zip(("address", "name", "first_name", "last_name"), row, strict=True))
+        for row in _people(reading.found)
+    ]
+    return {
+        "read_as": reading.kind.value,
+        "sender": message.sender,
+        "sender_unclear": message.sender_unclear,
+        "subject": message.subject,
+        "follow_up": is_follow_up(message.subject or ""),
+        "message_id": message.message_id,
+        "automatic": message.automatic,
+        "cut": message.cut,
+        "addresses": addresses,
+        "rejected": [
+            {"text": one.text, "reason": one.reason, "why": WHY.get(one.reason, "")}
+            for one in reading.rejected
+        ],
+    }
+
+
+def _people(found: Sequence[Address]) -> Iterator[tuple[str, str, str, str]]:
+    return ((one.key, one.name, *person_name(one.name, one.key)) for one in found)
+
+
+def _print(reading: Reading) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")
+    console = Console(width=None if Console().is_terminal else 130, highlight=False)
+    for line in _about(reading):
+        console.print(Text(line))
+    if reading.found:
+        columns = ("address", "display name", "first name", "last name")
+        console.print(_table("Addresses", columns, _people(reading.found)))
+    if reading.rejected:
+        rows = ((one.text, one.reason, WHY.get(one.reason, "")) for one in reading.rejected)
+        console.print(_table("Rejected", ("entry", "reason", "why"), rows))
+    console.print(Text(f"{len(reading.found)} found, {len(reading.rejected)} rejected."))
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: what strangers wrote is no markup
+    return table
+
+
+def _about(reading: Reading) -> Iterator[str]:
+    message = reading.message
+    yield f"Read as: {reading.kind}"
+    if message.sender_unclear:
+        yield "From: not exactly one usable address, hence never taken for a ticket's own message"
+    elif message.sender:
+        yield f"From: {message.sender}"
+    if message.subject is not None:
+        yield f"Subject: {message.subject}"
+        if is_follow_up(message.subject):
+            yield "The subject names a ticket: it is a follow-up, and no ticket's first message."
+    if message.message_id:
+        yield f"Message-ID: {message.message_id}"
+    if message.automatic:
+        yield f"Automatic mail, because of: {message.automatic}. Its people are held."
+    if message.cut:
+        yield "Cut: the list may go on beyond the end of what is here."
+    if not message.entries and not message.cut:
+        yield "Nobody was copied."
+    if not reading.answers:
+        yield "In a ticket field this counts as no list: no address is in it."

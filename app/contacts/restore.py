@@ -1,0 +1,77 @@
+"""Bringing a contact of ours back that was ended: active first, then its address, then seen.
+
+The other way round the person's own mail would be refused in between. Each request may be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.autotask.client import Autotask
+from app.autotask.errors import Unanswered
+from app.contacts.changes import touched
+from app.db.database import persist_with
+from app.db.tables import Ledger
+from app.mail.addresses import address_key, spellings
+from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.records import forgotten, mappings
+from app.records.ledger import creating, restoring
+from app.records.ledger.restoring import Restore
+from app.services import Services
+
+
+async def restore_by_hand(
+    services: Services, autotask: Autotask, account_id: int, contact_id: int
+) -> str:
+    """Bring a contact back because a person says so, and say what came of it.
+
+    It is the person's then: it is never ended by itself. Raises NotNow while a request that ended
+    it may still take effect, and what the client raises; then it is to be done again.
+    """
+    async with services.sessions() as session:
+        row = await restoring.ended(session, account_id, contact_id)
+    if row is None or address_key(row.email) is None:  # or forgotten: its alias is no address
+        return "is not ended"
+    if why := await _in_the_way(autotask, row):
+        return why
+    async with services.sessions() as session, session.begin():
+        claim = await restoring.claim_by_hand(
+            session, account_id, contact_id, services.create_settle
+        )
+    if claim is None:
+        return "is not ended"
+    if isinstance(claim, creating.Pending):
+        raise NotNow(claim.until, "what ended it may still take effect")
+    not_after = time.monotonic() + LEAVE_SECONDS
+    await autotask.activate_contact(account_id, contact_id, not_after)
+    await autotask.set_address(account_id, contact_id, claim.email, not_after)
+    contact = await autotask.contact(contact_id)
+    if contact is None or not contact.active or address_key(contact.email or "") != claim.email:
+        raise Unanswered("Autotask does not show it as it should be")
+    await persist_with(services.sessions, record_restored, claim, account_id)
+    return "is back"
+
+
+async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
+    """Say what somebody has done since with a contact that we ended, or with its address."""
+    assert row.contact_id is not None
+    contact = await autotask.whole_contact(row.contact_id)
+    if contact is None:
+        return "does not exist any more"
+    others = {address_key(email) for email in contact.emails} - {row.email}
+    inactive_elsewhere = not contact.active and not contact.company_id  # it can show company 0
+    account_id = contact.company_id or 0 if inactive_elsewhere else row.account_id
+    if others or touched(contact, account_id, row.sent, cleared=not contact.email):
+        return "is changed by a person"
+    found = await autotask.contacts(row.account_id, spellings(row.email), [])
+    if any(one.id != row.contact_id for one in found):
+        return "has its address at another contact"
+    return None
+
+
+async def record_restored(session: AsyncSession, restore: Restore, account_id: int) -> None:
+    await restoring.restored(session, restore)
+    if not await forgotten.forgotten(session, [restore.email]):
+        await mappings.remember(session, account_id, {restore.email: restore.contact_id})

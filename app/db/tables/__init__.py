@@ -1,0 +1,34 @@
+"""The tables. What is due stands apart from what is known about a ticket."""
+
+from app.db.tables.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
+from app.db.tables.calls import Calls, Gate, MailboxGate, Slot, Tenant
+from app.db.tables.chores import Reconciliation, RetiredSecret, Webhook
+from app.db.tables.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
+from app.db.tables.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
+
+__all__ = [
+    "AccountPolicy",
+    "Audit",
+    "CalloutCount",
+    "Calls",
+    "Delivery",
+    "Due",
+    "Forgotten",
+    "Gate",
+    "Ledger",
+    "LinkRecord",
+    "Look",
+    "Loop",
+    "MailboxGate",
+    "Mapping",
+    "Note",
+    "Participant",
+    "Reconciliation",
+    "RetiredSecret",
+    "Slot",
+    "Tenant",
+    "TicketContact",
+    "TicketRecord",
+    "Webhook",
+    "Worker",
+]

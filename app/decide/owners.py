@@ -1,0 +1,55 @@
+"""Who an address belongs to: us, a machine, a domain. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from app.decide.types import HelpDesk, Reason
+
+
+def is_own(key: str, help_desk: HelpDesk) -> bool:
+    """Tell whether mail to an address comes to the help desk; `help+x@` goes where `help@` does."""
+    local, _, domain = key.rpartition("@")
+    without_tag = f"{local.partition('+')[0]}@{domain}"
+    # Autotask's own intake addresses are the last ones.
+    own_domain = belongs_to(domain, help_desk.domains) or belongs_to(domain, ("autotask.net",))
+    return own_domain or not help_desk.addresses.isdisjoint((key, without_tag))
+
+
+def not_customer(keys: Collection[str], help_desk: HelpDesk) -> Reason | None:
+    """Tell why a contact with these addresses is not a customer's: mail to it would come to us."""
+    if any(is_own(key, help_desk) for key in keys):
+        return Reason.OWN_ADDRESS
+    return None if help_desk.technicians.isdisjoint(keys) else Reason.TECHNICIAN
+
+
+_MACHINES = frozenset(
+    """
+    noreply no-reply no_reply no.reply donotreply do-not-reply do_not_reply do.not.reply
+    mailer-daemon mailerdaemon mail-daemon postmaster bounce bounces devnull null
+    """.split()
+)
+_MACHINE_PREFIXES = tuple(
+    """
+    noreply+ noreply- no-reply+ no-reply- no_reply+ no_reply- no.reply+ donotreply+ do-not-reply+
+    mailer-daemon+ bounce+ bounce- bounces+ bounces- prvs= msprvs1= srs0= srs1=
+    """.split()
+)
+
+
+def is_machine(key: str) -> bool:
+    """Tell whether an address is read by no person: exact names and prefixes, never substrings."""
+    local = key.rpartition("@")[0]
+    return local in _MACHINES or local.startswith(_MACHINE_PREFIXES)
+
+
+def belongs_to(domain: str, domains: Collection[str]) -> bool:
+    """Tell whether a domain is one of these or lies below one."""
+    return any(part in domains for part in and_parents(domain))
+
+
+def and_parents(domain: str) -> Iterator[str]:
+    """Give a domain and those above it, the closest first."""
+    while domain:
+        yield domain
+        domain = domain.partition(".")[2]

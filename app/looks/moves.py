@@ -1,0 +1,87 @@
+"""A ticket that has moved to another account: what we did for the old one is taken back first.
+
+Its people are decided about anew under the new account's policy, by the rest of the look.
+"""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.autotask.client import Autotask
+from app.autotask.errors import Unanswered
+from app.autotask.models import Ticket
+from app.contacts.unlink import Marks, rows_of, take_off
+from app.db.database import db_now
+from app.db.tables import LinkRecord
+from app.due.work import Lease, fenced
+from app.records import links as link_records
+from app.records import participants, tickets
+from app.records.ledger import candidates, ending
+from app.services import Services
+
+log = structlog.get_logger()
+
+_TAKE_BACK = Marks(ending.intend_unlink, link_records.taken_back, ending.keep_link)
+
+
+async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> bool:
+    """Take our links of other accounts off a ticket; tells whether Autotask was asked for it.
+
+    Raises Unanswered while one of them is still there, or may be.
+    """
+    async with services.sessions() as session:
+        links = await link_records.ours_elsewhere(session, ticket.id, ticket.company_id)
+        moved = await participants.decided_elsewhere(session, ticket.id, ticket.company_id)
+        before = await tickets.account_of(session, ticket.id)
+        records = await link_records.links_of(session, ticket.id)
+    if not links and not moved and before in (None, ticket.company_id):
+        return False
+    rows = await rows_of(autotask, ticket.id) if links else {}
+    missing = [link for link in links if link.contact_id not in rows]
+    # One of the new account's may be there though the move has dropped all others.
+    old = {n for n, link in records.items() if link.account_id != ticket.company_id}
+    async with fenced(services.sessions, lease) as session:
+        # First of all: once ours are off, it cannot be told any more.
+        waits = await _see_missing(
+            session, services, ticket, missing, others_stay=bool(old & {*rows})
+        )
+    there = [link for link in links if link.is_among(rows.get(link.contact_id, []))]
+    for link in there:
+        taken = await take_off(services, autotask, link, rows[link.contact_id], _TAKE_BACK)
+        if not taken.done:
+            raise Unanswered(f"a link of account {link.account_id} stays: {taken.detail}")
+    if waits:
+        raise Unanswered("a link of the account that the ticket has left may still take effect")
+    async with fenced(services.sessions, lease) as session:
+        await candidates.end_left_behind(session, ticket.id, ticket.company_id)
+    if links:
+        log.info("links_taken_back", count=len(there), gone=len(missing), account=ticket.company_id)
+    return bool(links)
+
+
+async def _see_missing(
+    session: AsyncSession,
+    services: Services,
+    ticket: Ticket,
+    missing: list[LinkRecord],
+    *,
+    others_stay: bool,
+) -> bool:
+    """Conclude from links that are not there any more; tells whether one may still come.
+
+    others_stay: links outlive a move at this Autotask, so a person has taken these off. Where none
+    is left the move may have done it, and that was nobody's decision.
+    """
+    now, waits = await db_now(session), False
+    for link in missing:
+        seen = link.first_seen_linked_at and not link.unanswered
+        if link.may_come(now - services.create_settle):
+            waits = True
+        elif seen and others_stay and link.unlinked_at is None:
+            off = [link.contact_id]
+            await link_records.saw_removed(session, ticket.id, off)
+            await participants.saw_taken_off(session, ticket.id, off, link.account_id)
+        else:
+            await link_records.taken_back(session, link)
+    return waits

@@ -1,0 +1,171 @@
+"""The note on a ticket: one when its looks are over, another when something changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from app.autotask.client import Autotask
+from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
+from app.autotask.models import Choice
+from app.db.database import db_now, persist_with
+from app.due.work import Lease, LeaseLost, fenced
+from app.looks.note_text import compose
+from app.mail.addresses import mask
+from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.records import notes, participants, tickets
+from app.records.notes import Claim
+from app.services import Services
+
+log = structlog.get_logger()
+
+_GIVE_UP = timedelta(hours=24)  # a ticket is not kept open any longer for its note
+_AGAIN = timedelta(minutes=5)
+_FORBIDDEN = "forbidden: "
+_REST = timedelta(hours=1)  # for which no note is sent after one was forbidden: that shuts the gate
+_VENDORS_TYPE = 1  # what Autotask's own sample of a note has
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What is to be said. digest tells whether it was said before."""
+
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+async def tell(services: Services, autotask: Autotask, lease: Lease) -> None:
+    """Write the note that a ticket's look has led to, if there is something new to say.
+
+    Raises NotNow while that cannot be done or its fate is unknown, for a day at most; LeaseLost. A
+    note that is refused is recorded, and nobody's failure.
+    """
+    text = await _to_say(services, lease.ref)
+    if text is None:
+        return
+    try:
+        await _settle_earlier(services, autotask, lease)
+        await _write(services, autotask, lease, text)
+    except NotNow:
+        if lease.age <= _GIVE_UP:
+            raise
+        log.warning("note_given_up")
+    except AutotaskError as error:
+        if lease.age > _GIVE_UP:
+            log.warning("note_given_up", error=mask(str(error)))
+            return
+        async with services.sessions() as session:
+            until = await db_now(session) + _AGAIN
+        raise NotNow(until, f"the note waits: {error}") from error
+
+
+async def _to_say(services: Services, ticket_id: int) -> _Text | None:
+    """Compose the note; None: it is off, observed only, or said already."""
+    mode = services.settings.ticket_note
+    if mode == "off":
+        return None
+    async with services.sessions() as session:
+        if await tickets.is_observed(session, ticket_id):
+            return None
+        if await notes.forbidden_since(session, _REST, _FORBIDDEN):
+            return None
+        people = await participants.of_ticket(session, ticket_id)
+        if any((one.outcome or "").startswith("would_") for one in people):
+            return None
+        composed = compose(people, ticket_id, mode)
+        unsettled = await notes.unsettled(session, ticket_id)
+        if composed is None:
+            return None
+        text = _Text(composed)
+        said = await notes.is_said(session, ticket_id, text.digest)
+    return text if unsettled or not said else None
+
+
+async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) -> None:
+    """Find out what became of a note without an answer; NotNow while that cannot be told."""
+    async with services.sessions() as session:
+        if not await notes.unsettled(session, lease.ref):
+            return
+        read_at = await db_now(session)
+    # One by a contact is a mail, whatever its title says.
+    titles = [
+        (note.id, note.title or "")
+        for note in await autotask.notes(lease.ref)
+        if note.creator_id is not None
+    ]
+    async with fenced(services.sessions, lease) as session:
+        pending = await notes.recognise(
+            session, lease.ref, titles, settle=services.create_settle, read_at=read_at
+        )
+    if pending:
+        raise NotNow(pending.until, "whether the note was written is looked up")
+
+
+async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Text) -> None:
+    """Write the note once, its intent stored before it leaves."""
+    publish = services.settings.ticket_note_publish
+    assert publish is not None, "the settings require it"
+    choices = await services.directory.note_choices(autotask)
+    note_type = note_type_of(choices["noteType"])
+    wrong = _wrong_publish(publish, choices["publish"])
+    if wrong or note_type is None:
+        error = wrong or "Autotask offers no type of note"
+        log.error("note_not_written", reason=error)
+        async with fenced(services.sessions, lease) as session:
+            await notes.refused_by_us(session, lease.ref, text.digest, error)
+        return
+    not_after = time.monotonic() + LEAVE_SECONDS
+    async with fenced(services.sessions, lease) as session:
+        claim = await notes.claim(session, lease.ref, text.digest)
+    if claim is None:
+        return
+    try:
+        note_id = await autotask.create_note(
+            lease.ref, claim.title, text.text, publish, note_type, not_after
+        )
+    except (Refused, Forbidden) as error:
+        reason = f"{_FORBIDDEN if isinstance(error, Forbidden) else ''}{error}"
+        log.warning("note_refused", error=mask(reason))
+        await persist_with(services.sessions, notes.refused, claim=claim, error=reason)
+    except (Busy, NotSent, NotNow, LeaseLost):
+        await persist_with(services.sessions, notes.withdraw, claim=claim)
+        raise
+    except Exception as error:
+        await _unanswered(services, claim, error)
+    else:
+        await persist_with(services.sessions, notes.created, claim=claim, note_id=note_id)
+        log.info("note_written", note=note_id)
+
+
+async def _unanswered(services: Services, claim: Claim, error: Exception) -> None:
+    """Leave it to a later look to find out whether the note was written."""
+    await persist_with(services.sessions, notes.unsure, claim=claim)
+    if not isinstance(error, AutotaskError):
+        raise error
+    async with services.sessions() as session:
+        until = await db_now(session) + timedelta(seconds=2)
+    raise NotNow(until, "whether the note was written is looked up") from error
+
+
+def note_type_of(choices: tuple[Choice, ...]) -> int | None:
+    """Choose a note's type: that of the vendor's sample, else the lowest that can be chosen.
+
+    A type sorts notes for people and decides nothing about who sees them.
+    """
+    active = sorted(choice.value for choice in choices if choice.active)
+    return _VENDORS_TYPE if _VENDORS_TYPE in active else next(iter(active), None)
+
+
+def _wrong_publish(publish: int, choices: tuple[Choice, ...]) -> str | None:
+    active = {choice.value: choice.label for choice in choices if choice.active}
+    if publish in active:
+        return None
+    offered = ", ".join(f"{value} ({label})" for value, label in sorted(active.items()))
+    return f"{notes.WRONG_SETTING} {publish} is none of Autotask's choices: {offered}"

@@ -1,0 +1,45 @@
+"""All checks of the work, in the order in which a person reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.ops.checks import flow, people
+from app.ops.checks.problem import WorkProblem
+from app.services import Services
+
+
+async def problems_of_work(
+    session: AsyncSession,
+    services: Services,
+    now: datetime,
+    oldest: datetime | None,
+    lists: tuple[int, int],
+) -> list[WorkProblem]:
+    """Return what is wrong with the work.
+
+    oldest: since when the oldest ticket is due. lists: mail tickets of a day, and how many of them
+    had a list.
+    """
+    found = [
+        await flow.silent_workers(session, now),
+        await flow.unknown_tenant(session),
+        await flow.paused(session),
+        await flow.refused(session),
+        await flow.mailbox_trouble(session) if services.mailbox.configured else None,
+        flow.late(oldest, now),
+        await flow.reconciliation(session, services, now),
+        await flow.webhook_trouble(session),
+        await flow.scarce(session, services),
+        await people.failed_tickets(session),
+        await people.failed_people(session, now),
+        await people.loops(session, now),
+        await people.contacts_not_ended(session, services, now),
+        await people.wrong_note_setting(session)
+        if services.settings.ticket_note != "off"
+        else None,
+        people.without_lists(*lists),
+    ]
+    return [problem for problem in found if problem]

@@ -1,0 +1,113 @@
+"""The database: there, new enough, ours, without surprises on the way, and on time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.database import is_outage, refusal
+from app.db.schema import schema_problem
+from app.ops.doctor.deployment import Deployment
+from app.ops.doctor.findings import Finding, Skip, ok, problem, warning
+
+_OLDEST = 14
+_ROUNDS = 3
+SKEW = timedelta(seconds=60)
+"""Clocks that differ by more are wrong, not slow."""
+
+
+async def database(deployment: Deployment) -> Sequence[Finding]:
+    """See whether PostgreSQL answers and is new enough."""
+    try:
+        async with deployment.sessions() as session:
+            number = int((await session.execute(text("SHOW server_version_num"))).scalar_one())
+            now = (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    except Exception as error:
+        reason = refusal(error) if isinstance(error, DBAPIError) else None
+        if reason is None and not is_outage(error):
+            raise
+        found = f"PostgreSQL cannot be used: {reason or 'it does not answer'}."
+        return [problem("database", found, "Check DATABASE_URL, and that PostgreSQL runs.")]
+    deployment.database_up = True
+    version = number // 10_000
+    if version < _OLDEST:
+        cure = f"Use PostgreSQL {_OLDEST} or newer."
+        return [problem("database", f"PostgreSQL {version} is too old.", cure)]
+    return [ok("database", f"PostgreSQL {version} answers."), _clock(now - datetime.now(UTC))]
+
+
+def _clock(ahead: timedelta) -> Finding:
+    seconds = ahead.total_seconds()
+    if abs(ahead) > SKEW:
+        found = f"The database's clock differs from this machine's by {seconds:+.0f} s."
+        cure = "Let both take the time from a time server (NTP); due work goes by the database's."
+        return warning("clock_database", found, cure)
+    return ok("clock_database", "The database's clock and this machine's agree.")
+
+
+async def schema(deployment: Deployment) -> Sequence[Finding]:
+    """See whether the tables are those of this build."""
+    _require(deployment)
+    wrong = await schema_problem(deployment.sessions)
+    if wrong:
+        return [problem("schema", f"{wrong[0].upper()}{wrong[1:]}.", "Run `autotask-cc migrate`.")]
+    deployment.schema_fits = True
+    return [ok("schema", "The database's schema fits this build.")]
+
+
+async def pooler(deployment: Deployment) -> Sequence[Finding]:
+    """See whether a transaction pooler is in between, by what it does."""
+    _require(deployment)
+    async with deployment.engine.connect() as one:
+        one = await one.execution_options(isolation_level="AUTOCOMMIT")
+        shared = await _shares_servers(deployment, one)
+        # What the role itself says stands on every server connection; what we SET may not.
+        kept = await one.execute(
+            text(
+                "SELECT reset_val <> '0' FROM pg_settings"
+                " WHERE name = 'idle_in_transaction_session_timeout'"
+            )
+        )
+        by_role = bool(kept.scalar_one())
+    if not shared:
+        return [ok("pooler", "No transaction pooler shows between us and PostgreSQL.")]
+    if by_role:
+        found = "A transaction pooler is in between, and the role has the time-out it should have."
+        return [ok("pooler", found)]
+    return [
+        warning(
+            "pooler",
+            "A transaction pooler is in between: a connection of ours meets several of "
+            "PostgreSQL's, so the time-out that frees a frozen process's locks is lost on some.",
+            "ALTER ROLE … SET idle_in_transaction_session_timeout = '10s' for the role in "
+            "DATABASE_URL; see docs/scaling-out.md, Poolers.",
+        )
+    ]
+
+
+async def _shares_servers(deployment: Deployment, one: AsyncConnection) -> bool:
+    """Tell whether two connections of ours meet one process of PostgreSQL's, or one meets two.
+
+    The other's transaction keeps the process that a pooler would have handed the first one.
+    """
+    for _ in range(_ROUNDS):
+        before = await _server_process(one)
+        async with deployment.engine.connect() as other, other.begin():
+            if await _server_process(other) == before:
+                return True
+            if await _server_process(one) != before:
+                return True
+    return False
+
+
+async def _server_process(connection: AsyncConnection) -> int:
+    return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
+
+
+def _require(deployment: Deployment) -> None:
+    if not deployment.database_up:
+        raise Skip("the database does not answer: see `database`")

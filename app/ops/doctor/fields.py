@@ -1,0 +1,183 @@
+"""What the tenant has made of its fields: where lists stand, what contacts and notes need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from app.autotask.entity_info import FieldFacts
+from app.autotask.errors import Unanswered
+from app.autotask.models import Choice, NewContact
+from app.ops.doctor.deployment import Deployment
+from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
+from app.outbound.directory import which_end
+from app.settings.settings import Settings
+
+ENOUGH = 1000
+"""Characters that a list of Cc addresses should have room for."""
+
+_ONE = 45  # characters of one `"Ana Ruiz" <ana.ruiz@client.example>; `
+_SINGLE_LINE = 255  # up to which a text field is one of a single line
+_TEXT = ("string", "text", "memo")
+
+
+async def sources(deployment: Deployment) -> Sequence[Finding]:
+    """See whether each source of CC_SOURCES can have a list."""
+    settings = deployment.settings
+    names = [one.removeprefix("udf:") for one in settings.cc_sources if one.startswith("udf:")]
+    found = []
+    if names:
+        told = await deployment.entity_info().user_defined_fields("Tickets")
+        others = len(settings.cc_sources) > len(names) and _has_another(settings)
+        found = [judge_list_field(name, told, others=others) for name in names]
+    if "mailbox" in settings.cc_sources and not settings.graph_credentials:
+        why = "The source `mailbox` is passed over: GRAPH_MAILBOX and its three ids are not set."
+        found.append(skipped("source_mailbox", why, "docs/setup/m365.md, if you want it."))
+    return found or [ok("sources", f"Lists are looked for in: {', '.join(settings.cc_sources)}.")]
+
+
+def _has_another(settings: Settings) -> bool:
+    return bool(
+        {"description", "eml"} & set(settings.cc_sources)
+        or ("mailbox" in settings.cc_sources and settings.graph_credentials)
+    )
+
+
+def judge_list_field(name: str, told: Iterable[FieldFacts], *, others: bool) -> Finding:
+    """Judge the ticket field that a list is to stand in. others: there are more sources."""
+    code = f"udf_{name}"
+    by_name = {one.name.casefold(): one for one in told}
+    field = by_name.get(name.casefold())
+    if field is None:
+        like = get_close_matches(name.casefold(), by_name, n=1)
+        hint = f" Did you mean {by_name[like[0]].name}?" if like else ""
+        text = f"Tickets have no user-defined field {name} that the API user sees.{hint}"
+        cure = "Make it (docs/setup/email2at.md), or correct CC_SOURCES."
+        return (
+            warning(code, f"{text} It is passed over.", cure)
+            if others
+            else problem(code, text, cure)
+        )
+    kind = (field.type or "string").lower()
+    if field.is_choice or kind not in _TEXT:
+        text = f"The ticket field {name} is {'a list of choices' if field.is_choice else kind}."
+        return problem(code, text, "Make it a field of the type Text (Multi-Line).")
+    if field.length is None:
+        return ok(code, f"The ticket field {name} is text; how long, Autotask does not say.")
+    if field.length >= ENOUGH:
+        return ok(code, f"The ticket field {name} is text and has room for {field.length}.")
+    line = ", so it is probably single-line" if field.length <= _SINGLE_LINE else ""
+    return warning(
+        code,
+        f"The ticket field {name} has room for {field.length} characters{line}: about "
+        f"{field.length // _ONE} people. Of a longer list the end is lost.",
+        "Make it a field of the type Text (Multi-Line), as long as Autotask lets you.",
+    )
+
+
+async def contacts(deployment: Deployment) -> Sequence[Finding]:
+    """Compare what a new contact needs with what it is given."""
+    told = await deployment.entity_info().fields("Contacts")
+    return judge_contact_fields(told, deployment.settings.contact_defaults)
+
+
+def judge_contact_fields(
+    told: Sequence[FieldFacts], defaults: Mapping[str, Any]
+) -> Sequence[Finding]:
+    """Judge CONTACT_DEFAULTS by a contact's fields."""
+    given = NewContact("x", "x", "x", "x", defaults).body(1)
+    ours = {name.casefold() for name in given}
+    missing = [
+        one.name
+        for one in told
+        if one.required and not one.read_only and one.name.casefold() not in ours
+    ]
+    fields = {one.name.casefold(): one for one in told}
+    unknown = [n for n in defaults if n.casefold() not in {*fields, "userdefinedfields"}]
+    long = [
+        name
+        for name, value in defaults.items()
+        if (field := fields.get(name.casefold()))
+        and field.length
+        and len(str(value)) > field.length
+    ]
+    found = []
+    cure = "docs/setup/autotask.md, step 4, says how to write CONTACT_DEFAULTS."
+    if missing:
+        text = f"New contacts need {', '.join(missing)}, which CONTACT_DEFAULTS does not have."
+        found.append(problem("contact_fields", text, cure))
+    if unknown:
+        text = f"CONTACT_DEFAULTS names fields that contacts do not have: {', '.join(unknown)}."
+        found.append(problem("contact_defaults", text, cure))
+    if long:
+        text = f"CONTACT_DEFAULTS has more characters than fit: {', '.join(long)}."
+        found.append(problem("contact_defaults", text, cure))
+    done = "New contacts have every field that Autotask says they need; of user-defined fields it "
+    return found or [ok("contact_fields", f"{done}says nothing here.")]
+
+
+async def note(deployment: Deployment) -> Sequence[Finding]:
+    """See whether TICKET_NOTE_PUBLISH is one of the tenant's choices, and say which."""
+    settings = deployment.settings
+    if settings.ticket_note == "off":
+        return [ok("note", "No notes are written on tickets (TICKET_NOTE=off).")]
+    choices = (await deployment.autotask().note_picklists())["publish"]
+    active = [one for one in choices if one.active]
+    chosen = next((one for one in active if one.value == settings.ticket_note_publish), None)
+    if chosen:
+        text = f"Notes are for: {chosen.label}. That has to be people inside only."
+        return [ok("note", text)]
+    named = ", ".join(f"{one.value} = {one.label}" for one in active) or "none"
+    text = f"TICKET_NOTE_PUBLISH={settings.ticket_note_publish} is none of Autotask's choices."
+    cure = f"Set it to the one for people inside only. There are: {named}."
+    return [problem("note", text, cure)]
+
+
+async def statuses(deployment: Deployment) -> Sequence[Finding]:
+    """Compare COMPLETE_STATUSES with the tenant's ticket statuses, and say which count."""
+    choices = await deployment.autotask().status_choices()
+    ends, unknown = which_end(choices, deployment.settings.complete_statuses)
+    every = ", ".join(f"{one.value} = {one.label}" for one in choices if one.active)
+    if unknown:
+        text = f"COMPLETE_STATUSES names statuses that tickets do not have: {', '.join(unknown)}."
+        return [problem("statuses", text, f"There are: {every}.")]
+    over = ", ".join(one.label for one in choices if one.value in ends)
+    alike = [one.label for one in choices if one.active and one.value not in ends and _ends(one)]
+    if alike:
+        text = f"A ticket is over with: {over}. Not with: {', '.join(alike)}."
+        return [warning("statuses", text, "Add those that end a ticket to COMPLETE_STATUSES.")]
+    return [ok("statuses", f"A ticket is over with: {over or 'status 5'}.")]
+
+
+def _ends(choice: Choice) -> bool:
+    words = ("complete", "closed", "resolved", "cancel", "done")
+    return any(word in choice.label.casefold() for word in words)
+
+
+async def ticket_sources(deployment: Deployment) -> Sequence[Finding]:
+    """Compare MAIL_TICKET_SOURCES with the tenant's ticket sources."""
+    told = await deployment.entity_info().fields("Tickets")
+    field = next((one for one in told if one.name == "source"), None)
+    if field is None:
+        raise Unanswered("the ticket's fields have no source")
+    return [judge_ticket_sources(field, deployment.settings.mail_ticket_sources)]
+
+
+def judge_ticket_sources(field: FieldFacts, given: Sequence[int]) -> Finding:
+    """Judge which ticket sources mean mail."""
+    labels = {one.value: one.label for one in field.choices if one.active}
+    unknown = [str(value) for value in given if value not in labels]
+    mail = {value: label for value, label in labels.items() if "mail" in label.casefold()}
+    likely = {value: label for value, label in mail.items() if value not in given}
+    named = ", ".join(f"{value} = {label}" for value, label in likely.items())
+    if unknown:
+        text = f"MAIL_TICKET_SOURCES names ticket sources that do not exist: {', '.join(unknown)}."
+        every = ", ".join(f"{value} = {label}" for value, label in labels.items())
+        return problem("ticket_sources", text, f"There are: {every}.")
+    if likely:
+        text = f"Ticket sources that look like mail and are not in MAIL_TICKET_SOURCES: {named}."
+        cure = "Add those by which mails come: such tickets are read again while they have no list."
+        return warning("ticket_sources", text, cure)
+    means = ", ".join(labels[value] for value in given) or "those of tickets with a contact"
+    return ok("ticket_sources", f"Ticket sources that mean mail: {means}.")

@@ -1,0 +1,91 @@
+"""Whom our records show: mailboxes of the help desk that nobody named, and who gets no mail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import func, select, union_all
+
+from app.db.states import Outcome
+from app.db.tables import Participant, TicketContact, TicketRecord
+from app.decide import HelpDesk, Reason
+from app.decide.owners import is_machine, is_own
+from app.ops.doctor.deployment import Deployment
+from app.ops.doctor.findings import Finding, ok, skipped, warning
+
+_DAYS = timedelta(days=30)
+_ACCOUNTS = 5
+"""In so many accounts' tickets hardly anybody is but us, a vendor, or a distribution list."""
+
+_MOST = 10
+_MANY_MUTED = 0.2
+_KNOWN_AS_OURS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.INVALID)
+_ON = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+
+
+async def own_addresses(deployment: Deployment) -> Sequence[Finding]:
+    """Name addresses that keep appearing over many accounts and are not known as ours."""
+    copied = select(Participant.key.label("address"), Participant.account_id).where(
+        Participant.decided_at > func.now() - _DAYS, Participant.reason.not_in(_KNOWN_AS_OURS)
+    )
+    asking = (
+        select(func.unnest(TicketContact.addresses).label("address"), TicketRecord.account_id)
+        .join(TicketRecord, TicketRecord.contact_id == TicketContact.contact_id)
+        .where(TicketRecord.first_seen_at > func.now() - _DAYS)
+    )
+    seen = union_all(copied, asking).subquery()
+    accounts = func.count(seen.c.account_id.distinct())
+    often = (
+        select(seen.c.address, accounts)
+        .group_by(seen.c.address)
+        .having(accounts >= _ACCOUNTS)
+        .order_by(accounts.desc(), seen.c.address)
+    )
+    async with deployment.records() as session:
+        rows = [(address, count) for address, count in await session.execute(often)]
+    settings = deployment.settings
+    help_desk = HelpDesk(settings.our_addresses, frozenset(settings.own_domains), frozenset())
+    strange = [(a, n) for a, n in rows if not is_own(a, help_desk) and not is_machine(a)]
+    if not strange:
+        text = f"No address that is not ours is on tickets of {_ACCOUNTS} accounts or more."
+        return [ok("own_addresses", text)]
+    named = ", ".join(f"{address} ({count} accounts)" for address, count in strange[:_MOST])
+    more = f", and {len(strange) - _MOST} more" if len(strange) > _MOST else ""
+    return [
+        warning(
+            "own_addresses",
+            f"On tickets of {_ACCOUNTS} accounts or more within 30 days: {named}{more}.",
+            "Whichever is a mailbox, alias or list of yours belongs into OWN_ADDRESSES (or its "
+            "domain into OWN_DOMAINS), or mails go in circles. One of a vendor's may stay.",
+        )
+    ]
+
+
+async def mail(deployment: Deployment) -> Sequence[Finding]:
+    """See how many of those who are on tickets are set to get no mail; and where else to look."""
+    contact = Participant.contact_id
+    on = select(
+        func.count(contact.distinct()),
+        func.count(contact.distinct()).filter(Participant.muted.is_(True)),
+    ).where(Participant.acted_at > func.now() - _DAYS, Participant.outcome.in_(_ON))
+    async with deployment.records() as session:
+        people, muted = (await session.execute(on)).one()
+    rules = skipped(
+        "mail_rules",
+        "Whether additional contacts are mailed is up to Autotask's notifications, which the API "
+        "does not show.",
+        "In each workflow rule, incoming-mail rule and default of a technician that mails the "
+        "ticket's contact, tick additional contacts as well: docs/setup/autotask.md, step 6. "
+        "`autotask-cc watch` ends with what to look at.",
+    )
+    if not people:
+        return [skipped("mail_muted", "Nobody was brought onto a ticket within 30 days."), rules]
+    text = f"Of {people} people on tickets within 30 days {muted} are set to get no mail."
+    if muted < _MANY_MUTED * people:
+        return [ok("mail_muted", text), rules]
+    cure = (
+        "Untick `Contact does not accept task and ticket email notifications` where it is not "
+        "meant; GET /admin/tickets/{id} shows who is `muted`."
+    )
+    return [warning("mail_muted", text, cure), rules]

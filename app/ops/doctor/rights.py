@@ -1,0 +1,106 @@
+"""What the API user may do, as far as that shows without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from app.autotask.entity_info import EntityInfo
+from app.autotask.errors import AutotaskError, Forbidden
+from app.db.states import LedgerState
+from app.db.tables import AccountPolicy, Ledger, LinkRecord, Note
+from app.decide.policy import in_effect
+from app.ops.doctor.deployment import Deployment
+from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
+from app.outbound import gate
+from app.settings.settings import Settings
+
+_LEVEL = "Admin > Account Settings & Users > Security Levels, the API user's level"
+_ALWAYS = ("Tickets", "Contacts", "Companies", "Resources", "TicketAdditionalContacts")
+_NEVER_EMPTY = ("Tickets", "Contacts", "Companies", "Resources")
+
+
+async def reading(deployment: Deployment) -> Sequence[Finding]:
+    """Read one record of each entity that the service reads."""
+    told = deployment.entity_info()
+    return [await _reads(told, entity) for entity in _read(deployment.settings)]
+
+
+def _read(settings: Settings) -> list[str]:
+    notes = ["TicketNotes"] if settings.ticket_note != "off" else []
+    files = ["TicketAttachments"] if "eml" in settings.cc_sources else []
+    return [*_ALWAYS, *notes, *files]
+
+
+async def _reads(told: EntityInfo, entity: str) -> Finding:
+    code = f"read_{entity}"
+    try:
+        any_there = await told.shows_any(entity)
+    except Forbidden:
+        cure = f"Give the right to view them: {_LEVEL}; docs/setup/autotask.md has the list."
+        return problem(code, f"The API user may not read {entity}.", cure)
+    except AutotaskError as error:
+        return problem(code, f"{entity} cannot be read: {error}.", "Try again; see the message.")
+    if not any_there and entity in _NEVER_EMPTY:
+        cure = f"Unless the tenant is new: let the level see all of them, not some: {_LEVEL}."
+        return warning(code, f"{entity} may be read, and the API user sees none.", cure)
+    return ok(code, f"{entity} can be read.")
+
+
+async def lifetimes(deployment: Deployment) -> Sequence[Finding]:
+    """See whether contacts can be ended, where a policy says that they are for their tickets."""
+    ends = in_effect(deployment.settings.default_policy).policy
+    async with deployment.records() as session:
+        own = (await session.scalars(select(AccountPolicy.document))).all()
+    if not any("ticket" in (document.get("lifetime") or {}).values() for document in own) and not (
+        ends.ends("inside") or ends.ends("outside")
+    ):
+        return [ok("lifetimes", "Contacts are created for good: no policy has another lifetime.")]
+    return [await _reads(deployment.entity_info(), "ClientPortalUsers")]
+
+
+async def linking(deployment: Deployment) -> Sequence[Finding]:
+    """See whether tickets may be changed, which adding a contact to one presumably takes."""
+    access = await deployment.entity_info().access("Tickets")
+    if not access.may_update:
+        found = "The API user may not edit tickets, so it can presumably not add contacts to them."
+        return [problem("write_links", found, f"Give the right to edit tickets: {_LEVEL}.")]
+    return [
+        ok(
+            "write_links",
+            f"Tickets may be edited (Autotask says {access.update or 'nothing against it'}). That "
+            "a contact may be added to a ticket shows only when one is.",
+        )
+    ]
+
+
+async def creating(deployment: Deployment) -> Sequence[Finding]:
+    """See by our own records whether contacts, links and notes could be created lately."""
+    async with deployment.records() as session:
+        shut = await gate.state(session)
+        done = {
+            "Contacts": await session.scalar(
+                select(func.max(Ledger.settled_at)).where(Ledger.state == LedgerState.CREATED)
+            ),
+            "TicketAdditionalContacts": await session.scalar(
+                select(func.max(LinkRecord.first_seen_linked_at)).where(LinkRecord.ours)
+            ),
+        }
+        if deployment.settings.ticket_note != "off":
+            done["TicketNotes"] = await session.scalar(
+                select(func.max(Note.sent_at)).where(Note.state == LedgerState.CREATED)
+            )
+    found = []
+    for entity, at in done.items():
+        code = f"create_{entity}"
+        if shut and shut.code == "forbidden" and shut.reason.endswith(f"write {entity}"):
+            cure = f"Give the right to add them: {_LEVEL}."
+            found.append(problem(code, f"Autotask has refused to create {entity}.", cure))
+        elif at:
+            found.append(ok(code, f"{entity} were created, at {at:%Y-%m-%d %H:%M} UTC last."))
+        else:
+            why = f"Whether {entity} may be created Autotask does not tell; we have made none yet."
+            where = f"{_LEVEL}; then `autotask-cc watch` and a test mail."
+            found.append(skipped(code, why, where))
+    return found

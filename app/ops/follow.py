@@ -1,0 +1,92 @@
+"""Follow the tickets that we have people on: complete, moved to another account, gone.
+
+One query for 500 tickets tells their state; only those whose state is another one are looked at.
+A parked ticket that has an account by now is taken up in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.autotask.client import Autotask
+from app.autotask.models import TicketState
+from app.db.database import db_now
+from app.db.states import Priority, Result
+from app.db.tables import TicketRecord
+from app.due.work import Lease, fenced
+from app.records import tickets
+from app.services import Services
+from app.settings.settings import Settings
+
+log = structlog.get_logger()
+
+_LONG_OVER = timedelta(days=1)
+_NEWS = 50  # changes that one pass may find before it is history that is caught up with
+_PAGE = 500  # tickets of one query: as many values as it may have
+
+
+async def run(services: Services, autotask: Autotask, lease: Lease) -> None:
+    """Make those due whose state has changed. Raises what the client raises."""
+    after, complete = -1, frozenset[int]()
+    while True:
+        async with services.sessions() as session:
+            known = await tickets.to_follow(session, after, _PAGE)
+        if not known:
+            return
+        if not complete:
+            named = services.settings.complete_statuses
+            complete = await services.directory.complete_statuses(autotask, named)
+        after = known[-1].id
+        states = {one.id: one for one in await autotask.states_of([row.id for row in known])}
+        async with services.sessions() as session:
+            now = await db_now(session)
+        over = {row.id: at for row in known if (at := long_over(row, states, complete, now))}
+        changed = [
+            row.id
+            for row in known
+            if row.id not in over
+            and has_changed(row, states.get(row.id), services.settings, complete)
+        ]
+        # As many as that are what a first pass finds, and nobody waits for them.
+        priority = Priority.LIVE if len(changed) <= _NEWS else Priority.CATCH_UP
+        async with fenced(services.sessions, lease) as session:
+            for ticket_id in changed:
+                await tickets.want(session, ticket_id, timedelta(0), priority)
+            await tickets.were_over(session, over)
+        if changed:
+            log.info("tickets_changed", count=len(changed), first=changed[0])
+        if len(known) < _PAGE:
+            return
+
+
+def long_over(
+    row: TicketRecord,
+    states: Mapping[int, TicketState],
+    complete: Collection[int],
+    at: datetime,
+) -> datetime | None:
+    """Say since when a ticket is over, where that is history: no look has noted when it began."""
+    now = states.get(row.id)
+    if (
+        row.created_at
+        or now is None
+        or now.status not in complete
+        or now.company_id != row.account_id
+    ):
+        return None
+    long_ago = now.completed_at and now.completed_at < at - _LONG_OVER
+    return now.completed_at if long_ago else None
+
+
+def has_changed(
+    row: TicketRecord, now: TicketState | None, settings: Settings, complete: Collection[int]
+) -> bool:
+    """Tell whether a ticket has to be looked at: it is over, gone, or in another account."""
+    if now is None or now.status in complete:
+        return True
+    if row.result == Result.PARKED:
+        return not settings.is_parked(now.company_id)
+    return now.company_id != row.account_id

@@ -1,0 +1,281 @@
+"""Following one ticket through our own records, as it happens; nothing is asked or changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.database import Sessions, db_now
+from app.db.states import LedgerState, Outcome, Priority, Result
+from app.db.tables import Delivery, Due, Ledger, LinkRecord, Look, Note, Participant, TicketRecord
+from app.due.work import TICKET
+
+POLL_SECONDS = 0.5
+
+WHY = {
+    "invalid": "it is no usable address",
+    "forgotten": "it was forgotten on request",
+    "own_address": "it is ours",
+    "machine": "it is a machine's",
+    "technician": "it is a technician's",
+    "ticket_contact": "it is the ticket's own contact",
+    "already_linked": "the contact is on the ticket already",
+    "removed_by_person": "somebody took the contact off this ticket",
+    "not_listed": "it is not in the list any more",
+    "rejected": "a person rejected it on this ticket",
+    "policy_off": "the account's policy is off",
+    "denied": "the account's policy denies it",
+    "automatic_mail": "a machine wrote the mail",
+    "known": "a contact of the account has it",
+    "inactive": "the contact that has it is inactive",
+    "non_ascii": "it has letters beyond ASCII",
+    "other_client": "its domain is another customer's",
+    "inside": "it is new, of the account's own domain",
+    "outside": "it is new, from outside the account",
+    "moved": "it was copied while the ticket was another customer's",
+    "over_limit": "there is no place for more people",
+    "over_daily_limit": "there are too many new people today",
+}
+"""Each reason of a decision in words; docs/decision-table.md has them in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. at: by the database's clock; None: it is so, and no matter when."""
+
+    at: datetime | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What our records say of a ticket."""
+
+    ticket: TicketRecord
+    due: Due | None
+    deliveries: tuple[Delivery, ...] = ()
+    looks: tuple[Look, ...] = ()
+    people: tuple[Participant, ...] = ()
+    created: tuple[Ledger, ...] = ()
+    links: tuple[LinkRecord, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has a result and nothing is left to be done."""
+        return self.ticket.result is not None and (self.due is None or self.due.due_at is None)
+
+
+@dataclass
+class Told:
+    """What has been said of a ticket, so that nothing is said twice."""
+
+    facts: set[tuple[object, ...]] = field(default_factory=set)
+
+    def first(self, *fact: object) -> bool:
+        """Tell whether this is new, and remember it."""
+        new = fact not in self.facts
+        self.facts.add(fact)
+        return new
+
+
+async def next_ticket(sessions: Sessions, since: datetime, seconds: float) -> int | None:
+    """Wait for the first ticket that we hear of after a time; None: there was none."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    first = (
+        select(TicketRecord.id)
+        .where(TicketRecord.first_seen_at > since)
+        .order_by(TicketRecord.first_seen_at, TicketRecord.id)
+        .limit(1)
+    )
+    while True:
+        async with sessions() as session:
+            found: int | None = await session.scalar(first)
+        if found is not None or asyncio.get_running_loop().time() > deadline:
+            return found
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def clock(sessions: Sessions) -> datetime:
+    """Read the database's clock."""
+    async with sessions() as session:
+        return await db_now(session)
+
+
+async def follow(
+    sessions: Sessions, ticket_id: int, seconds: float
+) -> AsyncIterator[tuple[list[Event], Records | None]]:
+    """Give what is new of a ticket, each time there is something, until it is over.
+
+    Ends after so many seconds as well; the last records tell which of the two it was. None: we
+    have not heard of the ticket yet.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    told = Told()
+    while True:
+        async with sessions() as session:
+            records = await read(session, ticket_id)
+        events = list(news(records, told)) if records else []
+        ended = (records and records.over) or asyncio.get_running_loop().time() > deadline
+        if events or ended:
+            yield events, records
+        if ended:
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def read(session: AsyncSession, ticket_id: int) -> Records | None:
+    """Read what our records say of a ticket; None if they do not know it."""
+    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    ticket = await session.get(TicketRecord, ticket_id)
+    if ticket is None:
+        return None
+    people = select(Participant).where(Participant.ticket_id == ticket_id)
+    looks = select(Look).where(Look.ticket_id == ticket_id).order_by(Look.id)
+    came = select(Delivery).where(
+        Delivery.entity_id == ticket_id, func.lower(Delivery.entity_type) == "ticket"
+    )
+    created = select(Ledger).where(Ledger.ticket_id == ticket_id)
+    links = select(LinkRecord).where(LinkRecord.ticket_id == ticket_id)
+    notes = select(Note).where(Note.ticket_id == ticket_id)
+    return Records(
+        ticket,
+        await session.get(Due, (TICKET, ticket_id)),
+        tuple((await session.execute(came.order_by(Delivery.id))).scalars()),
+        tuple((await session.execute(looks)).scalars()),
+        tuple((await session.execute(people.order_by(Participant.position))).scalars()),
+        tuple((await session.execute(created.order_by(Ledger.id))).scalars()),
+        tuple((await session.execute(links.order_by(LinkRecord.contact_id))).scalars()),
+        tuple((await session.execute(notes.order_by(Note.id))).scalars()),
+    )
+
+
+def news(records: Records, told: Told) -> Iterator[Event]:
+    """Give what has not been told yet, in the order in which it comes about."""
+    yield from _arrival(records, told)
+    looks = [one for one in records.looks if told.first("look", one.id)]
+    decided = [
+        one
+        for one in records.people
+        if told.first("decision", one.key, one.decision, one.reason, one.approved_by)
+    ]
+    for look in looks:
+        yield _search(look, records.ticket)
+    for one in decided:
+        yield Event(one.decided_at, f"{one.key}: {one.decision}, because {_why(one)}")
+    yield from _writes(records, told)
+    for one in records.people:
+        if one.outcome and told.first("outcome", one.key, one.outcome, one.detail):
+            yield Event(one.acted_at, _outcome(one))
+        elif one.retry_at and told.first("retry", one.key, one.retry_at):
+            again = f"tried again at {one.retry_at:%H:%M:%S}"
+            yield Event(one.acted_at, f"{one.key}: not done: {one.detail}; {again}")
+    for look in looks:
+        yield _end(look)
+
+
+def _arrival(records: Records, told: Told) -> Iterator[Event]:
+    ticket, due = records.ticket, records.due
+    for one in records.deliveries:
+        if told.first("delivery", one.id):
+            yield Event(one.received_at, _callout(one))
+    if not records.deliveries and told.first("without a callout"):
+        found = due is not None and due.priority == Priority.CATCH_UP
+        how = "found by comparing with Autotask (reconciliation)" if found else "wanted by somebody"
+        yield Event(ticket.first_seen_at, f"ticket {ticket.id}: {how}; no callout has come")
+    if ticket.number and told.first("number", ticket.number):
+        yield Event(None, f"it is ticket {ticket.number} of account {ticket.account_id}")
+
+
+def _callout(one: Delivery) -> str:
+    """Say what a callout tells of, and how long after it."""
+    if one.action.lower() == "create":
+        return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
+    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'the ticket was changed')}"
+
+
+def _delay(one: Delivery, what: str) -> str:
+    """Say how long a callout took; Autotask tells the event's second, in UTC."""
+    try:
+        at = datetime.fromisoformat(one.event_time or "")
+    except ValueError:
+        return ""
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    seconds = (one.received_at - at) / timedelta(seconds=1)
+    return f", {max(seconds, 0.0):.0f} s after {what}"
+
+
+def _search(look: Look, ticket: TicketRecord) -> Event:
+    """Say where a look found its list."""
+    if look.source is None:
+        return Event(look.started_at, "looked: no list found")
+    message = f" (message {ticket.message_id})" if ticket.message_id else ""
+    return Event(look.started_at, f"looked: the list is in {look.source}{message}")
+
+
+def _end(look: Look) -> Event:
+    note = f": {look.note}" if look.note else ""
+    if look.result:
+        return Event(look.ended_at, f"result {look.result}{note}")
+    again = f"; looked at again at {look.again_at:%H:%M:%S}" if look.again_at else ""
+    return Event(look.ended_at, f"not finished{note}{again}")
+
+
+def _writes(records: Records, told: Told) -> Iterator[Event]:
+    """Say what was created and linked; what is on its way, too."""
+    for row in records.created:
+        if told.first("ledger", row.id, row.state):
+            what = _LEDGER[LedgerState(row.state)]
+            yield Event(row.settled_at or row.sent_at, f"{row.email}: {what}{_id(row)}")
+    for link in records.links:
+        if link.ours and link.first_seen_linked_at and told.first("link", link.contact_id):
+            yield Event(link.first_seen_linked_at, f"contact {link.contact_id} is on the ticket")
+        elif link.sent_at and not link.ours and told.first("sent", link.contact_id, link.sent_at):
+            yield Event(link.sent_at, f"contact {link.contact_id} is being put on the ticket")
+    for note in records.notes:
+        if told.first("note", note.id, note.state):
+            why = f": {note.error}" if note.error else ""
+            yield Event(note.sent_at, f"the note on the ticket: {note.state}{why}")
+
+
+_LEDGER = {
+    LedgerState.SENDING: "a contact is being created",
+    LedgerState.UNSURE: "no answer to the create; whether it took effect is looked up",
+    LedgerState.CREATED: "contact created",
+    LedgerState.REFUSED: "Autotask refused to create a contact",
+    LedgerState.GONE: "the contact that we created is gone",
+    LedgerState.RETIRED: "the contact that we created was deactivated",
+    LedgerState.RETIRING: "the contact that we created is being deactivated",
+    LedgerState.RESTORING: "the contact that we had deactivated is being brought back",
+}
+
+
+def _id(row: Ledger) -> str:
+    said = f": {row.error}" if row.error else ""
+    return f" ({row.contact_id})" if row.contact_id else said
+
+
+def _why(one: Participant) -> str:
+    """Say a decision's reason in words."""
+    approved = f"; approved by {one.approved_by}" if one.approved_by else ""
+    detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
+    return f"{WHY.get(one.reason, one.reason)}{detail}{approved}"
+
+
+def _outcome(one: Participant) -> str:
+    said = f": {one.detail}" if one.detail and one.reason != "invalid" else ""
+    muted = "; this contact is set to get no mail" if one.muted else ""
+    return f"{one.key}: {one.outcome}{said}{muted}"
+
+
+def went_well(records: Records) -> bool:
+    """Tell whether a test mail came to its end as it should."""
+    wrong = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+    return records.ticket.result in (Result.DONE, Result.NOBODY_COPIED) and not any(
+        one.outcome in wrong for one in records.people
+    )

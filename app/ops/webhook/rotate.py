@@ -1,0 +1,113 @@
+"""Change the secret with which Autotask signs: first our receivers, then Autotask."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import ssl
+import uuid
+
+import httpx
+
+from app.autotask.errors import Forbidden, Refused, Unanswered
+from app.mail.addresses import mask
+from app.ops.webhook import common
+from app.ops.webhook.compare import PATH, choose_ours
+from app.ops.webhook.install import Say
+from app.records import webhook
+from app.services import Services
+
+_PROBES = 5  # as several receivers may stand behind one address
+_PROBE_SECONDS = 10.0  # as long as Autotask waits
+
+
+async def rotate(services: Services, say: Say = lambda _: None) -> int:
+    """Let Autotask sign with the first of WEBHOOK_SECRETS, and retire the others; gives its id.
+
+    Only after every probe that is signed with it was accepted. Raises WebhookError; nothing is
+    changed at Autotask then, unless its text says that Autotask gave no answer.
+    """
+    public_url, secrets = common.needed(services.settings)
+    new, *old = dict.fromkeys(secrets)
+    if not old:
+        raise common.WebhookError(
+            "WEBHOOK_SECRETS has one secret only. Put the new one first and keep the old one behind"
+            " it, restart all processes that receive, then rotate."
+        )
+    async with common.holding(services) as lease:
+        calls = await common.calls_of(services, lease)
+        hook, _ = choose_ours(await calls.all(), public_url + PATH, None)
+        if hook is None:
+            raise common.WebhookError("There is no webhook for this address: install it first.")
+        for number in range(1, _PROBES + 1):
+            await _probe(public_url + PATH, new)
+            say(f"Probe {number} of {_PROBES}: the receiver knows the new secret.")
+        try:
+            await calls.change(hook.id, {"secretKey": new})
+        except Unanswered as error:
+            raise common.WebhookError(
+                f"Autotask gave no answer ({mask(str(error))}), so it may sign with either secret. "
+                "Both are accepted; run it again."
+            ) from error
+        except (Forbidden, Refused) as error:
+            raise common.explain(error) from error
+        async with services.sessions() as session, session.begin():
+            await webhook.revive(session, new)
+            await webhook.retire(session, old)
+    return hook.id
+
+
+async def _probe(url: str, secret: str) -> None:
+    """Post an authentic callout that nothing is to be done about, over a connection of its own."""
+    body = json.dumps({"Action": "Probe", "EntityType": "Probe", "Guid": uuid.uuid4().hex}).encode()
+    signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha1).digest()).decode()
+    headers = {"Content-Type": "application/json", "X-Hook-Signature": f"sha1={signature}"}
+    try:
+        async with (
+            asyncio.timeout(_PROBE_SECONDS),
+            httpx.AsyncClient(follow_redirects=False, timeout=_PROBE_SECONDS) as http,
+        ):
+            answer = await http.post(url, content=body, headers=headers)
+    except (TimeoutError, httpx.TimeoutException):
+        raise _not(url, f"gave no answer within {_PROBE_SECONDS:.0f} seconds") from None
+    except httpx.HTTPError as error:
+        raise _not(url, _trouble(error)) from error
+    if answer.is_redirect:
+        raise _not(url, f"redirects ({answer.status_code}), which Autotask takes for a failure")
+    if answer.status_code == 401:
+        raise _not(
+            url,
+            "refused the new secret (401). Each process that receives has to be restarted with it, "
+            "and a secret that was retired cannot come back: make a new one",
+        )
+    if not answer.is_success:
+        raise _not(url, f"answered {answer.status_code}")
+    if not _is_ours(answer):
+        raise _not(url, "accepted the probe, but not as this service does: who answers there?")
+
+
+def _is_ours(answer: httpx.Response) -> bool:
+    try:
+        said = answer.json()
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "status" in said
+
+
+def _trouble(error: httpx.HTTPError) -> str:
+    """Say why there was no answer; what TLS does not like, in its own words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return f"cannot be trusted: TLS fails ({getattr(cause, 'verify_message', cause)})"
+        cause = cause.__cause__ or cause.__context__
+    if "CERTIFICATE" in str(error) or "SSL" in str(error):
+        return f"cannot be trusted: TLS fails ({error})"
+    return f"cannot be reached from here ({type(error).__name__}: {error})"
+
+
+def _not(url: str, why: str) -> common.WebhookError:
+    return common.WebhookError(f"{url} {why}. Nothing was changed at Autotask.")

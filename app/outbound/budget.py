@@ -1,0 +1,285 @@
+"""Permission to call Autotask, over all processes: threads, calls an hour, and the gate.
+
+A slot is a row with holder and expiry, so it survives a restart of PostgreSQL while its request
+is on the way. One short transaction takes it, counts the call and checks gate and lease; without
+the database no call leaves. See docs/decisions/0003-budget.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.autotask.client import REQUEST_SECONDS, Throttle
+from app.autotask.errors import (
+    AutotaskError,
+    Barred,
+    Forbidden,
+    NotSent,
+    Overloaded,
+    TooLate,
+    Unanswered,
+)
+from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
+from app.db.database import Sessions, db_now
+from app.db.states import Priority
+from app.db.tables import Calls, Gate, Slot
+from app.due import work
+from app.due.work import Lease, LeaseLost
+from app.outbound import gate
+from app.outbound.rules import NotNow
+
+log = structlog.get_logger()
+
+_PARTS = 60  # of the window that are counted apart, a minute each as a rule
+_SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request is given up before that
+_SLOT_WAIT = 30.0  # seconds that a call waits for a slot before its look gives way
+_PAUSED = timedelta(seconds=5)  # until a look that has to write is due again; none is claimed
+HALF, BUSY = 0.5, 0.8
+"""Parts of the tenant's calls from which on we go slower, and only for what people wait for."""
+
+_SLOW = 2  # looks at once
+_USE_KNOWN = timedelta(minutes=15)  # for which what Autotask said of all tools' use is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much may be begun now. until: nothing before then; None: something.
+
+    at_once: looks over all processes; None: as ever. least: the least urgent work that goes on.
+    """
+
+    until: datetime | None = None
+    at_once: int | None = None
+    least: Priority = Priority.CATCH_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Calls in the window: ours, and what we may make; all tools', and what the tenant may.
+
+    The tenant's are None while Autotask has not told lately.
+    """
+
+    ours: int
+    share: int
+    tenant: int | None
+    limit: int | None
+
+    @property
+    def of_tenant(self) -> float:
+        """What part of the tenant's calls is used; 0 when that is not known."""
+        return self.tenant / self.limit if self.tenant is not None and self.limit else 0.0
+
+
+class Budget:
+    """Hands out slots. share: of the tenant's calls an hour; window: seconds."""
+
+    def __init__(
+        self, sessions: Sessions, *, share: float, window: float, limit: int = REQUESTS_PER_HOUR
+    ) -> None:
+        self._sessions = sessions
+        self._share = share
+        self._limit = limit
+        self._window = timedelta(seconds=window)
+        self._part = self._window / _PARTS
+
+    def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
+        """Give what a client asks before each call; with a lease only while that is held.
+
+        It raises LeaseLost, or NotNow when the gate is shut, the budget spent or no slot free.
+        calm: a right that is missing stops no other call.
+        """
+
+        def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
+            return self._permit(entity, lease, write=write, calm=calm)
+
+        return permit
+
+    @asynccontextmanager
+    async def _permit(
+        self, entity: str, lease: Lease | None, *, write: bool, calm: bool
+    ) -> AsyncIterator[None]:
+        holder = uuid.uuid4().hex
+        known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
+        change: gate.Change | None = None
+        call = f"{'write' if write else 'read'} {entity}"
+        try:
+            yield
+            change = gate.Change(call) if known else None
+        except (Barred, Overloaded) as error:
+            if not (calm and isinstance(error, Forbidden)):
+                change = gate.refused(call, error)
+            raise
+        except TooLate:
+            raise
+        except (NotSent, Unanswered):
+            change = gate.SILENT
+            raise
+        except AutotaskError:
+            change = gate.Change(call) if known else None  # the request is refused, we are not
+            raise
+        finally:
+            # Shielded: a cancelled look must still give its slot back.
+            await asyncio.shield(self._release(entity, holder, change, probe))
+
+    async def _wait_for_slot(
+        self, entity: str, holder: str, lease: Lease | None, *, write: bool
+    ) -> tuple[bool, bool]:
+        deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
+        pause = 0.02
+        while True:
+            async with self._sessions() as session, session.begin():
+                taken = await self._take(session, entity, holder, lease, write=write)
+            if taken is not None:
+                return taken
+            if asyncio.get_running_loop().time() > deadline:
+                async with self._sessions() as session:
+                    until = await db_now(session) + timedelta(seconds=5)
+                raise NotNow(until, f"no free slot for {entity}")
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  no secret
+            pause = min(pause * 1.5, 0.25)
+
+    async def _take(
+        self, session: AsyncSession, entity: str, holder: str, lease: Lease | None, *, write: bool
+    ) -> tuple[bool, bool] | None:
+        """Take a slot and count the call; None: none is free.
+
+        Gives whether a refusal is remembered, and whether this call probes the gate that it shut.
+        """
+        row = (await session.execute(select(Gate).with_for_update())).scalar_one()
+        now = await db_now(session)
+        if lease and not await work.is_held(session, lease):
+            raise LeaseLost
+        if row.shut_until and row.shut_until > now:
+            raise NotNow(row.shut_until, f"paused: {row.reason}")
+        if write and row.paused_at:
+            raise NotNow(now + _PAUSED, f"all writes are paused by {row.paused_by}")
+        free = await self._free_slot(session, entity, now)
+        if free is None:
+            return None
+        await self._count(session, row, now)
+        known, probe = row.code is not None or row.silent > 0, row.shut_until is not None
+        if probe:
+            # One call finds out whether the gate may open; the others wait for its result.
+            row.shut_until = now + _SLOT_LIFE
+        held = {"holder": holder, "expires_at": now + _SLOT_LIFE, "writes": write}
+        slot = insert(Slot).values(entity=entity, n=free, **held)
+        await session.execute(
+            slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
+        )
+        return known, probe
+
+    async def _free_slot(self, session: AsyncSession, entity: str, now: datetime) -> int | None:
+        used = await session.execute(
+            select(Slot.n).where(Slot.entity == entity, Slot.expires_at > now)
+        )
+        return next(iter(sorted(set(range(THREADS_PER_ENTITY)) - set(used.scalars()))), None)
+
+    async def pace(self, session: AsyncSession) -> Pace:
+        """Say how much may be begun now, by what is refused, paused and used up.
+
+        From half of what the tenant's tools may use Autotask answers late, and we slow down; from
+        80 % on only what people wait for is begun. Half of our own share is kept for that, too.
+        """
+        row = (await session.execute(select(Gate))).scalar_one()
+        now = await db_now(session)
+        if row.shut_until and row.shut_until > now:
+            return Pace(until=row.shut_until)
+        if row.paused_at:
+            return Pace(until=now + _PAUSED)
+        if until := await self._spent_until(session, row, now):
+            return Pace(until=until)
+        if row.shut_until:
+            return Pace(at_once=1)  # its first call finds out whether Autotask lets us go on
+        use = await self._use(session, row, now)
+        urgent = use.of_tenant >= BUSY or use.ours * 2 >= use.share
+        return Pace(
+            at_once=_SLOW if use.of_tenant >= HALF else None,
+            least=Priority.LIVE if urgent else Priority.CATCH_UP,
+        )
+
+    async def use(self, session: AsyncSession) -> Use:
+        """Say how many calls were made, by us and by all of the tenant's tools."""
+        row = (await session.execute(select(Gate))).scalar_one()
+        return await self._use(session, row, await db_now(session))
+
+    async def _use(self, session: AsyncSession, row: Gate, now: datetime) -> Use:
+        ours = sum(part.count for part in await self._recent(session, now))
+        share = self._allowed(row)
+        if row.tenant_read_at is None or row.tenant_read_at < now - _USE_KNOWN:
+            return Use(ours, share, None, None)
+        since = select(func.coalesce(func.sum(Calls.count), 0)).where(
+            Calls.since > row.tenant_read_at
+        )
+        more = int((await session.execute(since)).scalar_one())
+        return Use(ours, share, (row.tenant_used or 0) + more, row.tenant_limit)
+
+    async def heard(self, session: AsyncSession, used: int, limit: int) -> None:
+        """Record what Autotask says of all tools' use: so many calls of so many an hour."""
+        row = (await session.execute(select(Gate).with_for_update())).scalar_one()
+        row.tenant_used, row.tenant_limit = used, limit
+        row.tenant_read_at = await db_now(session)
+
+    def _allowed(self, row: Gate) -> int:
+        """Give our share in calls: of what Autotask says the tenant has, else of the default."""
+        return int((row.tenant_limit or self._limit) * self._share)
+
+    async def _recent(self, session: AsyncSession, now: datetime) -> list[Calls]:
+        """Give the counts of any window that Autotask may look at.
+
+        The oldest part counts whole, and one more covers the way of a request to Autotask.
+        """
+        first = now - self._window - 2 * self._part
+        counts = await session.execute(
+            select(Calls).where(Calls.since > first).order_by(Calls.since)
+        )
+        return list(counts.scalars())
+
+    async def _spent_until(
+        self, session: AsyncSession, row: Gate, now: datetime
+    ) -> datetime | None:
+        """Give until when our share of the calls is spent; None: there is something left."""
+        recent = await self._recent(session, now)
+        if sum(part.count for part in recent) < self._allowed(row):
+            return None
+        return (recent[0].since if recent else now) + self._window + 2 * self._part
+
+    async def _count(self, session: AsyncSession, row: Gate, now: datetime) -> None:
+        """Count a call, or raise NotNow."""
+        until = await self._spent_until(session, row, now)
+        if until:
+            raise NotNow(until, "our share of the API's calls an hour is spent")
+        seconds = self._part.total_seconds()
+        since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
+        part = insert(Calls).values(since=since, count=1)
+        await session.execute(
+            part.on_conflict_do_update(
+                index_elements=[Calls.since], set_={"count": Calls.count + 1}
+            )
+        )
+        await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
+
+    async def _release(
+        self, entity: str, holder: str, change: gate.Change | None, probe: bool
+    ) -> None:
+        try:
+            async with self._sessions() as session, session.begin():
+                if change:
+                    await gate.change(session, change, probe=probe)
+                await session.execute(
+                    delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
+                )
+        except Exception as error:
+            # Never raised: it would hide the answer of the call. The slot expires by itself.
+            log.warning("slot_not_released", entity=entity, error=type(error).__name__)

@@ -1,0 +1,161 @@
+"""The mailbox in which messages are looked up, with one pause over all processes.
+
+Trouble with it concerns every ticket alike, so it is stored once: nobody asks again before a pause
+is over, then one asks for all, and no ticket fails. See docs/decisions/0006-mailbox.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import httpx
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.database import Sessions, db_now
+from app.db.tables import MailboxGate
+from app.graph.client import REQUEST_SECONDS, Graph
+from app.graph.errors import GraphError, TooManyMessages, Trouble
+from app.graph.models import Message
+from app.outbound.rules import NotNow
+from app.settings.settings import Settings
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+# Microsoft takes four requests at once for one app and mailbox, and answers 429 to a fifth:
+# https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
+_AT_ONCE = 1  # of each process, of which there are several
+_PAUSES = (10, 30, 60, 120, 300, 600, 900)  # seconds, longer each time
+_PROBE = timedelta(seconds=2 * REQUEST_SECONDS)  # in which the one who asks for all has an answer
+
+
+class MailboxShut(NotNow):
+    """The mailbox cannot be read before a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxTrouble:
+    """What keeps us from the mailbox, since when, and until when nobody asks. code: a Trouble."""
+
+    code: str
+    reason: str
+    since: datetime
+    until: datetime | None
+
+
+class Mailbox:
+    """The one mailbox of a deployment, as one process sees it."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, http: httpx.AsyncClient) -> None:
+        self._sessions = sessions
+        self._address = settings.graph_mailbox or ""
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._checked = False
+        credentials = settings.graph_credentials if "mailbox" in settings.cc_sources else None
+        urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
+        self._graph = Graph(http, credentials, **urls) if credentials else None
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a mailbox to read at all."""
+        return self._graph is not None
+
+    async def messages(self, since: datetime, until: datetime) -> list[Message]:
+        """List the messages that were received between two times.
+
+        Raises MailboxShut, also when reading fails now, and TooManyMessages.
+        """
+        graph = self._graph
+        assert graph is not None, "ask `configured` first"
+        return await self._ask(lambda: graph.messages(self._address, since, until))
+
+    async def check(self) -> None:
+        """See whether the mailbox can be read: once a process, and when a pause is over.
+
+        So that trouble shows before a ticket has to wait for it, and its end without one.
+        """
+        graph = self._graph
+        if graph is None:
+            return
+        async with self._sessions() as session, session.begin():
+            known = await trouble(session)
+            if known and known.code != Trouble.THROTTLED and not self._checked:
+                # Who starts us may have mended it: a pause of before says nothing.
+                await session.execute(update(MailboxGate).values(shut_until=None))
+        if self._checked and known is None:
+            return
+        with suppress(MailboxShut):  # it is stored, and shown by /health/work
+            await self._ask(lambda: graph.check(self._address))
+        self._checked = True
+
+    async def pause(self) -> datetime | None:
+        """Give until when nobody may ask, None when it may be asked now."""
+        if self._graph is None:
+            return None
+        async with self._sessions() as session:
+            gate = (await session.execute(select(MailboxGate))).scalar_one()
+            now = await db_now(session)
+        return gate.shut_until if gate.shut_until and gate.shut_until > now else None
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._room:
+            probe = await self._enter()
+            try:
+                answer = await call()
+            except TooManyMessages:  # it can be read, though not for this ticket
+                if probe:
+                    await self._open()
+                raise
+            except GraphError as error:
+                raise await self._shut(error, probe=probe) from error
+            if probe:
+                await self._open()
+            return answer
+
+    async def _enter(self) -> bool:
+        """Pass the gate, or raise MailboxShut. Gives whether this call finds out for all others."""
+        async with self._sessions() as session, session.begin():
+            gate = (await session.execute(select(MailboxGate).with_for_update())).scalar_one()
+            now = await db_now(session)
+            if gate.shut_until and gate.shut_until > now:
+                raise MailboxShut(gate.shut_until, f"the mailbox: {gate.reason}")
+            if gate.code is None:
+                return False
+            gate.shut_until = now + _PROBE
+            return True
+
+    async def _shut(self, error: GraphError, *, probe: bool) -> MailboxShut:
+        """Store what keeps us from the mailbox, and give it as what a ticket has to wait for."""
+        async with self._sessions() as session, session.begin():
+            gate = (await session.execute(select(MailboxGate).with_for_update())).scalar_one()
+            now = await db_now(session)
+            if probe or not gate.shut_until or gate.shut_until <= now:
+                pause = max(_PAUSES[min(gate.times, len(_PAUSES) - 1)], error.retry_after or 0)
+                gate.shut_until = now + timedelta(seconds=pause)
+                gate.since = gate.since if gate.since and gate.code == error.trouble else now
+                gate.code, gate.reason = error.trouble, str(error)[:500]
+                gate.times += 1
+                log.error("mailbox_shut", code=gate.code, reason=gate.reason, seconds=pause)
+            return MailboxShut(gate.shut_until, f"the mailbox: {gate.reason}")
+
+    async def _open(self) -> None:
+        async with self._sessions() as session, session.begin():
+            gate = (await session.execute(select(MailboxGate).with_for_update())).scalar_one()
+            gate.shut_until = gate.code = gate.reason = gate.since = None
+            gate.times = 0
+        log.info("mailbox_open")
+
+
+async def trouble(session: AsyncSession) -> MailboxTrouble | None:
+    """Say what keeps us from the mailbox; None when nothing, as far as we know."""
+    gate = (await session.execute(select(MailboxGate))).scalar_one()
+    if gate.code is None or gate.reason is None or gate.since is None:
+        return None
+    return MailboxTrouble(gate.code, gate.reason, gate.since, gate.shut_until)

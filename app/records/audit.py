@@ -1,0 +1,34 @@
+"""Who did what: what people change, and the service by itself, recorded where it is. SQL only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.tables import Audit
+
+log = structlog.get_logger()
+
+CLI = "cli"
+"""Who does what is done on the command line."""
+
+SERVICE = "service"
+"""Who does what the service does by itself."""
+
+
+def record(
+    session: AsyncSession,
+    who: str,
+    what: str,
+    *,
+    account_id: int | None = None,
+    ticket_id: int | None = None,
+    **detail: Any,
+) -> None:
+    """Record a change in the transaction that makes it. detail: JSON, without secrets."""
+    session.add(
+        Audit(who=who, what=what, account_id=account_id, ticket_id=ticket_id, detail=detail)
+    )
+    log.info(what, account=account_id, ticket=ticket_id, contact=detail.get("contact_id"))

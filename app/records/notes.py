@@ -1,0 +1,166 @@
+"""Notes that we wrote on tickets or are writing: each intent first, and each said once. SQL only.
+
+As with contacts (app/records/ledger/creating.py), a row commits as `sending` before its request
+leaves. One without an answer is looked for among the ticket's notes, by the row's id in the title,
+and given up only when Autotask can no longer carry the request out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.database import db_now
+from app.db.states import LedgerState
+from app.db.tables import Note
+from app.records.ledger.creating import Pending
+
+log = structlog.get_logger()
+
+WRONG_SETTING = "TICKET_NOTE_PUBLISH"
+"""How the error of a note begins that is not written because of that setting."""
+
+_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+_LOST = "it got no answer, and is not among the ticket's notes"
+_TIMES = 3  # that one content is sent without an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to send one note."""
+
+    id: int
+
+    @property
+    def title(self) -> str:
+        """Write the title, by which we find the note again."""
+        return f"{_mark(self.id)} people in Cc"
+
+
+async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Note]:
+    """List a ticket's notes of ours, the oldest first."""
+    found = await session.execute(select(Note).where(Note.ticket_id == ticket_id).order_by(Note.id))
+    return list(found.scalars())
+
+
+async def unsettled(session: AsyncSession, ticket_id: int) -> bool:
+    """Tell whether the fate of a note is unknown."""
+    return any(row.state in _UNSETTLED for row in await of_ticket(session, ticket_id))
+
+
+async def is_said(session: AsyncSession, ticket_id: int, digest: str) -> bool:
+    """Tell whether a note of this content is on the ticket."""
+    rows = await of_ticket(session, ticket_id)
+    return any(row.digest == digest and row.state == LedgerState.CREATED for row in rows)
+
+
+async def recognise(
+    session: AsyncSession,
+    ticket_id: int,
+    titles: Collection[tuple[int, str]],
+    *,
+    settle: timedelta,
+    read_at: datetime,
+) -> Pending | None:
+    """Settle notes without an answer by those that are on the ticket; Pending: look again later.
+
+    titles: id and title of the ticket's notes, read after `read_at`. settle: how long a request
+    without an answer may still take effect.
+    """
+    pending: Pending | None = None
+    for row in await of_ticket(session, ticket_id):
+        if row.state not in _UNSETTLED:
+            continue
+        ours = [note_id for note_id, title in titles if title.startswith(_mark(row.id))]
+        if ours:
+            row.state, row.note_id = LedgerState.CREATED, min(ours)
+        elif row.sent_at + settle < read_at:
+            row.state, row.error = LedgerState.REFUSED, _LOST
+        else:
+            pending = Pending.since(row.sent_at, await db_now(session), settle)
+    return pending
+
+
+async def claim(session: AsyncSession, ticket_id: int, digest: str) -> Claim | None:
+    """Store that a note is about to be written; None where it was, or was tried too often.
+
+    Within a transaction that holds the ticket's lease, when no note of it is unsettled.
+    """
+    alike = [row for row in await of_ticket(session, ticket_id) if row.digest == digest]
+    lost = sum(row.error == _LOST for row in alike)
+    if lost >= _TIMES or any(row.state == LedgerState.CREATED for row in alike):
+        return None
+    row = Note(ticket_id=ticket_id, state=LedgerState.SENDING, digest=digest)
+    row.sent_at = await db_now(session)
+    session.add(row)
+    await session.flush()
+    return Claim(row.id)
+
+
+async def created(session: AsyncSession, claim: Claim, note_id: int) -> None:
+    """Record that the note was written."""
+    if not await _settle(session, claim, LedgerState.CREATED, note_id=note_id):
+        known = await session.get(Note, claim.id)
+        if known is None or known.note_id != note_id:
+            log.error("note_after_it_was_given_up", note=note_id)
+
+
+async def refused(session: AsyncSession, claim: Claim, error: str) -> None:
+    """Record that the note was definitely not written, and why."""
+    await _settle(session, claim, LedgerState.REFUSED, error=error[:500])
+
+
+async def unsure(session: AsyncSession, claim: Claim) -> None:
+    """Record that the request got no definite answer."""
+    await _settle(session, claim, LedgerState.UNSURE)
+
+
+async def withdraw(session: AsyncSession, claim: Claim) -> None:
+    """Forget a request that never left, or was turned away for load."""
+    await session.execute(delete(Note).where(Note.id == claim.id, Note.state.in_(_UNSETTLED)))
+
+
+async def refused_by_us(session: AsyncSession, ticket_id: int, digest: str, error: str) -> None:
+    """Record that a note is not even sent, and why; once for each content and reason."""
+    alike = [row for row in await of_ticket(session, ticket_id) if row.digest == digest]
+    row = next((row for row in alike if row.error == error), None)
+    if row is None:
+        row = Note(ticket_id=ticket_id, digest=digest, state=LedgerState.REFUSED, error=error)
+        session.add(row)
+    row.sent_at = await db_now(session)
+
+
+async def forbidden_since(session: AsyncSession, ago: timedelta, prefix: str) -> bool:
+    """Tell whether a note was refused of late for a reason that begins so."""
+    of_late = select(func.count()).where(
+        Note.error.startswith(prefix, autoescape=True), Note.sent_at > func.now() - ago
+    )
+    return bool((await session.execute(of_late)).scalar_one())
+
+
+async def wrong_setting(session: AsyncSession) -> Note | None:
+    """Give the latest note, if it was not written because of the settings."""
+    latest = select(Note).order_by(Note.sent_at.desc()).limit(1)
+    row = (await session.execute(latest)).scalar_one_or_none()
+    return row if row and (row.error or "").startswith(WRONG_SETTING) else None
+
+
+async def _settle(
+    session: AsyncSession, claim: Claim, state: LedgerState, **values: object
+) -> bool:
+    changed = await session.execute(
+        update(Note)
+        .where(Note.id == claim.id, Note.state.in_(_UNSETTLED))
+        .values(state=state, **values)
+        .returning(Note.id)
+    )
+    return changed.scalar_one_or_none() is not None
+
+
+def _mark(row_id: int) -> str:
+    return f"autotask-cc {row_id}:"

@@ -1,0 +1,52 @@
+"""Thin out what is only history: deliveries, and looks but each ticket's last.
+
+What people decided, whom addresses mean, whom we created and where they were put stays for good:
+a callout that is replayed after a year finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Delete, delete, func, select
+from sqlalchemy.orm import aliased
+
+from app.db.database import Sessions
+from app.db.tables import Delivery, Look
+from app.due.work import Lease, fenced
+
+log = structlog.get_logger()
+
+_BATCH = 1000  # rows a transaction, so that nobody waits for it
+_EVERY = timedelta(hours=6)
+
+
+async def thin_out(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
+    """Delete what is older than `age`, in small batches. Return when to do it again."""
+    for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
+        deleted = 0
+        while count := await _delete(sessions, lease, old):
+            deleted += count
+        if deleted:
+            log.info("thinned_out", what=name, count=deleted)
+    return _EVERY
+
+
+async def _delete(sessions: Sessions, lease: Lease, old: Delete) -> int:
+    async with fenced(sessions, lease) as session:
+        result: Any = await session.execute(old, execution_options={"synchronize_session": False})
+        return int(result.rowcount)
+
+
+def _old_deliveries(age: timedelta) -> Delete:
+    old = select(Delivery.id).where(Delivery.received_at < func.now() - age).limit(_BATCH)
+    return delete(Delivery).where(Delivery.id.in_(old))
+
+
+def _old_looks(age: timedelta) -> Delete:
+    later = aliased(Look)
+    has_later = select(later.id).where(later.ticket_id == Look.ticket_id, later.id > Look.id)
+    old = select(Look.id).where(Look.ended_at < func.now() - age, has_later.exists()).limit(_BATCH)
+    return delete(Look).where(Look.id.in_(old))

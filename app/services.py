@@ -1,0 +1,77 @@
+"""The parts that a process makes once and shares: database, client, budget, settings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import httpx
+
+from app.autotask.client import Autotask, http_client
+from app.db.database import Sessions, make_engine, make_sessions
+from app.decide import HelpDesk
+from app.due.work import Lease
+from app.outbound.budget import Budget
+from app.outbound.directory import Directory
+from app.outbound.mailbox import Mailbox
+from app.outbound.tenant import Tenancy
+from app.settings.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts that a process makes once and shares."""
+
+    settings: Settings
+    sessions: Sessions
+    http: httpx.AsyncClient
+    tenancy: Tenancy
+    budget: Budget
+    directory: Directory
+    mailbox: Mailbox
+
+    @property
+    def create_settle(self) -> timedelta:
+        """How long a write without an answer may still take effect."""
+        return timedelta(seconds=self.settings.create_settle)
+
+    async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
+        """Speak to Autotask; with a lease only as long as that is held.
+
+        calm: a right that is missing stops no other call.
+        """
+        api_url = await self.tenancy.api_url()
+        throttle = self.budget.throttle(lease, calm=calm)
+        return Autotask(self.http, api_url, self.settings.credentials, throttle)
+
+    async def help_desk(self, autotask: Autotask) -> HelpDesk:
+        """Return the help desk's own addresses, domains and technicians."""
+        technicians = await self.directory.technicians(autotask)
+        domains = await self.directory.own_domains(autotask)
+        return HelpDesk(
+            addresses=self.settings.our_addresses,
+            domains=frozenset(self.settings.own_domains) | domains,
+            technicians=technicians,
+        )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, database_url: str) -> AsyncIterator[Services]:
+    """Make the parts, and close them at the end."""
+    engine = make_engine(database_url)
+    sessions = make_sessions(engine)
+    try:
+        async with http_client() as http:
+            yield Services(
+                settings=settings,
+                sessions=sessions,
+                http=http,
+                tenancy=Tenancy(settings, sessions, http),
+                budget=Budget(sessions, share=settings.budget_share, window=settings.budget_window),
+                directory=Directory(),
+                mailbox=Mailbox(settings, sessions, http),
+            )
+    finally:
+        await engine.dispose()

@@ -1,0 +1,299 @@
+"""Everything that can be configured, and what may stand in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from app.autotask.client import Credentials
+from app.autotask.models import NewContact
+from app.autotask.protocol import OWN_ORGANISATION
+from app.decide.policy import PolicyDocument
+from app.graph.client import GraphCredentials
+from app.mail.addresses import address_key
+from app.settings.keys import ApiKey, parse_keys
+from app.settings.types import (
+    Addresses,
+    DirectoryId,
+    HeaderText,
+    JsonObject,
+    Listed,
+    Numbers,
+    PolicyText,
+    Url,
+)
+
+SOURCES = ("mailbox", "description", "eml")
+"""Cc sources beside user-defined fields."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one deployment, which serves one Autotask tenant."""
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", frozen=True)
+
+    database_url: str | None = Field(
+        None, repr=False, description="PostgreSQL; unset: an embedded one in DATA_DIR, for trials"
+    )
+    data_dir: Path | None = Field(None, description="where the embedded PostgreSQL keeps its data")
+
+    autotask_username: HeaderText = Field(min_length=1, description="user name of the API user")
+    autotask_secret: HeaderText = Field(min_length=1, repr=False, description="its password")
+    autotask_integration_code: HeaderText = Field(
+        min_length=1, repr=False, description="its tracking identifier"
+    )
+    autotask_api_url: Url | None = Field(
+        None, description="the API's address; unset: asked from Autotask by the user name"
+    )
+
+    webhook_secrets: Listed = Field(
+        (), repr=False, description="secrets of the webhook, 16 to 64 characters; none: it is off"
+    )
+    public_url: Url | None = Field(
+        None, description="where Autotask reaches this service: https://host, with a path at most"
+    )
+    webhook_repair: bool = Field(
+        False, description="mend the webhook when Autotask has disabled or somebody changed it"
+    )
+    webhook_updates: bool = Field(
+        False,
+        description="subscribe to changes of status and account, too: completion and moves are "
+        "noticed at once, not at the next comparison",
+    )
+    api_keys: tuple[ApiKey, ...] = Field(
+        (), repr=False, description="name:role:key, role read, write or intake; key 32 or more"
+    )
+
+    own_addresses: Addresses = Field((), description="the help desk's own mailboxes, aliases too")
+    own_domains: Listed = Field(
+        (), validate_default=True, description="domains that belong to the help desk itself"
+    )
+    cc_sources: Listed = Field(
+        ("udf:CC", "mailbox"),
+        description="where a ticket's Cc list is looked for, in this order: udf:<name of a ticket "
+        "field>, mailbox, description, eml; what is not configured is passed over",
+    )
+    cc_sources_merge: bool = Field(
+        False, description="ask all sources and join their lists, not only the first that answers"
+    )
+    include_to: bool = Field(False, description="add those in To, too")
+    mail_ticket_sources: Numbers = Field(
+        (),
+        description="ids of the ticket sources (a picklist of yours) that mean mail: such tickets "
+        "are read again while they have no list, as tickets with a contact always are, and only "
+        "they count in the share of lists found",
+    )
+    graph_tenant_id: DirectoryId | None = Field(
+        None, description="Microsoft 365 directory (tenant) id; the four GRAPH_ ids go together"
+    )
+    graph_client_id: DirectoryId | None = Field(
+        None, description="application (client) id of the app"
+    )
+    graph_client_secret: str | None = Field(None, repr=False, description="a secret of the app")
+    graph_mailbox: str | None = Field(
+        None,
+        validate_default=True,
+        description="the mailbox in which the source `mailbox` looks for a ticket's message",
+    )
+    graph_url: Url = Field(
+        "https://graph.microsoft.com", description="Microsoft Graph; national clouds have others"
+    )
+    graph_login_url: Url = Field(
+        "https://login.microsoftonline.com", description="where its tokens come from"
+    )
+    catch_all_accounts: Numbers = Field(
+        (), description="company ids that hold mail of unknown senders; nobody is added there"
+    )
+    default_policy: PolicyText = Field(
+        PolicyDocument(),
+        description="JSON, or a preset's name: what accounts allow; see docs/decision-table.md",
+    )
+    complete_statuses: Listed = Field(
+        (),
+        description="labels or ids of the ticket statuses (a picklist of yours) that mean that a "
+        "ticket is over, beside Complete",
+    )
+    loop_tickets: int = Field(
+        5,
+        ge=2,
+        le=1000,
+        description="so many tickets of one subject, by somebody whom we added, are a mail loop",
+    )
+    loop_minutes: int = Field(30, ge=1, le=1440, description="within so many minutes")
+    max_new_per_sender: int = Field(
+        20, ge=0, description="outside people that one sender's mails may bring in 24 hours"
+    )
+    max_new_per_day: int = Field(
+        500, ge=0, description="outside people that all mails together may bring in 24 hours"
+    )
+    contact_defaults: JsonObject = Field(
+        {}, description="JSON: further fields of new contacts, where the tenant requires them"
+    )
+
+    ticket_note: Literal["off", "exceptions", "internal"] = Field(
+        "off",
+        description="a note on the ticket of what was done: off; exceptions, only where somebody "
+        "is held, failed or gets no mail; or internal, on every ticket with people to tell of",
+    )
+    ticket_note_publish: int | None = Field(
+        None,
+        validate_default=True,
+        description="who sees that note: the id of your Autotask's choice for people inside only "
+        "(the picklist `publish` of TicketNotes)",
+    )
+
+    settle_seconds: float = Field(3, ge=0, le=600, description="from a callout to the first look")
+    create_settle: float = Field(
+        330, ge=1, le=3600, description="seconds until a create without an answer is looked up"
+    )
+    budget_share: float = Field(0.5, gt=0, le=1, description="our share of the tenant's API calls")
+    budget_window: float = Field(3600, ge=1, le=3600, description="the budget's window, seconds")
+    reconcile_interval: float = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="seconds between comparisons of Autotask's tickets with ours",
+    )
+    retention_days: int = Field(
+        90, ge=1, le=3650, description="days that deliveries and looks are kept"
+    )
+
+    run_worker: bool = Field(True, description="let the API process work, too")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    log_format: Literal["json", "console"] = Field("json", description="json or console")
+
+    @property
+    def credentials(self) -> Credentials:
+        """What Autotask wants to see on every call."""
+        return Credentials(
+            self.autotask_username, self.autotask_secret, self.autotask_integration_code
+        )
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_only(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        scheme, sep, rest = value.partition("://")
+        if not sep or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+            raise ValueError("must start with postgresql://")
+        try:
+            make_url(f"postgresql+psycopg://{rest}")
+        except (ArgumentError, ValueError):
+            raise ValueError("is not postgresql://user:password@host:port/database") from None
+        return f"postgresql+psycopg://{rest}"
+
+    @property
+    def graph_credentials(self) -> GraphCredentials | None:
+        """What opens the mailbox; None when that is not configured."""
+        if not (self.graph_tenant_id and self.graph_client_id and self.graph_client_secret):
+            return None
+        return GraphCredentials(
+            self.graph_tenant_id, self.graph_client_id, self.graph_client_secret
+        )
+
+    @property
+    def our_addresses(self) -> frozenset[str]:
+        """The keys of OWN_ADDRESSES and of the mailbox that we read."""
+        mailbox = address_key(self.graph_mailbox or "")
+        return frozenset(self.own_addresses) | ({mailbox} if mailbox else set())
+
+    @field_validator("graph_client_secret")
+    @classmethod
+    def _without_blanks(cls, value: str | None) -> str | None:
+        return (value or "").strip() or None
+
+    @field_validator("graph_mailbox")
+    @classmethod
+    def _one_mailbox(cls, value: str | None, info: ValidationInfo) -> str | None:
+        value = value.strip() if value else None
+        if value and address_key(value) is None:
+            raise ValueError("must be an e-mail address")
+        names = ("graph_tenant_id", "graph_client_id", "graph_client_secret")
+        given = {name: info.data[name] for name in names if name in info.data}
+        given["graph_mailbox"] = value
+        missing = [name.upper() for name, text in given.items() if not text]
+        if missing and len(missing) < len(given):
+            raise ValueError(f"the mailbox needs {', '.join(missing)} as well")
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _secret_lengths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not 16 <= len(secret) <= 64 for secret in value):
+            raise ValueError("each secret takes 16 to 64 characters")
+        return value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _parse_keys(cls, value: object) -> object:
+        return parse_keys(value) if isinstance(value, str) else value
+
+    @field_validator("own_domains")
+    @classmethod
+    def _domain_keys(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        keys = [address_key(f"x@{domain.removeprefix('@')}") for domain in value]
+        if None in keys:
+            raise ValueError("each must be a domain, like example.com")
+        if not keys and info.data.get("own_addresses") == ():
+            raise ValueError(
+                "one of OWN_ADDRESSES and OWN_DOMAINS is required, or a help-desk mailbox in a Cc "
+                "becomes a mail loop"
+            )
+        return tuple(key.removeprefix("x@") for key in keys if key)
+
+    @field_validator("cc_sources")
+    @classmethod
+    def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        value = tuple(re.sub(r"^udf:\s+", "udf:", source) for source in value)
+        known = [source in SOURCES or re.match(r"udf:.", source) for source in value]
+        if not value or not all(known):
+            raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(SOURCES)}")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("default_policy")
+    @classmethod
+    def _nobodys_own_domains(cls, value: PolicyDocument) -> PolicyDocument:
+        if value.own_domains:
+            raise ValueError("own_domains belong to an account: PUT /admin/accounts/{id}/policy")
+        return value
+
+    @field_validator("ticket_note_publish")
+    @classmethod
+    def _publish_with_note(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is None and info.data.get("ticket_note", "off") != "off":
+            raise ValueError("TICKET_NOTE needs it, or a note might reach the client portal")
+        return value
+
+    @field_validator("contact_defaults")
+    @classmethod
+    def _no_core_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        new = NewContact(first_name="", last_name="", email="", note="", extra={})
+        ours = {name.lower() for name in new.body(0)}
+        wrong = sorted(name for name in value if name.lower() in ours)
+        if wrong:
+            raise ValueError(f"these fields are set by the product: {', '.join(wrong)}")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from environment.load_settings alone."""
+        return (init_settings,)
+
+    def is_parked(self, company_id: int) -> bool:
+        """Return whether a company is no customer's: mail of unknown senders lands there."""
+        return company_id in (OWN_ORGANISATION, *self.catch_all_accounts)

@@ -1,0 +1,169 @@
+"""The overview over HTTP: how things stand, in one page of numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.db.database import db_now
+from app.db.states import LedgerState, Outcome
+from app.db.tables import Ledger, Participant, TicketRecord
+from app.due import backlog
+from app.outbound import gate, mailbox
+from app.records.ledger import creating
+from app.settings.settings import Settings
+from app.web.admin.common import services_of
+from app.web.auth import AdminRoute
+
+router = APIRouter(prefix="/admin", route_class=AdminRoute)
+
+_DAY = timedelta(hours=24)
+_STANDING = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
+_OPEN = "open"  # what has no result, or no outcome, yet
+
+
+class TroubleView(BaseModel):
+    """What keeps us from Autotask or from the mailbox. until: nobody asks before."""
+
+    model_config = ConfigDict(from_attributes=True)
+    code: str
+    reason: str
+    since: datetime
+    until: datetime | None
+
+
+class PausedView(BaseModel):
+    """Who has paused all writes, and since when."""
+
+    model_config = ConfigDict(from_attributes=True)
+    since: datetime
+    by: str
+
+
+class NewPeople(BaseModel):
+    """Outside people created, or tried, within 24 hours, beside what is allowed.
+
+    by_one_sender: of the sender who brought most.
+    """
+
+    in_all: int
+    max_new_per_day: int
+    by_one_sender: int
+    max_new_per_sender: int
+
+
+class OurContacts(BaseModel):
+    """Contacts that we created, by state. for_tickets: those to be ended after their tickets.
+
+    kept: those that are never ended, as a person has touched them.
+    """
+
+    by_state: dict[str, int]
+    for_tickets: int
+    kept: int
+
+
+class Overview(BaseModel):
+    """How things stand. `open` counts what is not finished.
+
+    tickets: by result. tickets_24h: of those first seen within 24 hours. people_24h: by outcome,
+    of those decided on or acted on within 24 hours. held: people who wait for an approval.
+    oldest_due: since when the work that has waited longest should have been taken up.
+    """
+
+    at: datetime
+    tickets: dict[str, int]
+    tickets_24h: dict[str, int]
+    people_24h: dict[str, int]
+    held: int
+    oldest_due: datetime | None
+    paused: PausedView | None
+    autotask: TroubleView | None
+    mailbox: TroubleView | None
+    new_outside_24h: NewPeople
+    contacts: OurContacts
+
+
+@router.get("/overview")
+async def get_overview(request: Request) -> Overview:
+    """Show how things stand, in numbers."""
+    services = services_of(request)
+    async with services.sessions() as session:
+        now = await db_now(session)
+        tickets, tickets_24h = await _tickets(session, now)
+        held = select(func.count()).where(Participant.outcome == Outcome.HELD)
+        paused = await gate.pause_state(session)
+        refused = await gate.state(session)
+        unread = await mailbox.trouble(session) if services.mailbox.configured else None
+        return Overview(
+            at=now,
+            tickets=tickets,
+            tickets_24h=tickets_24h,
+            people_24h=await _people(session, now),
+            held=(await session.execute(held)).scalar_one(),
+            oldest_due=await backlog.oldest_due(session),
+            paused=PausedView.model_validate(paused) if paused else None,
+            autotask=TroubleView.model_validate(refused) if refused else None,
+            mailbox=TroubleView.model_validate(unread) if unread else None,
+            new_outside_24h=await _new_outside(session, now, services.settings),
+            contacts=await _contacts(session),
+        )
+
+
+async def _tickets(session: AsyncSession, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    recent = func.count().filter(TicketRecord.first_seen_at > now - _DAY)
+    counted = select(TicketRecord.result, func.count(), recent).group_by(TicketRecord.result)
+    rows: list[Any] = list(await session.execute(counted))
+    return (
+        {result or _OPEN: count for result, count, _ in rows},
+        {result or _OPEN: count for result, _, count in rows if count},
+    )
+
+
+async def _people(session: AsyncSession, now: datetime) -> dict[str, int]:
+    last = func.greatest(Participant.acted_at, Participant.decided_at)
+    counted = (
+        select(Participant.outcome, func.count())
+        .where(last > now - _DAY)
+        .group_by(Participant.outcome)
+    )
+    return {outcome or _OPEN: count for outcome, count in await session.execute(counted)}
+
+
+async def _contacts(session: AsyncSession) -> OurContacts:
+    kept = Ledger.kept.is_not(None)
+    standing = Ledger.state.in_(_STANDING)
+    for_tickets = func.count().filter(standing, ~kept, Ledger.lifetime.is_not(None))
+    counted = (
+        select(Ledger.state, func.count(), for_tickets, func.count().filter(standing, kept))
+        .where(Ledger.contact_id.is_not(None))
+        .group_by(Ledger.state)
+    )
+    rows: list[Any] = list(await session.execute(counted))
+    return OurContacts(
+        by_state={state: count for state, count, _, _ in rows},
+        for_tickets=sum(row[2] for row in rows),
+        kept=sum(row[3] for row in rows),
+    )
+
+
+async def _new_outside(session: AsyncSession, now: datetime, settings: Settings) -> NewPeople:
+    _, in_all = await creating.new_outside(session, 0, None)
+    by_sender = (
+        select(func.count().label("count"))
+        .where(Ledger.outside, Ledger.sent_at > now - _DAY)
+        .group_by(Ledger.sender_id)
+        .subquery()
+    )
+    most = (await session.execute(select(func.max(by_sender.c.count)))).scalar_one()
+    return NewPeople(
+        in_all=in_all,
+        max_new_per_day=settings.max_new_per_day,
+        by_one_sender=most or 0,
+        max_new_per_sender=settings.max_new_per_sender,
+    )

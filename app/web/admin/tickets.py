@@ -1,0 +1,130 @@
+"""Tickets and deliveries over HTTP: what happened to each, and looking again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+
+from app.db.states import Outcome, Priority, Result
+from app.db.tables import Delivery, Due, Look, Participant, TicketRecord
+from app.due.work import TICKET
+from app.looks.preview import preview
+from app.records import audit, links, notes, participants, tickets
+from app.web.admin import views
+from app.web.admin.common import TicketId, asking_autotask, problems, services_of, who
+from app.web.auth import AdminRoute
+from app.web.paging import Cursor, Limit, Page, after_number, page
+from app.web.problems import Problem
+
+router = APIRouter(prefix="/admin", route_class=AdminRoute)
+
+LIST_LOOKS = 50
+"""Looks and deliveries that a ticket's page shows, the latest first."""
+
+
+@router.get("/tickets")
+async def list_tickets(
+    request: Request,
+    result: Annotated[
+        Result | Literal["open"] | None, Query(description="how it ended; open: it has not")
+    ] = None,
+    outcome: Annotated[
+        Outcome | None, Query(description="with a participant of this outcome")
+    ] = None,
+    account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
+    since: Annotated[datetime | None, Query(description="first seen at or after this")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[views.TicketView]:
+    """List tickets, the newest first."""
+    query = select(TicketRecord).order_by(TicketRecord.id.desc()).limit(limit + 1)
+    if result is not None:
+        query = query.where(
+            TicketRecord.result.is_(None) if result == "open" else TicketRecord.result == result
+        )
+    if outcome is not None:
+        having = select(Participant.ticket_id).where(Participant.outcome == outcome)
+        query = query.where(TicketRecord.id.in_(having))
+    if account is not None:
+        query = query.where(TicketRecord.account_id == account)
+    if since is not None:
+        query = query.where(TicketRecord.first_seen_at >= since)
+    before = after_number(cursor)
+    if before is not None:
+        query = query.where(TicketRecord.id < before)
+    async with services_of(request).sessions() as session:
+        rows = list((await session.execute(query)).scalars())
+    return page(rows, limit, views.TicketView.model_validate, lambda row: row.id)
+
+
+@router.get("/tickets/{ticket_id}", responses=problems(s404="never heard of"))
+async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetails:
+    """Show a ticket: its people with decision, reason and outcome, its looks and deliveries."""
+    looks = select(Look).where(Look.ticket_id == ticket_id).order_by(Look.id.desc())
+    deliveries = (
+        select(Delivery).where(Delivery.entity_id == ticket_id).order_by(Delivery.id.desc())
+    )
+    async with services_of(request).sessions() as session:
+        ticket = await session.get(TicketRecord, ticket_id)
+        if ticket is None:
+            raise Problem(
+                404, "No callout of this ticket has come. POST …/process looks at it anyway."
+            )
+        return views.ticket_details(
+            ticket,
+            await session.get(Due, (TICKET, ticket_id)),
+            await participants.of_ticket(session, ticket_id),
+            await links.links_of(session, ticket_id),
+            list((await session.execute(looks.limit(LIST_LOOKS))).scalars()),
+            list((await session.execute(deliveries.limit(LIST_LOOKS))).scalars()),
+            await notes.of_ticket(session, ticket_id),
+        )
+
+
+@router.post(
+    "/tickets/{ticket_id}/process",
+    status_code=202,
+    response_model=views.DueView,
+    responses=problems(s502="Autotask is away")
+    | {200: {"model": views.PreviewView, "description": "a dry run: what a look would do"}},
+)
+async def process_ticket(
+    request: Request,
+    ticket_id: TicketId,
+    dry_run: Annotated[bool, Query(description="only tell what a look would do now")] = False,
+) -> views.DueView | JSONResponse:
+    """Look at a ticket again, first of all; what had failed on it is tried again."""
+    services = services_of(request)
+    if dry_run:
+        with asking_autotask("dry run"):
+            shown = views.PreviewView.of(ticket_id, await preview(services, ticket_id))
+        return JSONResponse(shown.model_dump(mode="json"))
+    async with services.sessions() as session, session.begin():
+        await tickets.want(session, ticket_id, timedelta(0), Priority.URGENT)
+        await participants.forgive(session, ticket_id)
+        due = await session.get_one(Due, (TICKET, ticket_id), populate_existing=True)
+        audit.record(session, who(request), "process_wanted", ticket_id=ticket_id)
+        return views.due_view(due)
+
+
+@router.get("/deliveries")
+async def list_deliveries(
+    request: Request,
+    ticket: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[views.DeliveryView]:
+    """List stored callouts, the newest first."""
+    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit + 1)
+    if ticket is not None:
+        query = query.where(Delivery.entity_id == ticket)
+    before = after_number(cursor)
+    if before is not None:
+        query = query.where(Delivery.id < before)
+    async with services_of(request).sessions() as session:
+        rows = list((await session.execute(query)).scalars())
+    return page(rows, limit, views.DeliveryView.model_validate, lambda row: row.id)

@@ -1,0 +1,276 @@
+"""The command line: what each command says, and that what is wrong is said in a sentence."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from app.cli import cli, main
+from app.db.embedded.server import EmbeddedPostgres
+from app.settings.settings import Settings
+from sandbox.seed import Seed
+from sandbox.tenant import Tenant
+from tests.acceptance.test_processes import want
+from tests.conftest import SECRET, plain
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["serve", "worker", "migrate", "demo", "sandbox", "read", "backtest", "mappings", "undo"]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Commands configure the process's logs; the next test has its own."""
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level
+    yield
+    structlog.configure(**before[0])
+    root.handlers[:], root.level = before[1:]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in an environment: `run("migrate", **environ)` gives code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.lower().removesuffix("_file") in Settings.model_fields:
+            monkeypatch.delenv(name)
+
+    def command(*words: str, **environ: str) -> tuple[int, str, str]:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["autotask-cc", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out, shown.err
+
+    return command
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres, database_url: str) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"empty_{os.getpid()}"
+    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres.url_for(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def taken_port() -> Iterator[str]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield str(listener.getsockname()[1])
+
+
+def is_a_sentence(text: str) -> bool:
+    """Tell a message for people from a traceback."""
+    return bool(text.strip()) and "Traceback" not in text and len(text) < 1_000
+
+
+# --- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command: str) -> None:
+    """Without a configuration, and with what the command does first."""
+    shown = CliRunner().invoke(cli, [command, "--help"])
+    assert shown.exit_code == 0
+    listed = CliRunner().invoke(cli, ["--help"]).output
+    assert command in listed
+    assert len(shown.output.split("Options")[0].split()) > 8
+
+
+def test_python_m_app_is_the_same_command() -> None:
+    """As the module, from a checkout."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "app", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(command in shown.stdout for command in COMMANDS)
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["no-such-command"], ["migrate", "--no-such-option"]])
+def test_a_mistyped_command_is_a_usage_error(run: Run, words: list[str]) -> None:
+    """With the exit code of usage errors."""
+    code, _, errors = run(*words)
+    assert code == 2
+    assert "no-such" in errors
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+def test_a_missing_configuration_is_said(run: Run, command: str) -> None:
+    """All of it in one message, exit code 1, no traceback."""
+    code, out, errors = run(command, PORT="hunter2")
+    assert (code, out) == (1, "")
+    assert errors.startswith("The configuration needs attention:\n")
+    assert "AUTOTASK_SECRET: is missing" in errors
+    assert "PORT" in errors
+    assert "hunter2" not in errors
+    assert is_a_sentence(errors)
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_an_empty_database_is_said(
+    run: Run, environ: dict[str, str], empty_database: str, command: str
+) -> None:
+    """With the command that helps; and that command does."""
+    environ |= {"DATABASE_URL": empty_database, "PORT": "0"}
+    code, _, errors = run(command, **environ)
+    assert code == 1
+    assert errors == "Cannot start: the database is empty: run `autotask-cc migrate`.\n"
+
+    assert run("migrate", **environ)[:2] == (0, "The database's schema is up to date.\n")
+    assert run("migrate", **environ)[:2] == (0, "The database's schema is up to date.\n")
+
+
+def test_another_tenants_database_is_said(run: Run, environ: dict[str, str]) -> None:
+    """The worker ends by itself, and says what to do."""
+    with psycopg.connect(plain(environ["DATABASE_URL"])) as connection:
+        connection.execute("INSERT INTO tenant (id, api_url) VALUES (1, 'https://x.example/A')")
+    code, _, errors = run("worker", **environ)
+    assert code == 1
+    assert "One deployment serves one tenant" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker"])
+def test_a_data_directory_that_cannot_be_used_is_said(
+    run: Run, environ: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    """Without DATABASE_URL the trial database is started there."""
+    (tmp_path / "file").touch()
+    code, _, errors = run(command, **environ | {"DATABASE_URL": "", "DATA_DIR": f"{tmp_path}/file"})
+    assert code == 1
+    assert "DATA_DIR" in errors
+    assert is_a_sentence(errors)
+
+
+@pytest.mark.parametrize("command", ["migrate", "worker", "serve"])
+def test_a_database_that_does_not_answer_is_said(
+    monkeypatch: pytest.MonkeyPatch, run: Run, environ: dict[str, str], command: str
+) -> None:
+    """The likeliest mistake of a first start."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    url = f"postgresql://user:hunter2@127.0.0.1:{port}/nothing"
+    code, _, errors = run(command, **environ | {"DATABASE_URL": url, "PORT": "0"})
+    assert code == 1
+    assert "hunter2" not in errors
+    assert is_a_sentence(errors)
+
+
+def test_a_database_url_that_is_none_is_said(run: Run, environ: dict[str, str]) -> None:
+    """A port that is no number, as an unescaped password makes it."""
+    url = "postgresql://user:pass@host:hunter2/nothing"
+    code, _, errors = run("migrate", **environ | {"DATABASE_URL": url})
+    assert code == 1
+    assert "DATABASE_URL" in errors
+    assert "hunter2" not in errors
+
+
+def test_a_taken_port_ends_serve(run: Run, environ: dict[str, str], taken_port: str) -> None:
+    """With uvicorn's exit code for it, and the log says which address."""
+    code, _, errors = run("serve", **environ | {"PORT": taken_port})
+    assert code == 3
+    assert "address already in use" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_taken_port_ends_the_sandbox(run: Run, taken_port: str) -> None:
+    """The same for the double."""
+    code, _, errors = run("sandbox", "--port", taken_port)
+    assert code == 1
+    assert is_a_sentence(errors)
+
+
+# --- what works ----------------------------------------------------------------------------------
+
+
+def test_without_a_database_url_there_is_one_of_its_own(run: Run, environ: dict[str, str]) -> None:
+    """For trials: it is started, its schema made, and it ends with the command."""
+    with tempfile.TemporaryDirectory(prefix="autotask-cc-test-") as name:
+        Path(name).chmod(0o711)
+        code, out, _ = run("migrate", **environ | {"DATABASE_URL": "", "DATA_DIR": f"{name}/data"})
+        assert (code, out) == (0, "The database's schema is up to date.\n")
+        assert not (Path(name) / "data" / "postgres" / "postmaster.pid").exists()
+
+
+def test_a_worker_process_works_and_stops_when_told_to(
+    environ: dict[str, str], tenant: Tenant, people: Seed
+) -> None:
+    """One JSON object a line, no address and no secret in any of them, exit code 0."""
+    person = "nina.osei@radiology.example"
+    ticket = tenant.new_ticket(people.alpine, cc=f"Nina <{person}>")
+    refused = tenant.new_ticket(people.alpine, cc=person)
+    want(environ, ticket)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "app", "worker"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "LOG_FORMAT": "json", **environ},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        _killed_after(process, 60),
+    ):
+        lines = _read_until(process, "looked")
+        tenant.secret = "changed at Autotask"
+        want(environ, refused)
+        lines += _read_until(process, "calls_paused")
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        lines += process.stderr.readlines()
+        assert process.wait(30) == 0
+
+    assert len(tenant.contacts_with(person)) == 1
+    events = [json.loads(line)["event"] for line in lines]
+    assert (events[0], events[-1]) == ("worker_started", "worker_stopped")
+    secrets = [environ["AUTOTASK_SECRET"], environ["AUTOTASK_INTEGRATION_CODE"], SECRET, person]
+    assert not [secret for secret in secrets if secret in "".join(lines)]
+
+
+@contextmanager
+def _killed_after(process: subprocess.Popen[str], seconds: float) -> Iterator[None]:
+    """Bound the reading of a log that may never say what is waited for."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read_until(process: subprocess.Popen[str], event: str) -> list[str]:
+    """Read the log as far as an event; the end of the process ends it, too."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if json.loads(line)["event"] == event:
+            return lines
+    raise AssertionError(f"it ended without {event}: {lines}")

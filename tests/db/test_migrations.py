@@ -1,0 +1,97 @@
+"""The schema: models and migrations agree, there and back again, and several at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from app.db import schema
+from app.db.database import Base
+from app.db.embedded.server import EmbeddedPostgres
+from tests.conftest import plain
+
+ROOT = Path(__file__).parents[2]
+EVERYTHING = """
+SELECT table_name, column_name, data_type, is_nullable, column_default
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT tablename, indexname, indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', ''
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture
+def empty_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"empty_{os.getpid()}"
+    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        yield postgres.url_for(name)
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def query(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Ask a database."""
+    with psycopg.connect(plain(url)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_models_and_migrations_agree(database_url: str) -> None:
+    """What Alembic would still have to change is nothing, types and defaults included."""
+    engine = create_engine(database_url)
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        differences = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_down_to_nothing_and_up_again(empty_url: str) -> None:
+    """The way back leaves nothing behind, and the way up gives the same schema again."""
+    schema.migrate(empty_url)
+    first = query(empty_url, EVERYTHING)
+    command.downgrade(schema.alembic_config(empty_url), "base")
+    left = {row[0] for row in query(empty_url, EVERYTHING)}
+    schema.migrate(empty_url)
+    assert left <= {"alembic_version"}
+    assert query(empty_url, EVERYTHING) == first
+    assert query(empty_url, "SELECT id, shut_until FROM gate") == [(1, None)]
+
+
+def test_to_migrate_twice_changes_nothing(database_url: str) -> None:
+    """What every start of a container does."""
+    before = query(database_url, EVERYTHING)
+    schema.migrate(database_url)
+    assert query(database_url, EVERYTHING) == before
+
+
+def test_several_migrations_at_once(empty_url: str) -> None:
+    """Three containers start together: one migrates, the others wait and find it done."""
+    code = "import sys; from app.db import schema; schema.migrate(sys.argv[1])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, empty_url],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], errors
+    assert errors == ["", "", ""]
+    assert query(empty_url, "SELECT count(*) FROM alembic_version") == [(1,)]
+    assert query(empty_url, "SELECT count(*) FROM gate") == [(1,)]

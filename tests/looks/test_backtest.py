@@ -1,0 +1,415 @@
+"""`autotask-cc backtest`: what a policy would have done with last month's tickets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import func, update
+
+from app.autotask.client import Autotask
+from app.autotask.errors import Barred
+from app.autotask.models import Ticket
+from app.cli.backtest import COLUMNS, Report
+from app.db.states import Result
+from app.db.tables import Calls, Gate
+from app.decide import Decision, Reason, Verdict
+from app.decide.policy import PolicyDocument
+from app.looks import backtest
+from app.looks.backtest import Asked, Backtest, PolicyFileError, Tried, read_policy
+from app.looks.preview import Preview
+from app.records import policies
+from app.services import Services, open_services
+from app.settings.settings import Settings
+from sandbox.model import COMPLETE, utc_text
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.support.helpers import changes, everything, look_at
+from tests.support.processes import ROOT, wait_until
+
+CARLA = "carla.mendes@alpine-dental.example"
+INSIDE = "new@alpine-dental.example"
+NINA = "nina@radiology.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest, "_PAUSE_SECONDS", 0.01)
+
+
+def old_ticket(tenant: Tenant, company: int, *, days: float = 5, **fields: Any) -> int:
+    """Make a ticket as it was made some days ago."""
+    at = utc_text(datetime.now(UTC) - timedelta(days=days))
+    return tenant.new_ticket(company, createDate=at, callout=False, **fields)
+
+
+async def tried(services: Services, settings: Settings, **asked: Any) -> dict[int, Tried]:
+    """Run a backtest of a month, see that nothing is changed, and give what it told by ticket."""
+    one = Asked(**{"days": 30, **asked})
+    await services.tenancy.api_url()
+    before = await everything(services)
+    assert settings.database_url
+    async with open_services(one.settings(settings), settings.database_url) as other:
+        told = [each async for each in Backtest(other, one).run()]
+    assert await everything(services) == before
+    return {each.ticket.id: each for each in told}
+
+
+def decisions(one: Tried) -> dict[str, tuple[str, str]]:
+    """Give decision and reason by address."""
+    assert one.preview is not None, one.error
+    return {each.key: (each.verdict, each.reason) for each in one.preview.decisions}
+
+
+def results(told: dict[int, Tried]) -> dict[int, str | None]:
+    """Give how each ticket would have ended."""
+    return {key: one.preview.result if one.preview else one.error for key, one in told.items()}
+
+
+# --- what is tried -------------------------------------------------------------------------------
+
+
+async def test_the_tickets_of_these_days_come_by_id(
+    autotask: Autotask, tenant: Tenant, people: Seed
+) -> None:
+    """After an id, since a time; of one company if asked."""
+    since = datetime.now(UTC) - timedelta(days=30)
+    old_ticket(tenant, people.alpine, days=31)
+    first, second = (old_ticket(tenant, people.alpine, days=29) for _ in range(2))
+    other = old_ticket(tenant, people.harbour, days=1)
+    there = [people.open_ticket, people.complete_ticket]
+    assert [one.id for one in await autotask.tickets_created(since)] == [
+        *there,
+        first,
+        second,
+        other,
+    ]
+    assert [one.id for one in await autotask.tickets_created(since, first)] == [second, other]
+    assert [one.id for one in await autotask.tickets_created(since, first, 176)] == [other]
+    assert await autotask.tickets_created(since, other) == []
+
+
+async def test_every_page_is_read(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """More than 500 tickets; those without a list cost no further call."""
+    made = [old_ticket(tenant, people.alpine) for _ in range(600)]
+    tenant.forget_calls()
+    told = await tried(services, settings)
+    assert {*made} < {*told}
+    assert {results(told)[one] for one in made} == {Result.NO_LIST}
+    assert len(tenant.calls) < 10
+    shares = [one.progress for one in told.values()]
+    assert all(0 <= share <= 1 for share in shares)
+
+
+async def test_complete_tickets_are_history_and_parked_ones_apart(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed, server: SandboxServer
+) -> None:
+    """What is complete by now was open when its list came."""
+    complete = old_ticket(tenant, people.alpine, cc=f"{CARLA}, {NINA}", status=COMPLETE)
+    parked = old_ticket(tenant, people.msp, cc=NINA)
+    nobody = old_ticket(tenant, people.alpine, cc="Cc:")
+    told = await tried(services, settings)
+    assert decisions(told[complete]) == {CARLA: ("link", "known"), NINA: ("create", "outside")}
+    ended = results(told)
+    assert (ended[parked], ended[nobody]) == (Result.PARKED, Result.NOBODY_COPIED)
+    assert changes(server) == []
+
+
+async def test_only_one_account_and_so_many_tickets(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """The oldest first."""
+    mine = [old_ticket(tenant, people.bakery, cc=NINA) for _ in range(3)]
+    old_ticket(tenant, people.harbour, cc=NINA)
+    assert list(await tried(services, settings, account_id=people.bakery)) == mine
+    told = await tried(services, settings, account_id=people.bakery, limit=2)
+    assert list(told) == mine[:2]
+    assert told[mine[1]].progress == 1.0
+
+
+# --- by which policy -----------------------------------------------------------------------------
+
+
+async def test_the_policy_takes_the_place_of_the_default(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """Accounts keep their own; of one account that is asked for, its own is replaced."""
+    async with services.sessions() as session, session.begin():
+        known_only = PolicyDocument(preset="known_only")
+        await policies.store(session, people.harbour, known_only, "test")
+    alpine = old_ticket(tenant, people.alpine, cc=f"{INSIDE}, {NINA}")
+    harbour = old_ticket(tenant, people.harbour, cc=NINA)
+    guarded = PolicyDocument(preset="guarded")
+
+    told = await tried(services, settings, policy=guarded)
+    assert decisions(told[alpine]) == {INSIDE: ("create", "inside"), NINA: ("hold", "outside")}
+    assert decisions(told[harbour]) == {NINA: ("ignore", "outside")}
+
+    told = await tried(services, settings, policy=guarded, account_id=people.harbour)
+    assert decisions(told[harbour]) == {NINA: ("hold", "outside")}
+
+
+async def test_what_the_service_did_for_a_ticket_is_left_out(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """Or after a month of `open` everybody would be known, whatever the policy that is tried."""
+    ticket = old_ticket(tenant, people.alpine, cc=f"{CARLA}, {NINA}")
+    await look_at(services, ticket)
+    [nina] = tenant.contacts_with(NINA)
+    assert sorted(tenant.linked_contacts(ticket)) == [people.carla, nina["id"]]
+    told = await tried(services, settings, policy=PolicyDocument(preset="guarded"))
+    assert decisions(told[ticket]) == {CARLA: ("link", "known"), NINA: ("hold", "outside")}
+
+    tenant.unlink(ticket, nina["id"])
+    tenant.unlink(ticket, people.carla)
+    await look_at(services, ticket)
+    told = await tried(services, settings)
+    assert decisions(told[ticket]) == {CARLA: ("link", "known"), NINA: ("create", "outside")}
+
+
+async def test_the_limits_of_a_day_do_not_count(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """Today's say nothing about the days when the tickets came."""
+    settings = settings.model_copy(update={"max_new_per_day": 0})
+    ticket = old_ticket(tenant, people.alpine, cc=NINA)
+    assert decisions((await tried(services, settings))[ticket]) == {NINA: ("create", "outside")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file or directory. The presets are open, guarded, "),
+        ("{", "is not JSON"),
+        ("[]", "dictionary"),
+        ('{"allowed": "a@x.example"}', "allowed: Input should be a list"),
+        ('{"insdie": "hold"}', "insdie: "),
+        ('{"outside": "maybe"}', "outside: "),
+        ('{"allowed": ["a b"]}', "allowed.0: is neither"),
+        ('{"own_domains": ["x.example"]}', "--account"),
+        ("\udcff", "no UTF-8"),
+    ],
+)
+def test_what_is_no_policy_is_said(tmp_path: Path, text: str | None, said: str) -> None:
+    """In one sentence, that names the file and the field."""
+    file = tmp_path / "policy.json"
+    if text is not None:
+        file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(PolicyFileError) as wrong:
+        read_policy(str(file), of_account=False)
+    assert said in str(wrong.value)
+    assert str(wrong.value).startswith(str(file))
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_policy_is_a_presets_name_or_a_file(tmp_path: Path) -> None:
+    """An account's own has domains, too; Windows' mark in front of UTF-8 does no harm."""
+    assert read_policy("guarded", of_account=False) == PolicyDocument(preset="guarded")
+    file = tmp_path / "policy.json"
+    file.write_text('\ufeff{"preset": "guarded", "own_domains": ["x.example"]}', "utf-8")
+    policy = read_policy(str(file), of_account=True)
+    assert (policy.preset, policy.own_domains) == ("guarded", ("x.example",))
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+async def test_an_error_of_one_ticket_is_told_and_the_next_is_tried(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """Once more or twice is tried before."""
+    bad, good = (old_ticket(tenant, people.alpine, cc=CARLA) for _ in range(2))
+    path = f"/Tickets/{bad}/"
+    tenant.faults.add(Fault("reset_before", path_contains=path, times=None))
+    tenant.faults.add(Fault("reset_before", path_contains=f"/Tickets/{good}/", times=2))
+    told = await tried(services, settings)
+    assert told[bad].preview is None
+    assert "TicketAdditionalContacts" in (told[bad].error or "")
+    assert decisions(told[good]) == {CARLA: ("link", "known")}
+
+
+async def test_a_refused_user_ends_it(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """Every further login could lock the user."""
+    tenant.secret = "changed"
+    with pytest.raises(Barred):
+        await tried(services, settings)
+
+
+async def test_it_waits_when_it_may_not_ask_and_leaves_half_of_the_budget(
+    services: Services, settings: Settings, tenant: Tenant, people: Seed
+) -> None:
+    """The gate is shut, or its share is spent: what it waits for is said, and then it goes on."""
+    ticket = old_ticket(tenant, people.alpine, cc=CARLA)
+    settings = settings.model_copy(update={"budget_window": 2.0, "budget_share": 0.002})
+    asked = Asked(30, account_id=people.alpine)
+    said: list[str | None] = []
+    await services.tenancy.api_url()
+    async with services.sessions() as session, session.begin():
+        until = func.clock_timestamp() + timedelta(seconds=1)
+        shut = {"shut_until": until, "reason": "refused", "code": "overloaded", "times": 1}
+        await session.execute(update(Gate).values(since=func.now(), **shut))
+        session.add(Calls(since=func.now(), count=9))  # half of 20 are ten
+    assert settings.database_url
+    async with open_services(asked.settings(settings), settings.database_url) as other:
+        waiting = Backtest(other, asked, lambda reason, _until: said.append(reason))
+        told = {one.ticket.id: one async for one in waiting.run()}
+    assert decisions(told[ticket]) == {CARLA: ("link", "known")}
+    reasons = [reason for reason in said if reason]
+    assert "refused" in reasons[0]
+    assert any("share" in reason for reason in reasons)
+    assert said[-1] is None
+
+
+# --- what is shown -------------------------------------------------------------------------------
+
+
+def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", "backtest", *words],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_the_command_shows_a_screen_and_writes_a_csv(
+    environ: dict[str, str],
+    services: Services,
+    tenant: Tenant,
+    people: Seed,
+    server: SandboxServer,
+    tmp_path: Path,
+) -> None:
+    """By reason and account; a line for each address, none of which a spreadsheet executes."""
+    await services.tenancy.api_url()
+    before = await everything(services)
+    formula = "=cmd@evil.example"
+    split = '"a;=cmd(0);b"@evil.example'  # by a spreadsheet where numbers have commas
+    ticket = old_ticket(tenant, people.alpine, cc=f"{CARLA}, {NINA}, {formula}, {split}, =1+1(")
+    old_ticket(tenant, people.bakery)
+    policy, file = tmp_path / "policy.json", tmp_path / "found.csv"
+    policy.write_text(json.dumps({"outside": "hold"}))
+
+    shown = command("--days", "7", "--policy", str(policy), "--csv", str(file), **environ)
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    lines = shown.stdout.splitlines()
+    assert lines[0] == "The last 7 days: 4 tickets, 5 addresses"
+    assert "no_list 3" in lines[1]
+    assert "done 1" in lines[1]
+    assert len(lines) <= 24
+    assert max(map(len, lines[:-1])) <= 80
+    assert any(line.split()[:3] == ["hold", "outside", "2"] for line in lines)
+    assert f"{people.alpine}" in shown.stdout
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        head, *rows = csv.reader(opened)
+    assert tuple(head) == COLUMNS
+    number = tenant.tickets[ticket]["ticketNumber"]
+    of_ticket = [str(ticket), number, str(people.alpine)]
+    assert rows[0] == [*of_ticket, CARLA, "link", "known", str(people.carla), "udf:CC"]
+    assert rows[2][3] == f"'{formula}"
+    parts = [part for row in rows for cell in row for part in cell.split(";")]
+    assert not any(part.startswith(("=", "+", "-", "@")) for part in parts)
+    assert any("=cmd(0)" in part for part in parts)
+    assert (await everything(services), changes(server)) == (before, [])
+
+
+def test_a_bad_policy_file_is_a_sentence(environ: dict[str, str], tmp_path: Path) -> None:
+    """And exit code 1, before Autotask is asked."""
+    file = tmp_path / "policy.json"
+    file.write_text('{"outside": "maybe"}')
+    shown = command("--policy", str(file), **environ)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert shown.stderr.count("\n") == 1
+    assert "outside" in shown.stderr
+
+
+def test_a_csv_that_cannot_be_written_is_a_sentence(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """Before any work is done."""
+    shown = command("--csv", str(tmp_path / "none" / "x.csv"), **environ)
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "cannot be written" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_a_refused_user_is_a_sentence(environ: dict[str, str], people: Seed) -> None:
+    """With exit code 1."""
+    shown = command(**environ | {"AUTOTASK_SECRET": "wrong"})
+    assert shown.returncode == 1
+    assert "Autotask cannot be asked" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_ctrl_c_shows_what_was_found_so_far(
+    environ: dict[str, str], tenant: Tenant, people: Seed, tmp_path: Path
+) -> None:
+    """With the exit code of an interrupted command, and the CSV as far as it went."""
+    for _ in range(200):
+        old_ticket(tenant, people.alpine, cc=NINA)
+    tenant.faults.latency = (0.05, 0.05)
+    file = tmp_path / "found.csv"
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", "backtest", "--csv", str(file)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            wait_until(lambda: tenant.count(path_contains="AdditionalContacts") > 5)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=30)
+        finally:
+            running.kill()
+    assert (running.returncode, err) == (130, "")
+    assert out.startswith("The last 30 days, ended early: ")
+    assert 1 < len(file.read_text("utf-8-sig").splitlines()) < 201
+
+
+def test_the_summary_of_much_fits_a_screen() -> None:
+    """However many reasons, accounts and errors there are."""
+    report = Report()
+    for account in range(40):
+        ticket = Ticket(id=account, companyID=2**31 - 1 - account)
+        many = [Decision(f"{r}@x.example", "", v, r) for r in Reason for v in Verdict]
+        report.add(Tried(ticket, 0.5, Preview(Result.DONE, decisions=many)))
+        report.add(Tried(ticket, 0.5, error="[red]no such\nmarkup " * 20))
+    counters: list[Counter[Any]] = [report.reasons, *report.accounts.values()]
+    for counted in counters:
+        counted.update(dict.fromkeys(counted, 12_345))
+    report.results.update(dict.fromkeys(Result, 12_345))
+    out = io.StringIO()
+    console = Console(width=80, file=out)
+    for line in report.lines("The last 365 days, ended early"):
+        console.print(line)
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    [error] = [line for line in lines if "[red]" in line]
+    assert [line for line in lines if "…" in line] == [error]
+    assert "+ 76" in lines[-1]
+    assert "+ 28" in lines[-1]

@@ -1,0 +1,337 @@
+"""Watching a test mail: what is said, when it ends, and what is said when none comes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from app.autotask.callouts import Callout
+from app.cli.watch import checklist, run_watch
+from app.db.database import Sessions
+from app.db.states import LedgerState, Priority, Result
+from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
+from app.decide import Reason
+from app.due import work
+from app.looks.look import look
+from app.ops import watch
+from app.ops.watch import WHY, Records, Told, follow, news, next_ticket
+from app.records import deliveries
+from app.services import Services
+from app.settings.settings import Settings
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.support.helpers import changes, everything, look_at, want
+from tests.web.test_health import store
+
+NINA = "nina@radiology.example"
+CARLA = "carla.mendes@alpine-dental.example"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often."""
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.02)
+
+
+async def callout(services: Services, ticket: int, ago: float = 4) -> None:
+    """Receive a callout of a ticket that was created a while ago."""
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    one = Callout("Create", "Ticket", ticket, "guid", 1, f"{at:%Y-%m-%dT%H:%M:%SZ}")
+    async with services.sessions() as session, session.begin():
+        await deliveries.receive(session, one, b"{}", timedelta(0))
+
+
+async def look_now(services: Services) -> Result | None:
+    """Look at the one ticket that is due."""
+    async with services.sessions() as session, session.begin():
+        [lease] = await work.claim(session, work.TICKET, "test", 1)
+    return await look(services, lease)
+
+
+class Watching:
+    """What has been said of a ticket so far, and its records at the end."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.records: Records | None = None
+        self._more = asyncio.Condition()
+
+    async def listen(self, sessions: Sessions, ticket: int, seconds: float) -> None:
+        """Follow the ticket to its end."""
+        async for events, self.records in follow(sessions, ticket, seconds):
+            async with self._more:
+                self.said += [event.text for event in events]
+                self._more.notify_all()
+
+    async def until(self, words: str) -> None:
+        """Wait until something was said."""
+        async with asyncio.timeout(10), self._more:
+            await self._more.wait_for(lambda: any(words in one for one in self.said))
+
+
+@asynccontextmanager
+async def watching(services: Services, ticket: int) -> AsyncIterator[Watching]:
+    """Follow a ticket while the test goes on, and to its end."""
+    one = Watching()
+    task = asyncio.create_task(one.listen(services.sessions, ticket, 20))
+    try:
+        yield one
+        async with asyncio.timeout(10):
+            await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_mail_is_followed_from_callout_to_result(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """Each step is told when it happens, once, with its reason in words."""
+    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=f"{CARLA}, {NINA}")
+    async with watching(services, ticket) as one:
+        await callout(services, ticket)
+        await one.until("callout of ticket")
+        assert len(one.said) == 1
+        assert await look_now(services) == Result.DONE
+    number = tenant.tickets[ticket]["ticketNumber"]
+    [contact] = tenant.contacts_with(NINA)
+    assert re.fullmatch(
+        f"callout of ticket {ticket}, [0-9]+ s after the ticket was created", one.said[0]
+    )
+    lasting = [
+        f"it is ticket {number} of account {people.alpine}",
+        "looked: the list is in udf:CC",
+        f"{CARLA}: link, because a contact of the account has it",
+        f"{NINA}: create, because it is new, from outside the account",
+        f"{NINA}: contact created ({contact['id']})",
+        f"contact {people.carla} is on the ticket",
+        f"contact {contact['id']} is on the ticket",
+        f"{CARLA}: linked",
+        f"{NINA}: created_and_linked",
+        "result done",
+    ]
+    assert sorted(lasting) == sorted(text for text in one.said[1:] if " being " not in text)
+    assert len(one.said) == len(set(one.said))
+    assert one.said[-1] == "result done"
+    assert one.records is not None
+    assert watch.went_well(one.records)
+
+
+async def test_nothing_is_asked_or_changed(
+    services: Services, tenant: Tenant, server: SandboxServer, people: Seed
+) -> None:
+    """It reads our records and nothing else."""
+    ticket = tenant.new_ticket(people.alpine, cc=CARLA)
+    await look_at(services, ticket)
+    calls, before, written = len(tenant.calls), await everything(services), changes(server)
+    async with watching(services, ticket) as one:
+        pass
+    assert one.said[-1] == "result done"
+    assert (len(tenant.calls), changes(server)) == (calls, written)
+    assert await everything(services) == before
+
+
+async def test_without_a_callout_it_is_said_how_it_was_found(services: Services) -> None:
+    """By comparing with Autotask, or because somebody wanted it."""
+    await want(services, 7)
+    async with services.sessions() as session, session.begin():
+        await session.execute(update(Due).values(priority=int(Priority.CATCH_UP)))
+    async with services.sessions() as session:
+        records = await watch.read(session, 7)
+    assert records is not None
+    [event] = news(records, Told())
+    assert "(reconciliation); no callout has come" in event.text
+    assert not records.over
+
+
+async def test_a_look_that_ends_early_says_why(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """And when it is made again; the watching goes on."""
+    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana)
+    await look_at(services, ticket)
+    async with services.sessions() as session:
+        records = await watch.read(session, ticket)
+    assert records is not None
+    said = [event.text for event in news(records, Told())]
+    assert "looked: no list found" in said
+    assert said[-1].startswith("not finished: no source has a list")
+    assert "looked at again at " in said[-1]
+    assert not records.over
+
+
+async def test_what_autotask_refuses_is_said(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """With its words; such a mail did not go well."""
+    tenant.faults.add(
+        Fault("error_500_errors", "POST", "Contacts", "Companies", None, text="Phone is required")
+    )
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(services, ticket)
+    async with services.sessions() as session:
+        records = await watch.read(session, ticket)
+    assert records is not None
+    said = [event.text for event in news(records, Told())]
+    refused = "Autotask refused to create a contact: POST Contacts: Phone is required"
+    assert f"{NINA}: {refused}" in said
+    assert any(text.startswith(f"{NINA}: not done: ") for text in said)
+    assert not watch.went_well(records)
+
+
+async def test_the_next_ticket_is_the_first_after_the_start(services: Services) -> None:
+    """Those of before are nobody's test mail."""
+    await want(services, 5)
+    since = await watch.clock(services.sessions)
+    assert await next_ticket(services.sessions, since, 0) is None
+    waiting = asyncio.create_task(next_ticket(services.sessions, since, 10))
+    await want(services, 4, 6)
+    assert await waiting in (4, 6)
+
+
+def test_every_reason_has_its_words() -> None:
+    """None is shown as a bare word."""
+    assert {*Reason} <= WHY.keys()
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+async def test_the_command_ends_with_what_to_look_at(
+    services: Services,
+    settings: Settings,
+    tenant: Tenant,
+    people: Seed,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """0 for a mail that went well, and a list to tick off."""
+    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=f"{CARLA}, {NINA}")
+    await callout(services, ticket)
+    assert await look_now(services) == Result.DONE
+    assert settings.database_url
+    assert await asyncio.to_thread(run_watch, settings, settings.database_url, ticket, 0.1) == 0
+    out = capsys.readouterr().out
+    assert f"[ ] its additional contacts are: {CARLA}, {NINA}" in out
+    assert f"right name and company: {NINA}" in out
+    assert out.count("[ ]") == 7
+
+
+@pytest.mark.parametrize("ticket", [None, 404])
+async def test_without_a_ticket_it_says_what_to_check(
+    services: Services, settings: Settings, capsys: pytest.CaptureFixture[str], ticket: int | None
+) -> None:
+    """1, and what is known to be wrong: here nobody works."""
+    assert settings.database_url
+    assert await asyncio.to_thread(run_watch, settings, settings.database_url, ticket, 0) == 1
+    out = capsys.readouterr().out
+    assert ("No ticket came." if ticket is None else "Nobody told us of ticket 404.") in out
+    assert " x  worker: No worker is alive" in out
+    assert "autotask-cc worker" in out
+
+
+async def test_where_nothing_is_known_to_be_wrong_it_says_where_to_look(
+    services: Services, settings: Settings, tenant: Tenant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The webhook, the proxy, the doctor."""
+    await store(services, Worker(id="one"))
+    await services.tenancy.api_url()
+    assert settings.database_url
+    assert await asyncio.to_thread(run_watch, settings, settings.database_url, None, 0) == 1
+    assert "`autotask-cc webhook status`" in capsys.readouterr().out
+
+
+def test_what_is_to_be_looked_at_depends(settings: Settings) -> None:
+    """On who is on the ticket, and whether a note was written."""
+    records = Records(TicketRecord(id=7, result="nobody_copied"), None)
+    lines = list(checklist(settings.model_copy(update={"ticket_note": "internal"}), records))
+    assert "  [ ] its additional contacts are: nobody by us" in lines
+    assert any("client portal" in line for line in lines)
+    assert not any("new contacts" in line for line in lines)
+
+
+def test_what_strangers_wrote_is_one_line() -> None:
+    """An address cannot write lines of its own onto the terminal."""
+    now = datetime.now(UTC)
+    person = Participant(
+        ticket_id=7,
+        key="a\x1b[31m\nresult done",
+        name="",
+        position=0,
+        account_id=1,
+        decision="ignore",
+        reason="invalid",
+        detail="no_address",
+        decided_at=now,
+    )
+    ended = Look(id=1, ticket_id=7, attempt=1, started_at=now, ended_at=now, result="done")
+    records = Records(TicketRecord(id=7, first_seen_at=now, result="done"), None, looks=(ended,))
+    shown = [event.text for event in news(records, Told())]
+    assert shown[-1] == "result done"
+    lines = list(news(Records(records.ticket, None, people=(person,)), Told()))
+    assert "no usable address (no_address)" in lines[-1].text
+
+
+def test_ctrl_c_ends_it_without_a_traceback(environ: dict[str, str]) -> None:
+    """130, as for any command."""
+    code = (
+        "import sys; from app.settings.environment import load_settings;"
+        "from app.cli.watch import run_watch;"
+        "s = load_settings(); sys.exit(run_watch(s, s.database_url, None, 1))"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert "Send the test mail now" in child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=20)
+    finally:
+        child.kill()
+        child.wait()
+    assert (child.returncode, errors.strip()) == (130, "Stopped; the service goes on by itself.")
+
+
+@pytest.mark.parametrize("action", ["Update", "update"])
+async def test_a_change_is_told_as_one(services: Services, action: str) -> None:
+    """What came seconds after the ticket was changed says nothing about its creation."""
+    await callout(services, 7, ago=3600)
+    at = datetime.now(UTC) - timedelta(seconds=4)
+    one = Callout(action, "Ticket", 7, "guid", 2, f"{at:%Y-%m-%dT%H:%M:%SZ}")
+    async with services.sessions() as session, session.begin():
+        await deliveries.receive(session, one, b"{}", timedelta(0))
+    async with services.sessions() as session:
+        records = await watch.read(session, 7)
+    assert records is not None
+    first, second = [event.text for event in news(records, Told())]
+    assert re.fullmatch(r"callout of ticket 7, 36[0-9]+ s after the ticket was created", first)
+    assert re.fullmatch(
+        r"callout of a change of ticket 7, [4-9] s after the ticket was changed", second
+    )
+
+
+@pytest.mark.parametrize("state", LedgerState)
+def test_every_state_of_a_contact_has_its_words(state: LedgerState) -> None:
+    """Also while it is being ended, or brought back."""
+    now = datetime.now(UTC)
+    row = Ledger(id=1, email=NINA, ticket_id=7, state=state, contact_id=70, sent_at=now)
+    ticket = TicketRecord(id=7, first_seen_at=now)
+    said = [event.text for event in news(Records(ticket, None, created=(row,)), Told())]
+    assert re.fullmatch(rf"{NINA}: [a-z].+ \(70\)", said[-1], re.IGNORECASE)

@@ -1,0 +1,294 @@
+"""Slow facts: who the technicians are and which domains a company has, asked for rarely."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from app.autotask.client import Autotask
+from app.autotask.errors import Unanswered
+from app.autotask.models import Choice, Company, Resource
+from app.db.states import Result
+from app.db.tables import TicketRecord
+from app.ops.doctor import Finding, State, examine
+from app.outbound import directory
+from app.outbound.directory import Directory, web_domain, which_end
+from app.services import Services
+from app.settings.settings import Settings
+from sandbox.seed import Seed
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.support.helpers import look_at, people_of, rows
+from tests.support.lifetimes import NINA, TICKET, follow_up, say
+
+TEN_MINUTES, A_DAY = 600.0, 86_400.0
+
+
+class Source:
+    """What the client answers, how long that takes, and how often it was asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked = 0
+        self.takes = 0.0
+        self.fails = False
+        self.people = [Resource(id=1, email="lena@msp.example")]
+        self.web: dict[int, str | None] = {0: "www.msp.example", 7: "https://www.client.example/x"}
+
+    async def active_resources(self) -> list[Resource]:
+        people = list(self.people)
+        await self._answer()
+        return people
+
+    async def company(self, company_id: int) -> Company | None:
+        await self._answer()
+        if company_id not in self.web:
+            return None
+        return Company.model_validate({"id": company_id, "webAddress": self.web[company_id]})
+
+    async def _answer(self) -> None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        self.clock.now += self.takes
+        if self.fails:
+            raise Unanswered("no answer")
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(directory, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def source(clock: Clock) -> Source:
+    return Source(clock)
+
+
+@pytest.fixture
+def autotask(source: Source) -> Autotask:
+    return cast(Autotask, source)
+
+
+async def test_technicians_are_known_by_all_their_addresses(
+    source: Source, autotask: Autotask
+) -> None:
+    """As keys, so that any spelling is found; what is no address is passed over."""
+    source.people = [
+        Resource(id=1, email="Lena@MSP.example", email2=" ", email3="lena@Bücher.example"),
+        Resource(id=2, email=None),
+        Resource(id=3, email="not an address"),
+    ]
+    found = await Directory().technicians(autotask)
+    assert found == {"lena@msp.example", "lena@xn--bcher-kva.example"}
+
+
+@pytest.mark.parametrize(("age", "asked"), [(0, 1), (TEN_MINUTES, 1), (TEN_MINUTES + 1, 2)])
+async def test_technicians_are_at_most_ten_minutes_old(
+    source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
+) -> None:
+    """A new colleague must not become a contact: with a look's own time, 15 minutes at most."""
+    kept = Directory()
+    await kept.technicians(autotask)
+    source.people.append(Resource(id=2, email="new@msp.example"))
+    clock.now += age
+    assert ("new@msp.example" in await kept.technicians(autotask)) is (asked == 2)
+    assert source.asked == asked
+
+
+async def test_their_age_counts_from_the_question(
+    source: Source, autotask: Autotask, clock: Clock
+) -> None:
+    """An answer that took long is old when it comes."""
+    kept = Directory()
+    source.takes = 100
+    await kept.technicians(autotask)
+    clock.now += TEN_MINUTES - 99
+    await kept.technicians(autotask)
+    assert source.asked == 2
+
+
+async def test_many_readers_share_one_question(source: Source, autotask: Autotask) -> None:
+    """Four looks begin at once after a start."""
+    kept = Directory()
+    await asyncio.gather(*(kept.technicians(autotask) for _ in range(4)))
+    await asyncio.gather(*(kept.company_domains(autotask, 7) for _ in range(4)))
+    assert source.asked == 2
+
+
+async def test_a_failure_is_not_kept(source: Source, autotask: Autotask, clock: Clock) -> None:
+    """Nor does what is too old do instead."""
+    kept = Directory()
+    await kept.technicians(autotask)
+    clock.now += TEN_MINUTES + 1
+    source.fails = True
+    for _ in range(2):
+        with pytest.raises(Unanswered):
+            await kept.technicians(autotask)
+    source.fails = False
+    assert await kept.technicians(autotask) == {"lena@msp.example"}
+    assert source.asked == 4
+
+
+async def test_a_company_has_the_domain_of_its_web_address(autotask: Autotask) -> None:
+    """One, or none where there is no address or no company."""
+    kept = Directory()
+    assert await kept.company_domains(autotask, 7) == {"client.example"}
+    assert await kept.own_domains(autotask) == {"msp.example"}
+    assert await kept.company_domains(autotask, 404) == frozenset()
+
+
+@pytest.mark.parametrize(("age", "asked"), [(A_DAY, 1), (A_DAY + 1, 2)])
+async def test_domains_are_kept_for_a_day(
+    source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
+) -> None:
+    """Also that a company has none: most tickets come from the same companies."""
+    source.web[7] = None
+    kept = Directory()
+    await kept.company_domains(autotask, 7)
+    source.web[7] = "client.example"
+    clock.now += age
+    expected = {"client.example"} if asked == 2 else set()
+    assert await kept.company_domains(autotask, 7) == expected
+    assert source.asked == asked
+
+
+async def test_not_every_company_is_kept(
+    source: Source, autotask: Autotask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that lives for long does not grow for ever."""
+    monkeypatch.setattr(directory, "_RECORDS", 3)
+    kept = Directory()
+    for company_id in (1, 2, 3, 4, 5, 1, 5):
+        await kept.company_domains(autotask, company_id)
+    assert source.asked == 6
+    assert len(kept._domains) == 2
+
+
+@pytest.mark.parametrize(
+    ("web_address", "domain"),
+    [
+        ("client.com", "client.com"),
+        ("www.client.com", "client.com"),
+        ("  http://www.client.com/contact?x=1 ", "client.com"),
+        ("HTTPS://WWW.Client.COM:8443/", "client.com"),
+        ("client.com/about", "client.com"),
+        ("client.com.", "client.com"),
+        ("mail.client.co.uk", "mail.client.co.uk"),
+        ("wwwclient.com", "wwwclient.com"),
+        ("info@client.com", "client.com"),
+        ("http://www.bücher.de", "xn--bcher-kva.de"),
+        (None, None),
+        ("", None),
+        ("n/a", None),
+        ("none", None),
+        ("www.com", None),
+        ("localhost", None),
+        ("192.168.1.10", None),
+        ("http://[::1]/", None),
+        ("http://[bad", None),
+        ("http://http://client.com", None),
+        ("client.com, client.net", None),
+        ("client com", None),
+        ("https://a℀.com", None),
+    ],
+)
+def test_the_domain_of_a_web_address(web_address: str | None, domain: str | None) -> None:
+    """People typed it: scheme, path and port do not count, and what is no domain is none."""
+    assert web_domain(web_address) == domain
+
+
+CHOICES = [
+    Choice(value=value, label=label, isActive=value != 9)
+    for value, label in ((1, "New"), (5, "Complete"), (8, "In Progress"), (9, "Closed"), (12, "ok"))
+]
+
+
+@pytest.mark.parametrize(
+    ("named", "ends", "unknown"),
+    [
+        ((), {5}, []),
+        (("Closed",), {5, 9}, []),
+        ((" closed ", "12"), {5, 9, 12}, []),
+        (("Gone", "77"), {5}, ["Gone", "77"]),
+    ],
+)
+def test_labels_and_ids_are_found(named: tuple[str, ...], ends: set[int], unknown: Any) -> None:
+    """In any casing, inactive ones too, as old tickets have them; Complete always."""
+    found, not_found = which_end(CHOICES, named)
+    assert (set(found), not_found) == (ends, unknown)
+
+
+def test_the_systems_complete_ends_a_ticket_whatever_it_is_called() -> None:
+    """Renamed, or in another language; and another one that is called so."""
+    choices = [Choice(value=5, label="Fertig"), Choice(value=20, label="complete")]
+    assert which_end(choices, ())[0] == {5, 20}
+    assert which_end([], ())[0] == {5}
+
+
+async def test_a_status_of_ones_own_ends_a_ticket(
+    make_services: Callable[..., Any], tenant: Tenant, people: Seed
+) -> None:
+    """Nobody is added to it, and it is noticed as complete."""
+    services: Services = await make_services(complete_statuses=("waiting customer",))
+    await say(services, lifetime=TICKET)
+    assert await look_at(services, tenant.new_ticket(people.alpine, cc=NINA, status=7)) == (
+        Result.COMPLETE
+    )
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(services, ticket) == Result.DONE
+    tenant.update_ticket(ticket, callout=False, status=7)
+    await follow_up(services)
+    assert {row.result for row in await rows(services, TicketRecord)} == {Result.COMPLETE}
+    assert (await people_of(services, ticket))[NINA].outcome == "created_and_linked"
+
+
+async def test_the_picklist_is_read_once(services: Services, tenant: Tenant, people: Seed) -> None:
+    """By each process and day."""
+    for _ in range(3):
+        await look_at(services, tenant.new_ticket(people.alpine, cc=NINA))
+    assert tenant.count("GET", "Tickets", "entityInformation") == 1
+
+
+@pytest.fixture
+def examined(settings: Settings, people: Seed) -> Callable[..., Any]:
+    """Examine the deployment, with other settings than usual."""
+
+    async def make(**others: Any) -> dict[str, Finding]:
+        assert settings.database_url
+        changed = settings.model_copy(update=others)
+        return {one.code: one async for one in examine(changed, settings.database_url)}
+
+    return make
+
+
+async def test_the_doctor_names_statuses_that_do_not_exist(examined: Callable[..., Any]) -> None:
+    """And those that there are."""
+    found = (await examined(complete_statuses=("Closed",)))["statuses"]
+    assert found.state == State.PROBLEM
+    assert "Closed" in found.found
+    assert "8 = In Progress" in found.cure
+    assert "over with: Complete" in (await examined())["statuses"].found
+
+
+async def test_the_doctor_looks_whether_contacts_can_be_ended(
+    examined: Callable[..., Any], services: Services, tenant: Tenant
+) -> None:
+    """Only where a policy says so."""
+    assert "for good" in (await examined())["lifetimes"].found
+    await say(services, lifetime={"outside": "ticket"})
+    assert (await examined())["read_ClientPortalUsers"].state == State.OK
+    tenant.faults.add(Fault("forbidden", entity="ClientPortalUsers", times=None))
+    assert (await examined())["read_ClientPortalUsers"].state == State.PROBLEM

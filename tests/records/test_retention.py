@@ -1,0 +1,120 @@
+"""Retention: history is thinned out, and a replay after a year re-adds nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, update
+
+from app.db.states import Priority, Result
+from app.db.tables import Delivery, Due, Ledger, Look, Mapping, Participant, TicketRecord
+from app.due import work
+from app.due.work import Chore
+from app.records import retention
+from app.services import Services
+from app.worker import chores
+from sandbox.seed import Seed
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+from tests.support.helpers import changes, look_at, outcomes, rows
+
+NINA = "nina@radiology.example"
+OMAR = "omar@elsewhere.example"
+
+
+async def thin_out(services: Services) -> None:
+    """Run the chore."""
+    async with services.sessions() as session, session.begin():
+        await work.want(session, work.CHORE, Chore.RETENTION, timedelta(0), Priority.LIVE)
+        [lease] = await work.claim(session, work.CHORE, "test", 1)
+    await chores.run(services, lease)
+
+
+async def age(services: Services, days: int) -> None:
+    """Let everything have happened so many days earlier."""
+    ago = timedelta(days=days)
+    async with services.sessions() as session, session.begin():
+        await session.execute(update(Delivery).values(received_at=Delivery.received_at - ago))
+        await session.execute(update(Look).values(ended_at=Look.ended_at - ago))
+
+
+def delivery(number: int) -> Delivery:
+    return Delivery(
+        entity_type="Ticket",
+        entity_id=number,
+        action="Create",
+        sequence_number=number,
+        body_sha256="0" * 64,
+    )
+
+
+async def test_old_deliveries_and_looks_go(
+    services: Services, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small batches; of each ticket the last look stays, which says what became of it."""
+    monkeypatch.setattr(retention, "_BATCH", 3)
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    for _ in range(5):
+        await look_at(services, ticket)
+    async with services.sessions() as session, session.begin():
+        session.add_all(delivery(number) for number in range(7))
+    await age(services, 91)
+    async with services.sessions() as session, session.begin():
+        session.add(delivery(8))
+    newest = max(look.id for look in await rows(services, Look))
+
+    await thin_out(services)
+
+    assert [one.entity_id for one in await rows(services, Delivery)] == [8]
+    assert [one.id for one in await rows(services, Look)] == [newest]
+
+
+@pytest.mark.parametrize(("days", "kept"), [(29, 5), (31, 1)])
+async def test_the_days_are_a_setting(
+    make_services: Callable[..., Any], tenant: Tenant, people: Seed, days: int, kept: int
+) -> None:
+    """What is younger than that stays whole."""
+    services: Services = await make_services(retention_days=30)
+    ticket = tenant.new_ticket(people.alpine, cc=NINA)
+    for _ in range(5):
+        await look_at(services, ticket)
+    await age(services, days)
+    await thin_out(services)
+    assert len(await rows(services, Look)) == kept
+
+
+async def test_a_replay_after_a_year_re_adds_nobody(
+    services: Services, tenant: Tenant, people: Seed, server: SandboxServer
+) -> None:
+    """Whom a person took off, and what was decided, is known for good."""
+    ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, {OMAR}")
+    parked = tenant.new_ticket(people.msp, cc=NINA)
+    await look_at(services, ticket)
+    await look_at(services, parked)
+    taken_off = next(one.contact_id for one in await rows(services, Participant) if one.key == NINA)
+    tenant.unlink(ticket, taken_off)
+    await look_at(services, ticket)
+    await age(services, 365)
+    kept = [await rows(services, model) for model in (Ledger, Mapping, Participant, TicketRecord)]
+
+    await thin_out(services)
+
+    after = [await rows(services, model) for model in (Ledger, Mapping, Participant, TicketRecord)]
+    assert [len(some) for some in after] == [len(some) for some in kept]
+    written = len(changes(server))
+    assert await look_at(services, ticket) == Result.DONE
+    assert len(changes(server)) == written
+    assert (await outcomes(services, ticket))[NINA] == ("removed_by_person", "ignored")
+
+
+async def test_a_chore_is_due_again_when_it_is_done(services: Services) -> None:
+    """By its own interval, with its holder gone."""
+    await thin_out(services)
+    [due] = [one for one in await rows(services, Due) if one.kind == work.CHORE]
+    assert due.holder is None
+    async with services.sessions() as session:
+        now = (await session.execute(func.now().select())).scalar_one()
+    assert timedelta(hours=5) < due.due_at - now < timedelta(hours=7)

@@ -1,0 +1,116 @@
+"""What several test modules need to say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app.db.database import Base
+from app.db.states import Priority, Result
+from app.db.tables import Due, Participant, TicketRecord
+from app.due import work
+from app.looks.look import look
+from app.records import tickets
+from app.services import Services
+from sandbox.graph import HELP_DESK
+from sandbox.server import SandboxServer
+from sandbox.tenant import Tenant
+
+
+async def want(services: Services, *ticket_ids: int) -> None:
+    """Make tickets due now, as a callout does."""
+    async with services.sessions() as session, session.begin():
+        for ticket_id in ticket_ids:
+            await tickets.want(session, ticket_id, timedelta(0), Priority.LIVE)
+
+
+async def look_at(services: Services, ticket_id: int, holder: str = "test") -> Result | None:
+    """Make a ticket due, claim it and look at it once; only that ticket may be due."""
+    await want(services, ticket_id)
+    async with services.sessions() as session, session.begin():
+        [lease] = await work.claim(session, work.TICKET, holder, 1)
+    assert lease.ref == ticket_id
+    return await look(services, lease)
+
+
+async def people_of(services: Services, ticket_id: int) -> dict[str, Participant]:
+    """Give a ticket's participants by address."""
+    async with services.sessions() as session:
+        rows = await session.execute(select(Participant).where(Participant.ticket_id == ticket_id))
+        return {row.key: row for row in rows.scalars()}
+
+
+async def outcomes(services: Services, ticket_id: int) -> dict[str, tuple[str, str | None]]:
+    """Give reason and outcome of a ticket's participants by address."""
+    people = await people_of(services, ticket_id)
+    return {key: (row.reason, row.outcome) for key, row in people.items()}
+
+
+async def result_of(services: Services, ticket_id: int) -> str | None:
+    """Give a ticket's result."""
+    async with services.sessions() as session:
+        ticket = await session.get(TicketRecord, ticket_id)
+        return ticket.result if ticket else None
+
+
+async def due_of(services: Services, ticket_id: int) -> Due:
+    """Give a ticket's row of due work."""
+    async with services.sessions() as session:
+        return await session.get_one(Due, (work.TICKET, ticket_id))
+
+
+async def rows(services: Services, model: Any) -> list[Any]:
+    """Give all rows of a table, by its key."""
+    async with services.sessions() as session:
+        found = await session.execute(select(model).order_by(*model.__table__.primary_key.columns))
+        return list(found.scalars())
+
+
+def mailbox_of(server: SandboxServer) -> dict[str, Any]:
+    """Give the settings with which the product reads the sandbox's help-desk mailbox."""
+    mail = server.tenant.mail
+    return {
+        "graph_tenant_id": mail.tenant_id,
+        "graph_client_id": mail.client_id,
+        "graph_client_secret": mail.client_secret,
+        "graph_mailbox": HELP_DESK,
+        "graph_url": server.graph_url,
+        "graph_login_url": server.login_url,
+    }
+
+
+async def let_pass(services: Services, ticket_id: int, seconds: float) -> None:
+    """Let a ticket have been wanted so much earlier, and be due accordingly."""
+    async with services.sessions() as session, session.begin():
+        ago = timedelta(seconds=seconds)
+        await session.execute(
+            update(Due)
+            .where(Due.kind == work.TICKET, Due.ref == ticket_id)
+            .values(since=Due.since - ago, due_at=Due.due_at - ago)
+        )
+
+
+def notes_on(tenant: Tenant, ticket: int) -> list[dict[str, Any]]:
+    """Give a ticket's notes."""
+    return [note for note in tenant.notes.values() if note["ticketID"] == ticket]
+
+
+def changes(server: SandboxServer) -> list[str]:
+    """Name what was written at Autotask, by whatever method."""
+    return [
+        f"{call.method} {call.path}"
+        for call in server.tenant.calls
+        if call.method != "GET" and "/query" not in call.path.lower()
+    ]
+
+
+async def everything(services: Services) -> dict[str, list[Any]]:
+    """Give all rows of all our tables but those of slots and counters."""
+    async with services.sessions() as session:
+        return {
+            name: sorted(map(repr, (await session.execute(select(table))).all()))
+            for name, table in Base.metadata.tables.items()
+            if name not in ("slots", "calls")
+        }

@@ -1,0 +1,138 @@
+"""What tests of lifetimes, moves and merges say: let a ticket end, and let what follows be done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from app.contacts import retire_chore
+from app.db.states import Priority, Result
+from app.db.tables import Due, Ledger
+from app.decide.policy import PolicyDocument
+from app.due import work
+from app.due.work import Chore, Lease
+from app.looks import look
+from app.ops import follow
+from app.records import policies
+from app.services import Services
+from sandbox.calls import Call
+from sandbox.model import COMPLETE, Record
+from sandbox.tenant import Tenant
+from tests.support.helpers import look_at
+
+ALPINE = 174
+NINA = "nina@radiology.example"
+TICKET = {"inside": "ticket", "outside": "ticket"}
+
+
+async def say(services: Services, account_id: int = ALPINE, **fields: Any) -> None:
+    """Give an account a policy."""
+    async with services.sessions() as session, session.begin():
+        await policies.store(session, account_id, PolicyDocument(**fields), "test")
+
+
+async def seized(services: Services, chore: Chore) -> Lease:
+    """Take a chore, whether it is due or not."""
+    async with services.sessions() as session, session.begin():
+        await work.want(session, work.CHORE, chore, timedelta(hours=1), Priority.LIVE)
+        lease = await work.seize(session, work.CHORE, chore, "test")
+    assert lease
+    return lease
+
+
+async def follow_up(services: Services) -> None:
+    """Compare the tickets that we follow, once, and look at those that are due then."""
+    lease = await seized(services, Chore.RECONCILE)
+    await follow.run(services, await services.autotask(lease), lease)
+    async with work.fenced(services.sessions, lease) as session:
+        await work.finish(session, lease)
+    await look_at_all(services)
+
+
+async def look_at_all(services: Services) -> None:
+    """Look at every ticket that is due now."""
+    for _ in range(20):
+        async with services.sessions() as session, session.begin():
+            leases = await work.claim(session, work.TICKET, "test", 8)
+        if not leases:
+            return
+        for lease in leases:
+            await look.look(services, lease)
+    raise AssertionError("it comes to no rest")
+
+
+async def end(services: Services) -> timedelta:
+    """Do the chore once: end what nothing needs any more."""
+    lease = await seized(services, Chore.LIFETIMES)
+    pause = await retire_chore.run(services, lease)
+    async with work.fenced(services.sessions, lease) as session:
+        await work.finish(session, lease)
+    return pause
+
+
+async def complete(services: Services, tenant: Tenant, *ticket_ids: int) -> None:
+    """Complete tickets as a technician does, and let us notice."""
+    for ticket_id in ticket_ids:
+        tenant.update_ticket(ticket_id, callout=False, status=COMPLETE)
+    await follow_up(services)
+
+
+def contact(tenant: Tenant, contact_id: int) -> Record:
+    """Give a contact as it stands."""
+    return tenant.contacts[contact_id]
+
+
+def stands(one: Record) -> tuple[int, str | None]:
+    """Tell whether a contact is active, and its address."""
+    return one["isActive"], one["emailAddress"] or None
+
+
+async def ledger_of(services: Services, contact_id: int) -> Ledger:
+    """Give the ledger's row of a contact."""
+    async with services.sessions() as session:
+        found = await session.execute(select(Ledger).where(Ledger.contact_id == contact_id))
+        return found.scalar_one()
+
+
+async def is_due(services: Services, ticket_id: int) -> bool:
+    """Tell whether a ticket is to be looked at."""
+    async with services.sessions() as session:
+        row = await session.get_one(Due, (work.TICKET, ticket_id))
+        return row.due_at is not None
+
+
+def ours(tenant: Tenant) -> int:
+    """Give the one contact that we created, wherever its ending stands."""
+    [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
+    return int(made["id"])
+
+
+def ticket_of(tenant: Tenant, contact_id: int) -> int:
+    """Give the one ticket that a contact is on."""
+    [row] = [row for row in tenant.links.values() if row["contactID"] == contact_id]
+    return int(row["ticketID"])
+
+
+def watch_mail(tenant: Tenant) -> list[str]:
+    """Collect each moment at which mail of somebody whom we created would be refused."""
+    refused: list[str] = []
+
+    def check(call: Call) -> None:
+        refused.extend(f"{call.method} {call.path}" for _ in tenant.insane_contacts())
+
+    tenant.before_call = check
+    return refused
+
+
+async def nina_of_a_ticket(services: Services, tenant: Tenant, **policy: Any) -> int:
+    """Let Nina be copied on a ticket at Alpine, whose policy this is; gives her contact."""
+    await say(services, lifetime=TICKET, **policy)
+    await looks_done(services, tenant.new_ticket(ALPINE, cc=f"Nina Osei <{NINA}>"))
+    return ours(tenant)
+
+
+async def looks_done(services: Services, ticket_id: int) -> None:
+    """Look at a ticket that is then done."""
+    assert await look_at(services, ticket_id) == Result.DONE
