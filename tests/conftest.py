@@ -1,36 +1,32 @@
-"""Real parts for every test: a PostgreSQL per run, a database per test, the sandbox over HTTP."""
+"""Real parts for every test: a PostgreSQL per worker, an empty database, the sandbox over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from app import log
 from app.autotask.client import Autotask, Credentials, http_client
-from app.db import schema
 from app.db.database import Sessions, make_engine, make_sessions
 from app.db.embedded.server import EmbeddedPostgres
 from app.outbound.budget import Budget
 from app.services import Services, open_services
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
-from app.web.app import create_app
 from app.worker.loop import Worker
 from sandbox.seed import Seed, seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.support.budgets import MakeBudget
-from tests.support.clients import SECRETS, Door
+from tests.support.clients import SECRETS, Door, client_of
 from tests.support.clock import Clock
 from tests.support.contract import ContractChecker
+from tests.support.databases import SharedDatabase, copied, make_template
 from tests.support.transactions import watch
 
 SECRET = "a-webhook-secret-of-tests"
@@ -38,28 +34,42 @@ READ_KEY = "r" * 32
 WRITE_KEY = "w" * 32
 INTAKE_KEY = "i" * 32
 
-_numbers = itertools.count()
-
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
-    """The server of this run, with a migrated database to copy."""
+    """The server of this worker, with a migrated database to copy."""
     log.configure("console", quiet=True)
     with EmbeddedPostgres() as server:
-        with psycopg.connect(plain(server.url), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE template_of_tests")
-        schema.migrate(server.url_for("template_of_tests"))
+        make_template(server)
         yield server
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres: EmbeddedPostgres) -> Iterator[SharedDatabase]:
+    """The database that the tests of this worker take in turn."""
+    with SharedDatabase(postgres) as database:
+        yield database
+
+
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database of the test's own, at this build's schema."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_tests")
-        yield postgres.url_for(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def database_url(shared_database: SharedDatabase) -> Iterator[str]:
+    """An empty database at this build's schema."""
+    yield shared_database.url
+    shared_database.empty()
+
+
+@pytest.fixture
+def own_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A second database like that, which no other test ever uses."""
+    with copied(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def bare_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database without a schema."""
+    with copied(postgres, "template0") as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +87,10 @@ def tenant() -> Tenant:
 
 
 @pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
+def clock(database_url: str, tenant: Tenant) -> Iterator[Clock]:
     """Time that passes when a test says so. Name it before what connects to the database."""
-    return Clock(database_url, tenant)
+    with Clock(database_url, tenant) as clock:
+        yield clock
 
 
 @pytest.fixture
@@ -194,8 +205,7 @@ async def make_services(settings: Settings) -> AsyncIterator[Callable[..., Any]]
 @pytest.fixture
 async def api(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """The HTTP application without a socket; errors come as answers, as they do from a server."""
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+    async with client_of(services) as client:
         yield client
 
 
@@ -209,11 +219,6 @@ def reader() -> dict[str, str]:
 def writer() -> dict[str, str]:
     """Headers of a caller who may change things."""
     return {"Authorization": f"Bearer {WRITE_KEY}"}
-
-
-def plain(url: str) -> str:
-    """Give a database's address as psycopg itself takes it."""
-    return url.replace("postgresql+psycopg://", "postgresql://")
 
 
 async def work_until(services: Services, done: Callable[[], Any], seconds: float = 30.0) -> None:

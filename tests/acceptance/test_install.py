@@ -27,7 +27,8 @@ from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.acceptance.test_processes import all_done, is_live, want
-from tests.conftest import SECRET, plain
+from tests.conftest import SECRET
+from tests.support.databases import plain
 from tests.support.processes import ROOT, free_port, process, wait_until
 
 STOP_SECONDS = 20

@@ -17,7 +17,8 @@ from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.conftest import SECRET, plain
+from tests.conftest import SECRET
+from tests.support.databases import plain
 from tests.support.processes import free_port, kill, process, wait_until
 
 NINA = "nina@radiology.example"

@@ -21,7 +21,8 @@ from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.acceptance.test_processes import is_live, results
-from tests.conftest import SECRET, plain
+from tests.conftest import SECRET
+from tests.support.databases import plain
 from tests.support.processes import free_port, process, wait_until
 
 

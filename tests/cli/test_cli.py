@@ -26,7 +26,8 @@ from app.settings.settings import Settings
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
 from tests.acceptance.test_processes import want
-from tests.conftest import SECRET, plain
+from tests.conftest import SECRET
+from tests.support.databases import plain
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["serve", "worker", "migrate", "demo", "sandbox", "read", "backtest", "mappings", "undo"]

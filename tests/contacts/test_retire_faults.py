@@ -19,7 +19,7 @@ from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.conftest import plain
+from tests.support.databases import plain
 from tests.support.helpers import changes, look_at, rows, want
 from tests.support.lifetimes import (
     NINA,

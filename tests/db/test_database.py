@@ -17,7 +17,7 @@ from app.db import database, schema
 from app.db.database import Sessions, is_outage, persist
 from app.db.embedded.server import EmbeddedPostgres
 from app.db.schema import require_schema, schema_problem
-from tests.conftest import plain
+from tests.support.databases import plain
 
 ROOT = Path(__file__).parents[2]
 AWAY = exc.OperationalError("SELECT 1", {}, Exception("connection refused"))

@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from app.db import schema
 from app.db.database import Base
 from app.db.embedded.server import EmbeddedPostgres
-from tests.conftest import plain
+from tests.support.databases import plain
 
 ROOT = Path(__file__).parents[2]
 EVERYTHING = """

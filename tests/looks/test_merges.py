@@ -279,12 +279,6 @@ async def test_notes_that_cannot_be_read_yet(
     assert tenant.linked_contacts(into) == [people.carla]
 
 
-@pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
-    """Time that passes when a test says so; before anything connects."""
-    return Clock(database_url, tenant)
-
-
 async def test_a_contact_lives_as_long_as_the_destination(
     clock: Clock, services: Services, tenant: Tenant, people: Seed
 ) -> None:

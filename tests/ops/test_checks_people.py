@@ -139,12 +139,6 @@ async def test_others_are_none(
     assert await codes(api) == []
 
 
-@pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
-    """Time that passes when a test says so; before anything connects."""
-    return Clock(database_url, tenant)
-
-
 async def test_until_the_right_is_there(
     clock: Clock, working: Services, tenant: Tenant, people: Seed, api: httpx.AsyncClient
 ) -> None:

@@ -1,4 +1,4 @@
-"""A client of Autotask for tests: its throttle, servers that answer anything, who is created."""
+"""Clients for tests: of Autotask and servers that answer anything, and of the HTTP application."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import httpx
 
 from app.autotask.client import Autotask, Credentials
 from app.autotask.models import NewContact
+from app.services import Services
+from app.web.app import create_app
 
 NIA = NewContact("Nia", "Obi", "nia@alpine-dental.example", "a note", {"title": "via e-mail"})
 SECRETS = ("secret-of-tests", "CODEOFTESTS")
@@ -32,6 +34,12 @@ class Door:
             yield
         finally:
             self.inside -= 1
+
+
+def client_of(services: Services) -> httpx.AsyncClient:
+    """Return a client of the HTTP application without a socket; errors come as answers."""
+    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
 Answer = Callable[[httpx.Request], httpx.Response]

@@ -7,10 +7,10 @@ clock, for every process that connects from then on. Nothing in the product know
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-
-import psycopg
+from typing import Self
 
 from sandbox.tenant import Tenant
+from tests.support.databases import connect
 
 _SCHEMA = """
 CREATE SCHEMA clock;
@@ -23,19 +23,29 @@ CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATIL
 
 
 class Clock:
-    """Time as the product and its Autotask see it. Make it before anybody connects."""
+    """Time as the product and its Autotask see it. Enter it before the product connects."""
 
     def __init__(self, database_url: str, tenant: Tenant) -> None:
-        self._url = database_url.replace("+psycopg", "")
+        self._url = database_url
+        self._tenant = tenant
         self._ahead = timedelta(0)
-        with psycopg.connect(self._url, autocommit=True) as connection:
+
+    def __enter__(self) -> Self:
+        self._tenant.clock = lambda: datetime.now(UTC) + self._ahead
+        with connect(self._url) as connection:
             connection.execute(_SCHEMA)
             name = connection.info.dbname
             connection.execute(f"ALTER DATABASE {name} SET search_path = clock, pg_catalog, public")
-        tenant.clock = lambda: datetime.now(UTC) + self._ahead
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with connect(self._url) as connection:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} RESET search_path")
+            connection.execute("SET lock_timeout = '10s'")
+            connection.execute("DROP SCHEMA clock CASCADE")
 
     def advance(self, **by: float) -> None:
         """Let time pass: `advance(days=8)`."""
         self._ahead += timedelta(**by)
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with connect(self._url) as connection:
             connection.execute("UPDATE clock.ahead SET by = %s", [self._ahead])

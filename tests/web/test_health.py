@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import func, text, update
 
@@ -18,10 +17,10 @@ from app.db.states import Outcome, Priority, Result
 from app.db.tables import CalloutCount, Delivery, Due, Gate, Participant, TicketRecord, Worker
 from app.services import Services, open_services
 from app.settings.settings import Settings
-from app.web.app import create_app
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.conftest import plain
+from tests.support.clients import client_of
+from tests.support.databases import connect
 from tests.support.helpers import look_at, want
 
 MINUTE = timedelta(minutes=1)
@@ -109,11 +108,9 @@ async def dying(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, Em
     """An application that has been serving, and the PostgreSQL of its own."""
     with EmbeddedPostgres() as own:
         await asyncio.to_thread(schema.migrate, own.url)
-        async with open_services(settings, own.url) as services:
-            transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                await asyncio.gather(*(client.get("/health/ready") for _ in range(5)))
-                yield client, own
+        async with open_services(settings, own.url) as services, client_of(services) as client:
+            await asyncio.gather(*(client.get("/health/ready") for _ in range(5)))
+            yield client, own
 
 
 async def test_a_database_that_is_away_is_said_by_every_route(
@@ -134,19 +131,21 @@ async def test_a_database_that_is_away_is_said_by_every_route(
 
 
 async def test_a_database_that_comes_back_is_used_again(
-    api: httpx.AsyncClient, database_url: str
+    settings: Settings, postgres: EmbeddedPostgres, own_database_url: str
 ) -> None:
     """All pooled connections are cut, new ones refused for a while, then welcome."""
-    name = database_url.partition("@/")[2].partition("?")[0]
-    assert (await api.get("/health/ready")).status_code == 200
-    with psycopg.connect(plain(database_url.replace(name, "postgres")), autocommit=True) as admin:
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
-        )
-        assert (await api.get("/health/ready")).status_code == 503
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    assert (await api.get("/health/ready")).status_code == 200
+    name = own_database_url.partition("@/")[2].partition("?")[0]
+    async with open_services(settings, own_database_url) as services, client_of(services) as api:
+        await services.tenancy.api_url()
+        assert (await api.get("/health/ready")).status_code == 200
+        with connect(postgres.url) as admin:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+            assert (await api.get("/health/ready")).status_code == 503
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert (await api.get("/health/ready")).status_code == 200
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,9 @@ from sandbox.outbox import Action
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
-from tests.conftest import SECRET, plain, work_until
+from tests.conftest import SECRET, work_until
+from tests.support.clients import client_of
+from tests.support.databases import plain
 from tests.support.helpers import (
     due_of,
     look_at,
@@ -33,7 +35,7 @@ from tests.support.helpers import (
     result_of,
     rows,
 )
-from tests.web.test_webhooks import FAIL_AT_COMMIT, client_of, post
+from tests.web.test_webhooks import FAIL_AT_COMMIT, post
 
 NINA = "nina@radiology.example"
 OTTO = "otto@radiology.example"

@@ -18,12 +18,13 @@ from app.db.tables import CalloutCount, Delivery, Due, TicketRecord
 from app.services import Services, open_services
 from app.settings.settings import Settings
 from app.web import webhooks
-from app.web.app import create_app
 from app.web.webhooks import MAX_BODY
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.conftest import SECRET, plain
+from tests.conftest import SECRET
+from tests.support.clients import client_of
+from tests.support.databases import plain
 from tests.support.helpers import rows
 
 URL = "/webhooks/autotask"
@@ -73,12 +74,6 @@ async def test_a_callout_is_one_delivery_and_one_due_ticket(
     assert delivery.body_sha256 == hashlib.sha256(body).hexdigest()
     assert due.due_at - due.since == timedelta(seconds=60)
     assert [ticket.id for ticket in await rows(services, TicketRecord)] == [payload["Id"]]
-
-
-def client_of(services: Services) -> httpx.AsyncClient:
-    """Speak to the application of a desk."""
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://service")
 
 
 async def test_the_same_delivery_again_is_known(

@@ -24,8 +24,8 @@ from sandbox.outbox import Subscription
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import SECRET
+from tests.support.clients import client_of
 from tests.support.helpers import rows
-from tests.web.test_webhooks import client_of
 
 PUBLIC = "https://cc.example.com"
 URL = f"{PUBLIC}/webhooks/autotask"

@@ -27,8 +27,8 @@ from sandbox.outbox import Subscription
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import SECRET
+from tests.support.clients import client_of
 from tests.support.helpers import rows
-from tests.web.test_webhooks import client_of
 
 NEW = "the-new-secret-of-tests"
 PATH = "/webhooks/autotask"

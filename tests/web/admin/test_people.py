@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import psycopg
-import pytest
 from sqlalchemy import func
 
 from app.db.states import LedgerState, Result
@@ -22,8 +21,8 @@ from app.settings.settings import Settings
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.conftest import plain
 from tests.support.clock import Clock
+from tests.support.databases import plain
 from tests.support.helpers import look_at, outcomes, people_of, rows, want
 from tests.support.lifetimes import TICKET, complete, end, say
 
@@ -275,12 +274,6 @@ async def test_forgetting_waits_for_a_look_that_is_storing(
     await asyncio.wait_for(forgetting, 5)
     assert await rows(services, Mapping) == []
     assert [row.key for row in await rows(services, Participant)] == [forgotten.alias(NINA)]
-
-
-@pytest.fixture
-def clock(database_url: str, tenant: Tenant) -> Clock:
-    """Time that passes when a test says so; before anything connects."""
-    return Clock(database_url, tenant)
 
 
 async def created(api: httpx.AsyncClient, headers: Headers) -> list[dict[str, Any]]:
