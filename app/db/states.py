@@ -76,3 +76,16 @@ class Priority(IntEnum):
     URGENT = 0  # a person waits for it
     LIVE = 10  # a callout
     CATCH_UP = 20  # what nobody told us of in time
+
+
+ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+"""The address is on the ticket."""
+
+FAILURES = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+"""Autotask refused the contact or its link."""
+
+WOULD = (Outcome.WOULD_LINK, Outcome.WOULD_CREATE)
+"""Decided in observe mode: nothing was written."""
+
+UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+"""Whether the request took effect is not known."""

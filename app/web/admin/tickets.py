@@ -105,7 +105,7 @@ async def process_ticket(
         return JSONResponse(shown.model_dump(mode="json"))
     async with services.sessions() as session, session.begin():
         await tickets.want(session, ticket_id, timedelta(0), Priority.URGENT)
-        await participants.forgive(session, ticket_id)
+        await participants.retry_failures(session, ticket_id)
         due = await session.get_one(Due, (TICKET, ticket_id), populate_existing=True)
         audit.record(session, who(request), "process_wanted", ticket_id=ticket_id)
         return views.due_view(due)

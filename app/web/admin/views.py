@@ -139,7 +139,7 @@ class PreviewView(BaseModel):
             result=one.result,
             note=one.note,
             source=one.found.source if one.found else None,
-            observed=bool(one.seen and one.seen.observes),
+            observed=bool(one.gathered and one.gathered.observes),
             decisions=[DecisionView.model_validate(each) for each in one.decisions],
         )
 
