@@ -13,35 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.database import Sessions, db_now
 from app.db.states import LedgerState, Outcome, Priority, Result
 from app.db.tables import Delivery, Due, Ledger, LinkRecord, Look, Note, Participant, TicketRecord
+from app.decide.words import why
 from app.due.work import TICKET
 
 POLL_SECONDS = 0.5
-
-WHY = {
-    "invalid": "it is no usable address",
-    "forgotten": "it was forgotten on request",
-    "own_address": "it is ours",
-    "machine": "it is a machine's",
-    "technician": "it is a technician's",
-    "ticket_contact": "it is the ticket's own contact",
-    "already_linked": "the contact is on the ticket already",
-    "removed_by_person": "somebody took the contact off this ticket",
-    "not_listed": "it is not in the list any more",
-    "rejected": "a person rejected it on this ticket",
-    "policy_off": "the account's policy is off",
-    "denied": "the account's policy denies it",
-    "automatic_mail": "a machine wrote the mail",
-    "known": "a contact of the account has it",
-    "inactive": "the contact that has it is inactive",
-    "non_ascii": "it has letters beyond ASCII",
-    "other_client": "its domain is another customer's",
-    "inside": "it is new, of the account's own domain",
-    "outside": "it is new, from outside the account",
-    "moved": "it was copied while the ticket was another customer's",
-    "over_limit": "there is no place for more people",
-    "over_daily_limit": "there are too many new people today",
-}
-"""Each reason of a decision in words; docs/decision-table.md has them in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +239,7 @@ def _why(one: Participant) -> str:
     """Say a decision's reason in words."""
     approved = f"; approved by {one.approved_by}" if one.approved_by else ""
     detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
-    return f"{WHY.get(one.reason, one.reason)}{detail}{approved}"
+    return f"{why(one.reason)}{detail}{approved}"
 
 
 def _outcome(one: Participant) -> str:

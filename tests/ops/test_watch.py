@@ -20,11 +20,10 @@ from app.cli.watch import checklist, run_watch
 from app.db.database import Sessions
 from app.db.states import LedgerState, Priority, Result
 from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
-from app.decide import Reason
 from app.due import work
 from app.looks.look import look
 from app.ops import watch
-from app.ops.watch import WHY, Records, Told, follow, news, next_ticket
+from app.ops.watch import Records, Told, follow, news, next_ticket
 from app.records import deliveries
 from app.services import Services
 from app.settings.settings import Settings
@@ -199,11 +198,6 @@ async def test_the_next_ticket_is_the_first_after_the_start(services: Services) 
     waiting = asyncio.create_task(next_ticket(services.sessions, since, 10))
     await want(services, 4, 6)
     assert await waiting in (4, 6)
-
-
-def test_every_reason_has_its_words() -> None:
-    """None is shown as a bare word."""
-    assert {*Reason} <= WHY.keys()
 
 
 # --- the command ---------------------------------------------------------------------------------
