@@ -10,16 +10,15 @@ import typer
 from app.autotask.protocol import printable
 from app.db import schema
 from app.db.database import Sessions, db_now, make_engine, make_sessions
-from app.db.states import Outcome
+from app.db.states import ON_TICKET, Outcome
 from app.ops import watch
 from app.ops.checks import flow
-from app.ops.watch import Event, Records
+from app.ops.watch import Event
 from app.ops.webhook import read_back
+from app.records.history import History
 from app.settings.settings import Settings
 
 INTERRUPTED = 130
-
-_ON = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
 
 
 def run_watch(settings: Settings, url: str, ticket: int | None, minutes: float) -> int:
@@ -43,7 +42,7 @@ async def _watch(settings: Settings, url: str, ticket: int | None, seconds: floa
             ticket = await _next(sessions, settings, seconds)
         if ticket is None:
             return await _nothing(settings, sessions, "No ticket came.")
-        records: Records | None = None
+        records: History | None = None
         async for events, latest in watch.follow(sessions, ticket, seconds):
             records = latest
             for event in events:
@@ -110,9 +109,9 @@ def _elsewhere(settings: Settings) -> Iterator[str]:
     yield "`autotask-cc doctor`, and GET /health/work."
 
 
-def checklist(settings: Settings, records: Records) -> Iterator[str]:
+def checklist(settings: Settings, records: History) -> Iterator[str]:
     """Say what only a person can see, in Autotask and in the mailboxes."""
-    on = [one for one in records.people if one.outcome in _ON]
+    on = [one for one in records.participants if one.outcome in ON_TICKET]
     new = [one for one in on if one.outcome == Outcome.CREATED_AND_LINKED]
     named = printable(", ".join(one.key for one in on)) or "nobody by us"
     yield ""

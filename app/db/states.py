@@ -76,3 +76,24 @@ class Priority(IntEnum):
     URGENT = 0  # a person waits for it
     LIVE = 10  # a callout
     CATCH_UP = 20  # what nobody told us of in time
+
+
+class NoteError(StrEnum):
+    """Why a note was not written, where that decides about further ones."""
+
+    FORBIDDEN = "forbidden"  # the API user lacks the right
+    WRONG_SETTING = "wrong_setting"  # TICKET_NOTE_PUBLISH is none of Autotask's choices
+    NO_ANSWER = "no_answer"  # the request got none, and the note is not on the ticket
+
+
+ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+"""The address is on the ticket."""
+
+FAILURES = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+"""Autotask refused the contact or its link."""
+
+WOULD = (Outcome.WOULD_LINK, Outcome.WOULD_CREATE)
+"""Decided in observe mode: nothing was written."""
+
+UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+"""Whether the request took effect is not known."""

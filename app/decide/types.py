@@ -47,6 +47,10 @@ class Reason(StrEnum):
     OVER_DAILY_LIMIT = "over_daily_limit"
 
 
+NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)
+"""The participant's key is no address: it is no usable one, or stands for a forgotten one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A contact of the ticket's company that an address could mean."""

@@ -1,4 +1,4 @@
-"""Carry decisions out, one person after another; what came of each is stored at once."""
+"""Carry decisions out, one person after another; each outcome is stored at once."""
 
 from __future__ import annotations
 
@@ -7,170 +7,171 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import Refusal, Refused
 from app.db.database import db_now
-from app.db.states import Outcome
+from app.db.states import ON_TICKET, WOULD, Outcome
 from app.db.tables import Participant
-from app.decide import Decision, Reason, Verdict
-from app.due.work import fenced
+from app.decide import NO_ADDRESS, Decision, Reason, Verdict
 from app.looks import facts
-from app.looks.facts import Seen
-from app.looks.reading import Reading
+from app.looks.on_record import Gathered
 from app.looks.restore import restore
 from app.looks.writes import Halt, ReadAgain, Wait, Writes
-from app.records import forgotten, mappings, participants, tickets
-from app.records import links as link_records
+from app.records import forgotten, links, mappings, participants, tickets
 from app.records.ledger import creating
 
 log = structlog.get_logger()
 
-_THERE = Outcome.ALREADY_LINKED
-_ON_TICKET = (Outcome.LINKED, _THERE, Outcome.CREATED_AND_LINKED)
-_NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)
-_WOULD = (Outcome.WOULD_LINK, Outcome.WOULD_CREATE)
-
 
 @dataclass(slots=True)
 class Acting:
-    """One ticket's decisions being carried out, on one reading of it.
-
-    refused: keys whose refusal has made this look read again; the next one counts against them.
-    waits: when those who could not be finished now should be looked at again.
-    """
+    """One ticket's decisions being carried out, on one reading of it."""
 
     writes: Writes
     refused: set[str]
+    """Keys whose refusal has made this look read again; the next refusal counts as a failure."""
     waits: list[datetime] = field(default_factory=list)
+    """When those who could not be finished now should be looked at again."""
+
+    @property
+    def gathered(self) -> Gathered:
+        """What the decisions were made on."""
+        return self.writes.gathered
 
     async def carry_out(self, decisions: Sequence[Decision]) -> None:
-        """Act on every decision; what came of each is stored as soon as it is known.
+        """Act on every decision, and store each outcome as soon as it is known.
 
-        Raises ReadAgain, and whatever concerns more than one person.
+        Raises ReadAgain, and every error that concerns more than one person.
         """
         rows = await self._record(decisions)
-        for one in decisions:
-            row = rows[one.key]
+        for decision in decisions:
+            row = rows[decision.key]
             if row.outcome is not None:
                 continue
-            if row.retry_at and row.retry_at > self.reading.read_at:
+            if row.retry_at and row.retry_at > self.gathered.read_at:
                 self.waits.append(row.retry_at)
                 continue
             try:
-                await self._bring(one)
+                await self._bring(decision)
             except Halt:
                 raise
             except Wait as wait:
                 self.waits.append(wait.until)
 
-    @property
-    def reading(self) -> Reading:
-        """The ticket as it was read."""
-        return self.seen.reading
-
-    @property
-    def seen(self) -> Seen:
-        """What the decisions were made on."""
-        return self.writes.seen
-
     async def _record(self, decisions: Sequence[Decision]) -> dict[str, Participant]:
-        """Store what was seen and decided, and what comes of it without a request."""
-        ticket = self.reading.ticket
-        async with fenced(self.writes.services.sessions, self.writes.lease) as session:
-            judged = await participants.judged(session, ticket.id, ticket.company_id)
-            if judged != (self.seen.facts.approved, self.seen.facts.rejected):
-                raise ReadAgain  # somebody was approved or rejected since the facts were gathered
-            unsaid = [one.key for one in decisions if one.reason not in _NO_ADDRESS]
-            if await forgotten.forgotten(session, unsaid):
-                raise ReadAgain  # or forgotten, and must not be stored again
-            await facts.record(session, self.seen, self.writes.services.create_settle)
-            if self.seen.observes and not await participants.of_ticket(session, ticket.id):
-                await tickets.observe(session, ticket.id)
-            links = await link_records.links_of(session, ticket.id)
-            self.writes.linked |= self.reading.linked
-            self.writes.created |= await creating.contacts_created_for(session, ticket.id)
-            our_links = {contact_id for contact_id, link in links.items() if link.ours}
-            if await tickets.is_back(session, ticket.id, ticket.company_id):
-                await participants.forgive(session, ticket.id)
-            await tickets.decided_in(session, ticket.id, ticket.company_id)
+        """Store what was seen and decided, and each outcome that takes no request."""
+        ticket_id, account_id = self.gathered.ticket.id, self.gathered.ticket.company_id
+        async with self.writes.fenced() as session:
+            await self._require_unchanged(session, decisions)
+            await facts.record(session, self.gathered, self.writes.services.create_settle)
+            if self.gathered.observes and not await participants.of_ticket(session, ticket_id):
+                await tickets.observe(session, ticket_id)
+            on_record = await links.links_of(session, ticket_id)
+            self.writes.linked |= self.gathered.linked
+            self.writes.created |= await creating.contacts_created_for(session, ticket_id)
+            ours = {contact_id for contact_id, link in on_record.items() if link.ours}
+            if await tickets.is_back(session, ticket_id, account_id):
+                await participants.retry_failures(session, ticket_id)
+            await tickets.decided_in(session, ticket_id, account_id)
             rows = await participants.record_decisions(
-                session, ticket.id, ticket.company_id, decisions, our_links | self.writes.created
+                session, ticket_id, account_id, decisions, ours | self.writes.created
             )
             now = await db_now(session)
-            for one in decisions:
-                row = rows[one.key]
-                if self._is_open_again(one, row):
-                    row.outcome = None
-                if row.outcome is None and (outcome := self._at_once(one, our_links)):
-                    row.outcome, row.contact_id, row.acted_at = outcome, one.contact_id, now
-            met = {
-                one.key: one.contact_id
-                for one in decisions
-                if one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED) and one.contact_id
-            }
-            if self.seen.contacts is not None:
-                muted = {one.key: one.muted for one in decisions}
-                await mappings.remember(session, ticket.company_id, met, muted=muted)
+            for decision in decisions:
+                row = rows[decision.key]
+                if self._is_open_again(decision, row):
+                    participants.reopen(row)
+                if row.outcome is None and (outcome := self._at_once(decision, ours)):
+                    participants.conclude(row, outcome, decision.contact_id, now)
+            await self._remember_contacts(session, decisions)
         return rows
 
-    def _is_open_again(self, one: Decision, row: Participant) -> bool:
-        """Tell whether what came of somebody holds no longer, so that there is something to do."""
-        there = one.contact_id if one.contact_id is not None else row.contact_id
-        if row.outcome in _ON_TICKET and not {row.contact_id, there} <= self.writes.linked:
-            return True
-        if one.reason is Reason.ALREADY_LINKED and row.outcome not in _ON_TICKET:
-            return True
-        # The ticket came before observe mode, which is over; or it was over and is open again, or
-        # in another account meanwhile. Whom an undo took off is not to be brought.
-        over = row.outcome in _WOULD and not self.seen.observes
-        return over or (one.acts and row.outcome in (Outcome.RETIRED, Outcome.UNLINKED))
+    async def _require_unchanged(
+        self, session: AsyncSession, decisions: Sequence[Decision]
+    ) -> None:
+        """Decide again if an address was approved, rejected or forgotten since the facts."""
+        ticket = self.gathered.ticket
+        judged = await participants.judged(session, ticket.id, ticket.company_id)
+        if judged != (self.gathered.approved, self.gathered.rejected):
+            raise ReadAgain
+        keys = [decision.key for decision in decisions if decision.reason not in NO_ADDRESS]
+        if await forgotten.forgotten(session, keys):
+            raise ReadAgain  # a forgotten address must not be stored again
 
-    def _at_once(self, one: Decision, our_links: Collection[int]) -> Outcome | None:
-        """Tell what comes of a decision that there is nothing to be done about."""
-        if one.verdict is Verdict.IGNORE:
+    async def _remember_contacts(
+        self, session: AsyncSession, decisions: Sequence[Decision]
+    ) -> None:
+        """Store which contacts the addresses mean, if Autotask was asked for them."""
+        if self.gathered.contacts is None:
+            return
+        met = {
+            decision.key: decision.contact_id
+            for decision in decisions
+            if decision.reason in (Reason.KNOWN, Reason.ALREADY_LINKED) and decision.contact_id
+        }
+        muted = {decision.key: decision.muted for decision in decisions}
+        await mappings.remember(session, self.gathered.ticket.company_id, met, muted=muted)
+
+    def _is_open_again(self, decision: Decision, row: Participant) -> bool:
+        """Return whether an outcome holds no longer, so that there is something to do."""
+        there = decision.contact_id if decision.contact_id is not None else row.contact_id
+        if row.outcome in ON_TICKET and not {row.contact_id, there} <= self.writes.linked:
+            return True
+        if decision.reason is Reason.ALREADY_LINKED and row.outcome not in ON_TICKET:
+            return True
+        # The ticket came before observe mode, which is over; or the ticket was over and is open
+        # again, or was in another account meanwhile. People whom an undo took off stay off.
+        over = row.outcome in WOULD and not self.gathered.observes
+        return over or (decision.acts and row.outcome in (Outcome.RETIRED, Outcome.UNLINKED))
+
+    def _at_once(self, decision: Decision, ours: Collection[int]) -> Outcome | None:
+        """Return the outcome of a decision that takes no request; None if it takes one."""
+        if decision.verdict is Verdict.IGNORE:
             return Outcome.IGNORED
-        if one.verdict is Verdict.HOLD:
+        if decision.verdict is Verdict.HOLD:
             return Outcome.HELD
-        if one.reason is not Reason.ALREADY_LINKED or one.contact_id is None:
-            if not self.seen.observes:
+        if decision.reason is not Reason.ALREADY_LINKED or decision.contact_id is None:
+            if not self.gathered.observes:
                 return None
-            return Outcome.WOULD_CREATE if one.contact_id is None else Outcome.WOULD_LINK
-        return self._brought(one.contact_id) if one.contact_id in our_links else _THERE
+            return Outcome.WOULD_CREATE if decision.contact_id is None else Outcome.WOULD_LINK
+        if decision.contact_id in ours:
+            return self._brought(decision.contact_id)
+        return Outcome.ALREADY_LINKED
 
     def _brought(self, contact_id: int) -> Outcome:
         created = contact_id in self.writes.created
         return Outcome.CREATED_AND_LINKED if created else Outcome.LINKED
 
-    async def _bring(self, one: Decision) -> None:
+    async def _bring(self, decision: Decision) -> None:
         """Put one person on the ticket: find or create the contact, then link it."""
-        ticket, contact_id = self.reading.ticket, one.contact_id
+        contact_id = decision.contact_id
         try:
-            if contact_id is None and one.restores is not None:
-                contact_id = await restore(self.writes, one, one.restores)
+            if contact_id is None and decision.restores is not None:
+                contact_id = await restore(self.writes, decision, decision.restores)
             elif contact_id is None:
-                contact_id = await self.writes.create(one)
-            elif one.reason is Reason.INACTIVE:
+                contact_id = await self.writes.create(decision)
+            elif decision.reason is Reason.INACTIVE:
                 await self.writes.activate(contact_id)
             await self.writes.link(contact_id)
         except Refused as refusal:
-            await self._refused(one, contact_id, refusal)
+            await self._refused(decision, contact_id, refusal)
             return
-        async with fenced(self.writes.services.sessions, self.writes.lease) as session:
-            outcome = self._brought(contact_id)
-            await participants.record_outcome(session, ticket.id, one.key, outcome, contact_id)
+        ticket_id, outcome = self.gathered.ticket.id, self._brought(contact_id)
+        async with self.writes.fenced() as session:
+            await participants.record_outcome(session, ticket_id, decision.key, outcome, contact_id)
 
-    async def _refused(self, one: Decision, contact_id: int | None, refusal: Refused) -> None:
+    async def _refused(self, decision: Decision, contact_id: int | None, refusal: Refused) -> None:
         """Read again after a refusal that the ticket's state may explain; else count it."""
-        # What a link is refused for is the ticket's state, whatever the text says of it.
+        # A link is refused for the ticket's state, whatever the text says of it.
         explained = contact_id is not None or refusal.kind is not Refusal.OTHER
-        if explained and one.key not in self.refused:
-            self.refused.add(one.key)
+        if explained and decision.key not in self.refused:
+            self.refused.add(decision.key)
             raise ReadAgain from refusal
-        ticket = self.reading.ticket
         made = contact_id if contact_id in self.writes.created else None
-        async with fenced(self.writes.services.sessions, self.writes.lease) as session:
+        async with self.writes.fenced() as session:
             retry_at = await participants.record_failure(
-                session, ticket.id, one.key, str(refusal), made
+                session, self.gathered.ticket.id, decision.key, str(refusal), made
             )
         log.warning("refused", kind=refusal.kind, again_at=retry_at and retry_at.isoformat())
         if retry_at:

@@ -24,9 +24,9 @@ from app.autotask.models import Ticket
 from app.db.database import db_now, is_outage
 from app.decide import Facts, decide
 from app.decide.policy import PolicyDocument, PresetName
-from app.looks.facts import Seen
-from app.looks.preview import Preview, nobodys, now, preview_of
-from app.looks.reading import Reading
+from app.looks.on_record import Gathered
+from app.looks.preview import Preview, preview_of, preview_without
+from app.looks.read import Reading, now, why_nobody
 from app.mail.addresses import mask
 from app.mail.text import clean
 from app.outbound.budget import BUSY
@@ -142,16 +142,16 @@ class Backtest:
 
     async def _preview(self, autotask: Autotask, ticket: Ticket) -> Preview:
         ticket = ticket.model_copy(update={"status": None})  # what is complete was open once
-        if over := nobodys(ticket, self.services.settings, ()):
-            return over
-        reading = Reading(ticket, frozenset(), time.monotonic(), await now(self.services))
+        if nobody := why_nobody(ticket, self.services.settings, ()):
+            return preview_without(nobody)
+        reading = Reading(ticket, time.monotonic(), await now(self.services))
         policy = self.asked.policy if self.asked.account_id is not None else None
         ended = await preview_of(self.services, autotask, reading, policy)
         if ended.shut:
             raise ended.shut
-        if ended.seen is None or ended.found is None:
+        if ended.gathered is None or ended.found is None:
             return ended
-        return replace(ended, decisions=decide(ended.found.entries, as_it_came(ended.seen)))
+        return replace(ended, decisions=decide(ended.found.entries, as_it_came(ended.gathered)))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call when it may be made, and again where that may help."""
@@ -188,10 +188,9 @@ class Backtest:
         self.waits(None, None)
 
 
-def as_it_came(seen: Seen) -> Facts:
-    """Give a ticket's facts without what our looks did for it and what people said of them."""
-    facts = seen.facts
-    ours = {i for i, link in seen.known.links.items() if link.ours} | facts.created
+def as_it_came(facts: Gathered) -> Facts:
+    """Return a ticket's facts without what our looks did and what people said about addresses."""
+    ours = {i for i, link in facts.links.items() if link.ours} | facts.created
     return replace(
         facts,
         linked=facts.linked - ours,

@@ -19,11 +19,11 @@ from app.db.states import Result
 from app.decide import decide
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
-from app.looks import merges, moves, preview
+from app.looks import merges, moves, read
 from app.looks import note as notes
 from app.looks.act import Acting
 from app.looks.facts import gather
-from app.looks.reading import Reading
+from app.looks.read import NobodyToAdd, Reading
 from app.looks.writes import Halt, ReadAgain, Writes
 from app.mail.addresses import mask
 from app.outbound.rules import NotNow
@@ -129,14 +129,13 @@ async def _look(services: Services, lease: Lease) -> Ending:
             if time.monotonic() - reading.asked_at > _SEARCH_SECONDS:
                 continue
         search = searched[1]
-        found = await preview.with_earlier(services, ticket, search)
+        found = await read.with_earlier(services, ticket, search)
         if found is None or not found.entries:
             return await _without_list(services, lease, ticket, search)
-        reading = replace(reading, linked=await preview.linked(autotask, ticket))
-        seen = await gather(services, autotask, reading, found, ask=ask)
-        acting = Acting(Writes(services, autotask, lease, seen), refused)
+        gathered = await gather(services, autotask, reading, found, ask=ask)
+        acting = Acting(Writes(services, autotask, lease, gathered), refused)
         try:
-            await acting.carry_out(decide(found.entries, seen.facts))
+            await acting.carry_out(decide(found.entries, gathered))
         except ReadAgain:
             ask = True
             barren = 0 if acting.writes.announced else barren + 1
@@ -147,7 +146,7 @@ async def _look(services: Services, lease: Lease) -> Ending:
             note = "a request got no answer; whether it took effect is looked up"
             return Ending(None, note, halt.until, spent=True, ticket=ticket, found=found)
         ending = _acted(ticket, search, found, acting.waits)
-        return ending if seen.observes else await _told(services, autotask, lease, ending)
+        return ending if gathered.observes else await _told(services, autotask, lease, ending)
     raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
 
 
@@ -156,10 +155,10 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
 
     Where it has moved, what we did for the account that it has left is taken back first.
     """
-    reading = await preview.read(services, autotask, lease.ref)
+    reading = await read.read_ticket(services, autotask, lease.ref)
     if reading.ticket and await moves.take_back(services, autotask, lease, reading.ticket):
-        reading = await preview.read(services, autotask, lease.ref)
-    if isinstance(reading, Reading):
+        reading = await read.read_ticket(services, autotask, lease.ref)
+    if not isinstance(reading, NobodyToAdd):
         return reading
     if reading.result is Result.COMPLETE and reading.ticket:
         await merges.carry(services, autotask, lease, reading.ticket)
@@ -172,7 +171,7 @@ def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) 
         note = "somebody has to wait: for another ticket's request, or to be tried again"
         return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
-        over = preview.without_list(ticket, search)
+        over = read.without_list(ticket, search)
         return Ending(over.result, over.note, ticket=ticket)
     if search.shut:
         until = _jittered(search.shut.until, 5)
@@ -194,7 +193,7 @@ async def _told(services: Services, autotask: Autotask, lease: Lease, ending: En
 
 async def _without_list(services: Services, lease: Lease, ticket: Ticket, search: Search) -> Ending:
     """End a look that found nobody to add."""
-    over = preview.without_list(ticket, search)
+    over = read.without_list(ticket, search)
     async with services.sessions() as session:
         known_for = await tickets.known_for(session, lease)
     # Late lists are waited for once, not after every change of the ticket.

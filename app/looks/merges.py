@@ -16,7 +16,7 @@ import structlog
 
 from app.autotask.client import Autotask
 from app.autotask.models import Note, Ticket
-from app.db.states import Outcome, Priority
+from app.db.states import ON_TICKET, Outcome, Priority
 from app.db.tables import Participant
 from app.decide import Reason
 from app.due.work import Lease, fenced
@@ -28,15 +28,7 @@ log = structlog.get_logger()
 _NUMBER = re.compile(r"(?<![^\W_])T[0-9]{8}\.[0-9]{4,}(?:\.[0-9]{3})?(?![^\W_])", re.IGNORECASE)
 _ABSORBED = "absorbed ticket description"
 _CANDIDATES = 5  # numbers in a ticket's notes that are looked up, the last ones
-_CARRIED = (
-    Outcome.LINKED,
-    Outcome.ALREADY_LINKED,
-    Outcome.CREATED_AND_LINKED,
-    Outcome.CREATED_NOT_LINKED,
-    Outcome.HELD,
-    None,
-)
-_ON_TICKET = _CARRIED[:3]
+_CARRIED = (*ON_TICKET, Outcome.CREATED_NOT_LINKED, Outcome.HELD, None)
 _STAYS = (Reason.AUTOMATIC_MAIL, Reason.MOVED)
 
 
@@ -86,7 +78,7 @@ def whom_to_carry(
         and one.rejected_by is None
         and one.account_id == account_id
         and one.reason not in _STAYS
-        and (one.outcome not in _ON_TICKET or one.contact_id in there)
+        and (one.outcome not in ON_TICKET or one.contact_id in there)
     ]
 
 

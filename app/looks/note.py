@@ -13,6 +13,7 @@ from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
 from app.autotask.models import Choice
 from app.db.database import db_now, persist_with
+from app.db.states import NoteError
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks.note_text import compose
 from app.mail.addresses import mask
@@ -25,7 +26,6 @@ log = structlog.get_logger()
 
 _GIVE_UP = timedelta(hours=24)  # a ticket is not kept open any longer for its note
 _AGAIN = timedelta(minutes=5)
-_FORBIDDEN = "forbidden: "
 _REST = timedelta(hours=1)  # for which no note is sent after one was forbidden: that shuts the gate
 _VENDORS_TYPE = 1  # what Autotask's own sample of a note has
 
@@ -74,7 +74,7 @@ async def _to_say(services: Services, ticket_id: int) -> _Text | None:
     async with services.sessions() as session:
         if await tickets.is_observed(session, ticket_id):
             return None
-        if await notes.forbidden_since(session, _REST, _FORBIDDEN):
+        if await notes.forbidden_within(session, _REST):
             return None
         people = await participants.of_ticket(session, ticket_id)
         if any((one.outcome or "").startswith("would_") for one in people):
@@ -117,9 +117,10 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Te
     wrong = _wrong_publish(publish, choices["publish"])
     if wrong or note_type is None:
         error = wrong or "Autotask offers no type of note"
+        code = NoteError.WRONG_SETTING if wrong else None
         log.error("note_not_written", reason=error)
         async with fenced(services.sessions, lease) as session:
-            await notes.refused_by_us(session, lease.ref, text.digest, error)
+            await notes.refused_by_us(session, lease.ref, text.digest, error, code)
         return
     not_after = time.monotonic() + LEAVE_SECONDS
     async with fenced(services.sessions, lease) as session:
@@ -130,10 +131,10 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Te
         note_id = await autotask.create_note(
             lease.ref, claim.title, text.text, publish, note_type, not_after
         )
-    except (Refused, Forbidden) as error:
-        reason = f"{_FORBIDDEN if isinstance(error, Forbidden) else ''}{error}"
-        log.warning("note_refused", error=mask(reason))
-        await persist_with(services.sessions, notes.refused, claim=claim, error=reason)
+    except Refused as error:
+        await _refused(services, claim, str(error))
+    except Forbidden as error:
+        await _refused(services, claim, f"forbidden: {error}", NoteError.FORBIDDEN)
     except (Busy, NotSent, NotNow, LeaseLost):
         await persist_with(services.sessions, notes.withdraw, claim=claim)
         raise
@@ -142,6 +143,13 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Te
     else:
         await persist_with(services.sessions, notes.created, claim=claim, note_id=note_id)
         log.info("note_written", note=note_id)
+
+
+async def _refused(
+    services: Services, claim: Claim, error: str, code: NoteError | None = None
+) -> None:
+    log.warning("note_refused", error=mask(error))
+    await persist_with(services.sessions, notes.refused, claim=claim, error=error, code=code)
 
 
 async def _unanswered(services: Services, claim: Claim, error: Exception) -> None:
@@ -168,4 +176,4 @@ def _wrong_publish(publish: int, choices: tuple[Choice, ...]) -> str | None:
     if publish in active:
         return None
     offered = ", ".join(f"{value} ({label})" for value, label in sorted(active.items()))
-    return f"{notes.WRONG_SETTING} {publish} is none of Autotask's choices: {offered}"
+    return f"TICKET_NOTE_PUBLISH {publish} is none of Autotask's choices: {offered}"

@@ -6,36 +6,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from app.autotask.protocol import NOTE_DESCRIPTION, printable
-from app.db.states import Outcome
+from app.db.states import FAILURES, Outcome
 from app.db.tables import Participant
 from app.decide import Reason
+from app.decide.words import why
 
 _ADDED = {
     Outcome.LINKED: "contact was there",
     Outcome.CREATED_AND_LINKED: "new contact",
     Outcome.ALREADY_LINKED: "was on the ticket already",
-}
-_FAILED = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
-_WHY = {
-    Reason.INVALID: "no address that can be used",
-    Reason.OWN_ADDRESS: "an address of our own",
-    Reason.MACHINE: "a machine's address",
-    Reason.TECHNICIAN: "a technician of ours",
-    Reason.TICKET_CONTACT: "the ticket's own contact",
-    Reason.REMOVED_BY_PERSON: "was taken off the ticket by a person",
-    Reason.NOT_LISTED: "is not in the list any more",
-    Reason.REJECTED: "was rejected by a person",
-    Reason.POLICY_OFF: "nobody is added for this customer",
-    Reason.DENIED: "not wanted, by the customer's policy",
-    Reason.AUTOMATIC_MAIL: "the mail was sent by a machine",
-    Reason.INACTIVE: "the contact is inactive",
-    Reason.NON_ASCII: "the address has letters that look like others, or few systems can send to",
-    Reason.OTHER_CLIENT: "the address belongs to another customer",
-    Reason.INSIDE: "new at this customer",
-    Reason.OUTSIDE: "unknown, and from outside this customer",
-    Reason.MOVED: "was copied while the ticket was another customer's",
-    Reason.OVER_LIMIT: "there is no room: too many people on the ticket or in one mail",
-    Reason.OVER_DAILY_LIMIT: "too many new people from outside today",
 }
 # Nobody needs to be told that these were left out; they are named beside others only.
 _NO_NEWS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.TICKET_CONTACT)
@@ -60,7 +39,7 @@ def compose(
     parts = [
         ("Added to this ticket:", [_added(o) for o in told if o.outcome in _ADDED]),
         ("Held, waiting for a person's word:", [_held(one) for one in held]),
-        ("Could not be added:", [_failed(one) for one in told if one.outcome in _FAILED]),
+        ("Could not be added:", [_failed(one) for one in told if one.outcome in FAILURES]),
         ("Taken off again:", [_named(o) for o in told if o.outcome == Outcome.UNLINKED]),
         ("Not added:", [_ignored(o) for o in told if o.outcome == Outcome.IGNORED]),
     ]
@@ -79,7 +58,7 @@ def _is_news(one: Participant) -> bool:
 
 def _is_exception(one: Participant) -> bool:
     muted = one.outcome in _ADDED and bool(one.muted)
-    return muted or one.outcome == Outcome.HELD or one.outcome in _FAILED
+    return muted or one.outcome == Outcome.HELD or one.outcome in FAILURES
 
 
 def _added(one: Participant) -> str:
@@ -89,7 +68,7 @@ def _added(one: Participant) -> str:
 
 
 def _held(one: Participant) -> str:
-    return f"{_named(one)}: {_why(one)} (number {one.id})"
+    return f"{_named(one)}: {why(one.reason)} (number {one.id})"
 
 
 def _to_approve(held: Sequence[Participant]) -> str:
@@ -104,12 +83,7 @@ def _failed(one: Participant) -> str:
 
 
 def _ignored(one: Participant) -> str:
-    return f"{_named(one)}: {_why(one)}"
-
-
-def _why(one: Participant) -> str:
-    known = {str(reason): text for reason, text in _WHY.items()}
-    return known.get(one.reason, one.reason.replace("_", " "))
+    return f"{_named(one)}: {why(one.reason)}"
 
 
 def _named(one: Participant) -> str:

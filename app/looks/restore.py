@@ -14,42 +14,42 @@ from app.records.ledger import creating, restoring
 from app.records.ledger.restoring import Restore
 
 
-async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
+async def restore(writes: Writes, decision: Decision, contact_id: int) -> int:
     """Bring a contact back under its old name, and give its id."""
-    account_id = writes.reading.ticket.company_id
+    account_id = writes.ticket.company_id
     writes.require_fresh()
-    announced = await _announce(writes, one, contact_id)
+    announced = await _announce(writes, decision, contact_id)
     not_after = time.monotonic() + LEAVE_SECONDS
     async with writes.changing():
         await writes.autotask.activate_contact(account_id, contact_id, not_after)
-        await writes.autotask.set_address(account_id, contact_id, one.key, not_after)
+        await writes.autotask.set_address(account_id, contact_id, decision.key, not_after)
     # An inactive contact can show company 0; only now is it certain whose it is.
     contact = await writes.autotask.contact(contact_id)
     is_back = contact is not None and contact.active and contact.company_id == account_id
-    if contact is None or not is_back or address_key(contact.email or "") != one.key:
+    if contact is None or not is_back or address_key(contact.email or "") != decision.key:
         raise ReadAgain
     await persist_with(writes.services.sessions, record_restored, announced, account_id)
     writes.created.add(contact_id)
     return contact_id
 
 
-async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:
-    ticket = writes.reading.ticket
-    async with writes.announcing(one) as session:
+async def _announce(writes: Writes, decision: Decision, contact_id: int) -> Restore:
+    ticket = writes.ticket
+    async with writes.announcing(decision) as session:
         claim = await restoring.claim(
             session,
             ticket.company_id,
-            one.key,
+            decision.key,
             ticket.id,
             contact_id,
             settle=writes.services.create_settle,
-            lifetime=writes.lifetime(one),
-            outside=writes.counts(one),
+            lifetime=writes.lifetime(decision),
+            outside=writes.counts(decision),
             sender_id=ticket.contact_id,
         )
         if isinstance(claim, Restore):
             await session.flush()
-            await writes.require_left_today(session, one)
+            await writes.require_left_today(session, decision)
     if claim is None:
         raise ReadAgain
     if isinstance(claim, creating.Pending):

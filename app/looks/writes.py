@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,13 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, TooLate, Unanswered
-from app.autotask.models import NewContact
+from app.autotask.models import NewContact, Ticket
 from app.db.database import db_now, persist_with
 from app.decide import Decision
 from app.decide.policy import Side
 from app.due.work import Lease, fenced
-from app.looks.facts import Seen
-from app.looks.reading import Reading
+from app.looks.on_record import Gathered
 from app.mail.names import person_name
 from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
 from app.records import forgotten, links, mappings, policies
@@ -39,11 +38,11 @@ _WORTH_STARTING = FRESH_SECONDS - 3
 
 
 class ReadAgain(Exception):
-    """The ticket must be read and decided anew: what is known of it is old, or proved wrong."""
+    """The ticket must be read and decided again: what is known of it is old, or proved wrong."""
 
 
 class Wait(Exception):
-    """One person has to wait until a time; the others need not."""
+    """One participant has to wait until a time; the others need not."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(until.isoformat())
@@ -56,92 +55,88 @@ class Halt(Wait):
 
 @dataclass(slots=True)
 class Writes:
-    """What a look may write, on one reading of its ticket.
-
-    linked: contacts that are on the ticket by now. created: those that its looks created.
-    announced: how many requests were.
-    """
+    """What a look may write, on one reading of its ticket."""
 
     services: Services
     autotask: Autotask
     lease: Lease
-    seen: Seen
+    gathered: Gathered
     linked: set[int] = field(default_factory=set)
+    """Contacts that are on the ticket by now."""
     created: set[int] = field(default_factory=set)
+    """Contacts that the ticket's looks created."""
     announced: int = 0
+    """Writes whose intent was stored on this reading."""
 
     @property
-    def reading(self) -> Reading:
+    def ticket(self) -> Ticket:
         """The ticket as it was read."""
-        return self.seen.reading
+        return self.gathered.ticket
 
-    async def create(self, one: Decision) -> int:
+    def fenced(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Open a transaction that holds the ticket's lease; it raises LeaseLost."""
+        return fenced(self.services.sessions, self.lease)
+
+    async def create(self, decision: Decision) -> int:
         """Create a contact, or take the one that another look has created meanwhile."""
-        ticket = self.reading.ticket
         self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
-        announced = await self._announce(one)
+        announced = await self._announce(decision)
         if isinstance(announced, creating.Created):
             return announced.contact_id
         if isinstance(announced, creating.Pending):
             raise Wait(announced.until)
         claim, contact = announced
+        sessions, account_id = self.services.sessions, self.ticket.company_id
         self.announced += 1
         try:
-            contact_id = await self.autotask.create_contact(ticket.company_id, contact, not_after)
+            contact_id = await self.autotask.create_contact(account_id, contact, not_after)
         except NOT_DONE as error:
             left = isinstance(error, Refused)
-            await persist_with(
-                self.services.sessions, creating.refused, claim=claim, error=str(error), left=left
-            )
+            await persist_with(sessions, creating.refused, claim=claim, error=str(error), left=left)
             if isinstance(error, TooLate):
                 raise ReadAgain from error
             raise
         except Exception as error:
-            await persist_with(
-                self.services.sessions, creating.unsure, claim=claim, error=str(error)
-            )
+            await persist_with(sessions, creating.unsure, claim=claim, error=str(error))
             if isinstance(error, Unanswered):
                 raise Halt(await self.soon()) from error
             raise
-
-        await persist_with(
-            self.services.sessions, _record_created, claim, contact_id, ticket.company_id, one.key
-        )
+        await persist_with(sessions, _record_created, claim, contact_id, account_id, decision.key)
         self.created.add(contact_id)
-        log.info("contact_created", account=ticket.company_id, contact=contact_id)
+        log.info("contact_created", account=account_id, contact=contact_id)
         return contact_id
 
     async def _announce(
-        self, one: Decision
+        self, decision: Decision
     ) -> tuple[creating.Claim, NewContact] | creating.Created | creating.Pending:
         """Store that a contact is about to be created, and give it."""
-        ticket = self.reading.ticket
-        async with self.announcing(one) as session:
+        ticket = self.ticket
+        async with self.announcing(decision) as session:
             claim = await creating.claim(
                 session,
                 ticket.company_id,
-                one.key,
+                decision.key,
                 ticket.id,
                 settle=self.services.create_settle,
-                read_at=self.reading.read_at,
-                outside=self.counts(one),
+                read_at=self.gathered.read_at,
+                outside=self.counts(decision),
                 sender_id=ticket.contact_id,
-                lifetime=self.lifetime(one),
+                lifetime=self.lifetime(decision),
             )
             if not isinstance(claim, creating.Claim):
                 return claim
             if claim.sends == 1:
-                await self.require_left_today(session, one)
-            contact = self._new_contact(one, claim)
+                await self.require_left_today(session, decision)
+            contact = self._new_contact(decision, claim)
             await creating.record_sent(session, claim, contact.body(ticket.company_id))
             return claim, contact
 
     @asynccontextmanager
-    async def announcing(self, one: Decision) -> AsyncIterator[AsyncSession]:
+    async def announcing(self, decision: Decision) -> AsyncIterator[AsyncSession]:
         """Give the transaction that announces a write; ReadAgain: nothing of it is stored."""
-        async with fenced(self.services.sessions, self.lease) as session:
-            if await forgotten.forgotten(session, [one.key]):
+        async with self.fenced() as session:
+            if await forgotten.forgotten(session, [decision.key]):
                 raise ReadAgain  # since the facts were gathered
             await self.require_same_policy(session)
             yield session
@@ -157,26 +152,26 @@ class Writes:
         except Unanswered as error:
             raise Halt(await self.soon()) from error
 
-    def counts(self, one: Decision) -> bool:
+    def counts(self, decision: Decision) -> bool:
         """Tell whether somebody counts as new from outside; the approved are not the sender's."""
-        return one.is_new_outside and one.key not in self.seen.facts.approved
+        return decision.is_new_outside and decision.key not in self.gathered.approved
 
-    def lifetime(self, one: Decision) -> Side | None:
+    def lifetime(self, decision: Decision) -> Side | None:
         """Say whose lifetime a contact has that is created now; None: it is there for good."""
-        return one.whose if self.seen.facts.policy.ends(one.whose) else None
+        return decision.whose if self.gathered.policy.ends(decision.whose) else None
 
     async def require_same_policy(self, session: AsyncSession) -> None:
         """Decide anew if somebody has changed what the account allows; nothing is stored."""
-        changed_at = await policies.changed_at(session, self.reading.ticket.company_id)
-        if changed_at != self.seen.known.words.policy_of:
+        changed_at = await policies.changed_at(session, self.ticket.company_id)
+        if changed_at != self.gathered.policy_changed_at:
             raise ReadAgain
 
-    async def require_left_today(self, session: AsyncSession, one: Decision) -> None:
+    async def require_left_today(self, session: AsyncSession, decision: Decision) -> None:
         """Decide anew if other tickets have used up what the day allows; nothing is stored."""
-        if not self.counts(one):
+        if not self.counts(decision):
             return
         settings = self.services.settings
-        ticket = self.reading.ticket
+        ticket = self.ticket
         by_sender, in_all = await creating.new_outside(
             session, ticket.company_id, ticket.contact_id, alone=True
         )
@@ -187,7 +182,7 @@ class Writes:
         """Activate a contact again, as the account's policy or a person says."""
         self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
-        company_id = self.reading.ticket.company_id
+        company_id = self.ticket.company_id
         async with self.changing():
             await self.autotask.activate_contact(company_id, contact_id, not_after)
         # An inactive contact can show company 0; only now is it certain whose it is.
@@ -195,13 +190,13 @@ class Writes:
         if contact is None or contact.company_id != company_id:
             raise ReadAgain
 
-    def _new_contact(self, one: Decision, claim: creating.Claim) -> NewContact:
-        first, last = person_name(one.name, one.key)
+    def _new_contact(self, decision: Decision, claim: creating.Claim) -> NewContact:
+        first, last = person_name(decision.name, decision.key)
         return NewContact(
             first_name=first,
             last_name=last,
-            email=one.key,
-            note=claim.mark(self.reading.ticket.number),
+            email=decision.key,
+            note=claim.mark(self.ticket.number),
             extra=self.services.settings.contact_defaults,
         )
 
@@ -209,13 +204,13 @@ class Writes:
         """Link a contact, unless it is on the ticket by now."""
         if contact_id in self.linked:
             return
-        ticket = self.reading.ticket
+        ticket = self.ticket
         if contact_id == ticket.contact_id:
             raise Wait(await self.soon())
         self.require_fresh()
-        fresh_until = self.reading.asked_at + FRESH_SECONDS
+        fresh_until = self.gathered.asked_at + FRESH_SECONDS
         not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
-        async with fenced(self.services.sessions, self.lease) as session:
+        async with self.fenced() as session:
             await self.require_same_policy(session)
             settle = self.services.create_settle
             intent = await creating.being_ended(
@@ -226,7 +221,7 @@ class Writes:
                 ticket.company_id,
                 contact_id,
                 settle=settle,
-                read_at=self.reading.read_at,
+                read_at=self.gathered.read_at,
             )
         if isinstance(intent, creating.Pending):
             raise Wait(intent.until)
@@ -252,7 +247,7 @@ class Writes:
 
     def require_fresh(self) -> None:
         limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING
-        if time.monotonic() - self.reading.asked_at > limit:
+        if time.monotonic() - self.gathered.asked_at > limit:
             raise ReadAgain
 
 

@@ -18,7 +18,7 @@ from app.db.states import Priority
 from app.due.work import Lease, fenced
 from app.ops import follow
 from app.records import reconciliation, tickets
-from app.records.reconciliation import Known
+from app.records.reconciliation import Progress
 from app.services import Services
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ async def run(services: Services, lease: Lease) -> timedelta:
     """Compare once; the chore. Raises what the client raises, and nothing has moved then."""
     autotask = await services.autotask(lease)
     async with services.sessions() as session:
-        known = await reconciliation.known(session)
+        known = await reconciliation.progress(session)
     if known is None:
         await _begin(services, autotask, lease)
     else:
@@ -57,7 +57,7 @@ async def _begin(services: Services, autotask: Autotask, lease: Lease) -> None:
     log.info("reconciliation_begins", after_ticket=floor)
 
 
-async def _compare(services: Services, autotask: Autotask, lease: Lease, known: Known) -> None:
+async def _compare(services: Services, autotask: Autotask, lease: Lease, known: Progress) -> None:
     """Make due what is new and unheard of, in the transaction that moves the watermark."""
     since = (known.watermark or _LONG_AGO) - OVERLAP
     found = [one for one in await created_since(autotask, since) if one.id > known.floor]

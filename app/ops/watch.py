@@ -7,41 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import select
 
 from app.db.database import Sessions, db_now
-from app.db.states import LedgerState, Outcome, Priority, Result
-from app.db.tables import Delivery, Due, Ledger, LinkRecord, Look, Note, Participant, TicketRecord
-from app.due.work import TICKET
+from app.db.states import FAILURES, LedgerState, Priority, Result
+from app.db.tables import Delivery, Ledger, Look, Participant, TicketRecord
+from app.decide.words import why
+from app.records import history
+from app.records.history import History
 
 POLL_SECONDS = 0.5
-
-WHY = {
-    "invalid": "it is no usable address",
-    "forgotten": "it was forgotten on request",
-    "own_address": "it is ours",
-    "machine": "it is a machine's",
-    "technician": "it is a technician's",
-    "ticket_contact": "it is the ticket's own contact",
-    "already_linked": "the contact is on the ticket already",
-    "removed_by_person": "somebody took the contact off this ticket",
-    "not_listed": "it is not in the list any more",
-    "rejected": "a person rejected it on this ticket",
-    "policy_off": "the account's policy is off",
-    "denied": "the account's policy denies it",
-    "automatic_mail": "a machine wrote the mail",
-    "known": "a contact of the account has it",
-    "inactive": "the contact that has it is inactive",
-    "non_ascii": "it has letters beyond ASCII",
-    "other_client": "its domain is another customer's",
-    "inside": "it is new, of the account's own domain",
-    "outside": "it is new, from outside the account",
-    "moved": "it was copied while the ticket was another customer's",
-    "over_limit": "there is no place for more people",
-    "over_daily_limit": "there are too many new people today",
-}
-"""Each reason of a decision in words; docs/decision-table.md has them in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +25,6 @@ class Event:
 
     at: datetime | None
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What our records say of a ticket."""
-
-    ticket: TicketRecord
-    due: Due | None
-    deliveries: tuple[Delivery, ...] = ()
-    looks: tuple[Look, ...] = ()
-    people: tuple[Participant, ...] = ()
-    created: tuple[Ledger, ...] = ()
-    links: tuple[LinkRecord, ...] = ()
-    notes: tuple[Note, ...] = ()
-
-    @property
-    def over(self) -> bool:
-        """Whether it has a result and nothing is left to be done."""
-        return self.ticket.result is not None and (self.due is None or self.due.due_at is None)
 
 
 @dataclass
@@ -109,7 +65,7 @@ async def clock(sessions: Sessions) -> datetime:
 
 async def follow(
     sessions: Sessions, ticket_id: int, seconds: float
-) -> AsyncIterator[tuple[list[Event], Records | None]]:
+) -> AsyncIterator[tuple[list[Event], History | None]]:
     """Give what is new of a ticket, each time there is something, until it is over.
 
     Ends after so many seconds as well; the last records tell which of the two it was. None: we
@@ -119,7 +75,7 @@ async def follow(
     told = Told()
     while True:
         async with sessions() as session:
-            records = await read(session, ticket_id)
+            records = await history.of_ticket(session, ticket_id)
         events = list(news(records, told)) if records else []
         ended = (records and records.over) or asyncio.get_running_loop().time() > deadline
         if events or ended:
@@ -129,39 +85,13 @@ async def follow(
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def read(session: AsyncSession, ticket_id: int) -> Records | None:
-    """Read what our records say of a ticket; None if they do not know it."""
-    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    ticket = await session.get(TicketRecord, ticket_id)
-    if ticket is None:
-        return None
-    people = select(Participant).where(Participant.ticket_id == ticket_id)
-    looks = select(Look).where(Look.ticket_id == ticket_id).order_by(Look.id)
-    came = select(Delivery).where(
-        Delivery.entity_id == ticket_id, func.lower(Delivery.entity_type) == "ticket"
-    )
-    created = select(Ledger).where(Ledger.ticket_id == ticket_id)
-    links = select(LinkRecord).where(LinkRecord.ticket_id == ticket_id)
-    notes = select(Note).where(Note.ticket_id == ticket_id)
-    return Records(
-        ticket,
-        await session.get(Due, (TICKET, ticket_id)),
-        tuple((await session.execute(came.order_by(Delivery.id))).scalars()),
-        tuple((await session.execute(looks)).scalars()),
-        tuple((await session.execute(people.order_by(Participant.position))).scalars()),
-        tuple((await session.execute(created.order_by(Ledger.id))).scalars()),
-        tuple((await session.execute(links.order_by(LinkRecord.contact_id))).scalars()),
-        tuple((await session.execute(notes.order_by(Note.id))).scalars()),
-    )
-
-
-def news(records: Records, told: Told) -> Iterator[Event]:
+def news(records: History, told: Told) -> Iterator[Event]:
     """Give what has not been told yet, in the order in which it comes about."""
     yield from _arrival(records, told)
     looks = [one for one in records.looks if told.first("look", one.id)]
     decided = [
         one
-        for one in records.people
+        for one in records.participants
         if told.first("decision", one.key, one.decision, one.reason, one.approved_by)
     ]
     for look in looks:
@@ -169,7 +99,7 @@ def news(records: Records, told: Told) -> Iterator[Event]:
     for one in decided:
         yield Event(one.decided_at, f"{one.key}: {one.decision}, because {_why(one)}")
     yield from _writes(records, told)
-    for one in records.people:
+    for one in records.participants:
         if one.outcome and told.first("outcome", one.key, one.outcome, one.detail):
             yield Event(one.acted_at, _outcome(one))
         elif one.retry_at and told.first("retry", one.key, one.retry_at):
@@ -179,7 +109,7 @@ def news(records: Records, told: Told) -> Iterator[Event]:
         yield _end(look)
 
 
-def _arrival(records: Records, told: Told) -> Iterator[Event]:
+def _arrival(records: History, told: Told) -> Iterator[Event]:
     ticket, due = records.ticket, records.due
     for one in records.deliveries:
         if told.first("delivery", one.id):
@@ -226,13 +156,13 @@ def _end(look: Look) -> Event:
     return Event(look.ended_at, f"not finished{note}{again}")
 
 
-def _writes(records: Records, told: Told) -> Iterator[Event]:
+def _writes(records: History, told: Told) -> Iterator[Event]:
     """Say what was created and linked; what is on its way, too."""
     for row in records.created:
         if told.first("ledger", row.id, row.state):
             what = _LEDGER[LedgerState(row.state)]
             yield Event(row.settled_at or row.sent_at, f"{row.email}: {what}{_id(row)}")
-    for link in records.links:
+    for _, link in sorted(records.links.items()):
         if link.ours and link.first_seen_linked_at and told.first("link", link.contact_id):
             yield Event(link.first_seen_linked_at, f"contact {link.contact_id} is on the ticket")
         elif link.sent_at and not link.ours and told.first("sent", link.contact_id, link.sent_at):
@@ -264,7 +194,7 @@ def _why(one: Participant) -> str:
     """Say a decision's reason in words."""
     approved = f"; approved by {one.approved_by}" if one.approved_by else ""
     detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
-    return f"{WHY.get(one.reason, one.reason)}{detail}{approved}"
+    return f"{why(one.reason)}{detail}{approved}"
 
 
 def _outcome(one: Participant) -> str:
@@ -273,9 +203,8 @@ def _outcome(one: Participant) -> str:
     return f"{one.key}: {one.outcome}{said}{muted}"
 
 
-def went_well(records: Records) -> bool:
+def went_well(records: History) -> bool:
     """Tell whether a test mail came to its end as it should."""
-    wrong = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
     return records.ticket.result in (Result.DONE, Result.NOBODY_COPIED) and not any(
-        one.outcome in wrong for one in records.people
+        one.outcome in FAILURES for one in records.participants
     )

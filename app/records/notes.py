@@ -1,4 +1,4 @@
-"""Notes that we wrote on tickets or are writing: each intent first, and each said once. SQL only.
+"""Notes that we wrote on tickets or are writing: each intent first, each text once. SQL only.
 
 As with contacts (app/records/ledger/creating.py), a row commits as `sending` before its request
 leaves. One without an answer is looked for among the ticket's notes, by the row's id in the title,
@@ -16,16 +16,12 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
-from app.db.states import LedgerState
+from app.db.states import UNSETTLED, LedgerState, NoteError
 from app.db.tables import Note
 from app.records.ledger.creating import Pending
 
 log = structlog.get_logger()
 
-WRONG_SETTING = "TICKET_NOTE_PUBLISH"
-"""How the error of a note begins that is not written because of that setting."""
-
-_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 _LOST = "it got no answer, and is not among the ticket's notes"
 _TIMES = 3  # that one content is sent without an answer
 
@@ -38,7 +34,7 @@ class Claim:
 
     @property
     def title(self) -> str:
-        """Write the title, by which we find the note again."""
+        """The note's title, by which it is recognised."""
         return f"{_mark(self.id)} people in Cc"
 
 
@@ -50,7 +46,7 @@ async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Note]:
 
 async def unsettled(session: AsyncSession, ticket_id: int) -> bool:
     """Tell whether the fate of a note is unknown."""
-    return any(row.state in _UNSETTLED for row in await of_ticket(session, ticket_id))
+    return any(row.state in UNSETTLED for row in await of_ticket(session, ticket_id))
 
 
 async def is_said(session: AsyncSession, ticket_id: int, digest: str) -> bool:
@@ -74,13 +70,14 @@ async def recognise(
     """
     pending: Pending | None = None
     for row in await of_ticket(session, ticket_id):
-        if row.state not in _UNSETTLED:
+        if row.state not in UNSETTLED:
             continue
         ours = [note_id for note_id, title in titles if title.startswith(_mark(row.id))]
         if ours:
             row.state, row.note_id = LedgerState.CREATED, min(ours)
         elif row.sent_at + settle < read_at:
             row.state, row.error = LedgerState.REFUSED, _LOST
+            row.error_code = NoteError.NO_ANSWER
         else:
             pending = Pending.since(row.sent_at, await db_now(session), settle)
     return pending
@@ -92,7 +89,7 @@ async def claim(session: AsyncSession, ticket_id: int, digest: str) -> Claim | N
     Within a transaction that holds the ticket's lease, when no note of it is unsettled.
     """
     alike = [row for row in await of_ticket(session, ticket_id) if row.digest == digest]
-    lost = sum(row.error == _LOST for row in alike)
+    lost = sum(row.error_code == NoteError.NO_ANSWER for row in alike)
     if lost >= _TIMES or any(row.state == LedgerState.CREATED for row in alike):
         return None
     row = Note(ticket_id=ticket_id, state=LedgerState.SENDING, digest=digest)
@@ -110,9 +107,11 @@ async def created(session: AsyncSession, claim: Claim, note_id: int) -> None:
             log.error("note_after_it_was_given_up", note=note_id)
 
 
-async def refused(session: AsyncSession, claim: Claim, error: str) -> None:
+async def refused(
+    session: AsyncSession, claim: Claim, error: str, code: NoteError | None = None
+) -> None:
     """Record that the note was definitely not written, and why."""
-    await _settle(session, claim, LedgerState.REFUSED, error=error[:500])
+    await _settle(session, claim, LedgerState.REFUSED, error=error[:500], error_code=code)
 
 
 async def unsure(session: AsyncSession, claim: Claim) -> None:
@@ -122,32 +121,35 @@ async def unsure(session: AsyncSession, claim: Claim) -> None:
 
 async def withdraw(session: AsyncSession, claim: Claim) -> None:
     """Forget a request that never left, or was turned away for load."""
-    await session.execute(delete(Note).where(Note.id == claim.id, Note.state.in_(_UNSETTLED)))
+    await session.execute(delete(Note).where(Note.id == claim.id, Note.state.in_(UNSETTLED)))
 
 
-async def refused_by_us(session: AsyncSession, ticket_id: int, digest: str, error: str) -> None:
-    """Record that a note is not even sent, and why; once for each content and reason."""
+async def refused_by_us(
+    session: AsyncSession, ticket_id: int, digest: str, error: str, code: NoteError | None
+) -> None:
+    """Record that a note is not sent, and why; once for each text and reason."""
     alike = [row for row in await of_ticket(session, ticket_id) if row.digest == digest]
     row = next((row for row in alike if row.error == error), None)
     if row is None:
         row = Note(ticket_id=ticket_id, digest=digest, state=LedgerState.REFUSED, error=error)
+        row.error_code = code
         session.add(row)
     row.sent_at = await db_now(session)
 
 
-async def forbidden_since(session: AsyncSession, ago: timedelta, prefix: str) -> bool:
-    """Tell whether a note was refused of late for a reason that begins so."""
+async def forbidden_within(session: AsyncSession, ago: timedelta) -> bool:
+    """Return whether a note was refused within this time because a right is missing."""
     of_late = select(func.count()).where(
-        Note.error.startswith(prefix, autoescape=True), Note.sent_at > func.now() - ago
+        Note.error_code == NoteError.FORBIDDEN, Note.sent_at > func.now() - ago
     )
     return bool((await session.execute(of_late)).scalar_one())
 
 
 async def wrong_setting(session: AsyncSession) -> Note | None:
-    """Give the latest note, if it was not written because of the settings."""
+    """Return the latest note if it was not written because of the settings."""
     latest = select(Note).order_by(Note.sent_at.desc()).limit(1)
     row = (await session.execute(latest)).scalar_one_or_none()
-    return row if row and (row.error or "").startswith(WRONG_SETTING) else None
+    return row if row and row.error_code == NoteError.WRONG_SETTING else None
 
 
 async def _settle(
@@ -155,7 +157,7 @@ async def _settle(
 ) -> bool:
     changed = await session.execute(
         update(Note)
-        .where(Note.id == claim.id, Note.state.in_(_UNSETTLED))
+        .where(Note.id == claim.id, Note.state.in_(UNSETTLED))
         .values(state=state, **values)
         .returning(Note.id)
     )

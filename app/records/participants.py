@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
-from app.db.states import Outcome
+from app.db.states import FAILURES, Outcome
 from app.db.tables import Participant
 from app.decide import Decision, Reason, Verdict
 from app.records import forgotten as forgotten_records
@@ -94,6 +94,17 @@ async def judged(
     return frozenset(approved), frozenset(row.key for row in rows if row.rejected_by)
 
 
+def record_approval(row: Participant, who: str, *, approved: bool) -> None:
+    """Store that a person approved a participant, for the next look, or rejected it for good."""
+    now = func.clock_timestamp()
+    row.approved_by, row.rejected_by = (who, None) if approved else (None, who)
+    row.judged_at, row.judged_account = now, row.account_id
+    row.outcome, row.detail, row.failures, row.retry_at = None, None, 0, None
+    if not approved:
+        row.decision, row.reason = Verdict.IGNORE, Reason.REJECTED
+        row.outcome, row.decided_at, row.acted_at = Outcome.IGNORED, now, now
+
+
 async def decided_elsewhere(session: AsyncSession, ticket_id: int, account_id: int) -> bool:
     """Tell whether somebody on a ticket was last decided about while it was in another account."""
     found = select(Participant.id).where(
@@ -156,6 +167,16 @@ async def carry_over(
     return new
 
 
+def reopen(row: Participant) -> None:
+    """Discard an outcome that holds no longer."""
+    row.outcome = None
+
+
+def conclude(row: Participant, outcome: Outcome, contact_id: int | None, at: datetime) -> None:
+    """Store the outcome of a decision that took no request."""
+    row.outcome, row.contact_id, row.acted_at = outcome, contact_id, at
+
+
 async def record_outcome(
     session: AsyncSession, ticket_id: int, key: str, outcome: Outcome, contact_id: int
 ) -> None:
@@ -215,12 +236,11 @@ async def close(
             row.acted_at = func.clock_timestamp()
 
 
-async def forgive(session: AsyncSession, ticket_id: int) -> None:
-    """Let what failed on a ticket be tried again: a person asked for it, or it is open again."""
-    failed = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
+async def retry_failures(session: AsyncSession, ticket_id: int) -> None:
+    """Try a ticket's failures again: a person asked for it, or the ticket is open again."""
     await session.execute(
         update(Participant)
         .where(Participant.ticket_id == ticket_id, Participant.failures > 0)
-        .where(Participant.outcome.is_(None) | Participant.outcome.in_(failed))
+        .where(Participant.outcome.is_(None) | Participant.outcome.in_(FAILURES))
         .values(outcome=None, failures=0, retry_at=None)
     )

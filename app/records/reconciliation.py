@@ -18,25 +18,31 @@ _CREDIBLE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """How far it came, and when. watermark: None: there was no ticket. floor: see the table."""
+class Progress:
+    """How far tickets were compared, and when."""
 
     watermark: datetime | None
+    """The greatest creation date that Autotask returned; None: there was no ticket."""
     floor: int
+    """The newest ticket at the first start: older ones are not compared."""
     at: datetime
+    """When the last comparison ended."""
 
 
-async def known(session: AsyncSession) -> Known | None:
-    """Say how far it came; None: nothing was ever compared."""
+async def progress(session: AsyncSession) -> Progress | None:
+    """Return how far tickets were compared; None: they never were."""
     row = (await session.execute(select(Reconciliation))).scalar_one_or_none()
-    return Known(row.watermark, row.floor, row.reconciled_at) if row else None
+    return Progress(row.watermark, row.floor, row.reconciled_at) if row else None
 
 
 async def move(
     session: AsyncSession, floor: int, dates: Sequence[datetime | None], found: int
 ) -> None:
-    """Record that a pass has ended that saw tickets of these dates and found so many new ones."""
-    before, now = await known(session), await db_now(session)
+    """Record a finished comparison.
+
+    dates: when the tickets were created that it saw. found: how many of them were new to us.
+    """
+    before, now = await progress(session), await db_now(session)
     seen = [date for date in dates if date and date < now + _CREDIBLE]
     if before and before.watermark:
         seen.append(before.watermark)

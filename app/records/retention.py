@@ -1,7 +1,7 @@
-"""Thin out what is only history: deliveries, and looks but each ticket's last.
+"""Delete history: old deliveries, and old looks but each ticket's last.
 
-What people decided, whom addresses mean, whom we created and where they were put stays for good:
-a callout that is replayed after a year finds nothing to do.
+Decisions, mappings, the ledger and links are kept for good: a callout that is replayed after a year
+finds nothing to do.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from app.due.work import Lease, fenced
 
 log = structlog.get_logger()
 
-_BATCH = 1000  # rows a transaction, so that nobody waits for it
+_BATCH = 1000  # rows a transaction, so that no look waits for it
 _EVERY = timedelta(hours=6)
 
 
 async def thin_out(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
-    """Delete what is older than `age`, in small batches. Return when to do it again."""
+    """Delete what is older than `age`, in small batches; return when to do it again."""
     for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
         deleted = 0
         while count := await _delete(sessions, lease, old):
             deleted += count
         if deleted:
-            log.info("thinned_out", what=name, count=deleted)
+            log.info("history_deleted", what=name, count=deleted)
     return _EVERY
 
 

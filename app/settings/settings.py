@@ -17,6 +17,7 @@ from app.autotask.protocol import OWN_ORGANISATION
 from app.decide.policy import PolicyDocument
 from app.graph.client import GraphCredentials
 from app.mail.addresses import address_key
+from app.settings.cc_sources import CC_SOURCES
 from app.settings.keys import ApiKey, parse_keys
 from app.settings.types import (
     Addresses,
@@ -28,9 +29,6 @@ from app.settings.types import (
     PolicyText,
     Url,
 )
-
-SOURCES = ("mailbox", "description", "eml")
-"""Cc sources beside user-defined fields."""
 
 
 class Settings(BaseSettings):
@@ -253,9 +251,9 @@ class Settings(BaseSettings):
     @classmethod
     def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         value = tuple(re.sub(r"^udf:\s+", "udf:", source) for source in value)
-        known = [source in SOURCES or re.match(r"udf:.", source) for source in value]
+        known = [source in CC_SOURCES or re.match(r"udf:.", source) for source in value]
         if not value or not all(known):
-            raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(SOURCES)}")
+            raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(CC_SOURCES)}")
         return tuple(dict.fromkeys(value))
 
     @field_validator("default_policy")

@@ -11,6 +11,7 @@ from app.autotask.models import Ticket
 from app.mail.addresses import Address
 from app.outbound.mailbox import MailboxShut
 from app.services import Services
+from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
 from app.sources.found import AmbiguousMessage, Answer, Found
 from app.sources.mailbox import read_message
@@ -21,9 +22,9 @@ REREADS = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 2400))
 
 Source = Callable[[Services, Autotask, Ticket, str], Awaitable[Answer]]
 SOURCES: dict[str, Source] = {
-    "mailbox": read_message,
-    "description": read_description,
-    "eml": read_eml,
+    MAILBOX: read_message,
+    DESCRIPTION: read_description,
+    EML: read_eml,
 }
 
 
@@ -64,7 +65,7 @@ async def find_list(services: Services, autotask: Autotask, ticket: Ticket) -> S
     remarks: list[str] = []
     shut: MailboxShut | None = None
     for source in services.settings.cc_sources:
-        ask = read_udf if source.startswith("udf:") else SOURCES[source]
+        ask = read_udf if field_of(source) is not None else SOURCES[source]
         try:
             answer = await ask(services, autotask, ticket, source)
         except MailboxShut as error:

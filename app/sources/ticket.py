@@ -12,6 +12,7 @@ from app.mail.header_block import read_header_block
 from app.mail.message import read_field
 from app.mail.text import clean
 from app.services import Services
+from app.settings.cc_sources import field_of
 from app.sources.found import Answer, Found, is_tickets_own, only
 
 _MOST_FILES = 5  # attached messages that are opened
@@ -19,7 +20,7 @@ _MOST_FILES = 5  # attached messages that are opened
 
 async def read_udf(_services: Services, _autotask: Autotask, ticket: Ticket, source: str) -> Answer:
     """Read a user-defined field."""
-    text = ticket.udf(source.removeprefix("udf:")) or ""
+    text = ticket.udf(field_of(source) or "") or ""
     entries = read_field(text)
     if entries is not None:
         return Found(source, entries)

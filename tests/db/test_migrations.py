@@ -95,3 +95,25 @@ def test_several_migrations_at_once(empty_url: str) -> None:
     assert errors == ["", "", ""]
     assert query(empty_url, "SELECT count(*) FROM alembic_version") == [(1,)]
     assert query(empty_url, "SELECT count(*) FROM gate") == [(1,)]
+
+
+def test_errors_of_notes_get_their_codes(empty_url: str) -> None:
+    """What a version before 0007 recognised by its words."""
+    config = schema.alembic_config(empty_url)
+    command.upgrade(config, "0006")
+    errors = [
+        "forbidden: The logged in Resource does not have the adequate permissions",
+        "TICKET_NOTE_PUBLISH 7 is none of Autotask's choices: 1 (All), 2 (Internal)",
+        "it got no answer, and is not among the ticket's notes",
+        "Autotask offers no type of note",
+    ]
+    with psycopg.connect(plain(empty_url)) as connection:
+        for error in errors:
+            connection.execute(
+                "INSERT INTO notes (ticket_id, state, digest, error)"
+                " VALUES (1, 'refused', 'x', %s)",
+                [error],
+            )
+    command.upgrade(config, "0007")
+    codes = query(empty_url, "SELECT error_code FROM notes ORDER BY id")
+    assert codes == [("forbidden",), ("wrong_setting",), ("no_answer",), (None,)]

@@ -20,12 +20,12 @@ from app.cli.watch import checklist, run_watch
 from app.db.database import Sessions
 from app.db.states import LedgerState, Priority, Result
 from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
-from app.decide import Reason
 from app.due import work
 from app.looks.look import look
 from app.ops import watch
-from app.ops.watch import WHY, Records, Told, follow, news, next_ticket
-from app.records import deliveries
+from app.ops.watch import Told, follow, news, next_ticket
+from app.records import deliveries, history
+from app.records.history import History
 from app.services import Services
 from app.settings.settings import Settings
 from sandbox.seed import Seed
@@ -65,7 +65,7 @@ class Watching:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.records: Records | None = None
+        self.records: History | None = None
         self._more = asyncio.Condition()
 
     async def listen(self, sessions: Sessions, ticket: int, seconds: float) -> None:
@@ -149,7 +149,7 @@ async def test_without_a_callout_it_is_said_how_it_was_found(services: Services)
     async with services.sessions() as session, session.begin():
         await session.execute(update(Due).values(priority=int(Priority.CATCH_UP)))
     async with services.sessions() as session:
-        records = await watch.read(session, 7)
+        records = await history.of_ticket(session, 7)
     assert records is not None
     [event] = news(records, Told())
     assert "(reconciliation); no callout has come" in event.text
@@ -163,7 +163,7 @@ async def test_a_look_that_ends_early_says_why(
     ticket = tenant.new_ticket(people.alpine, contact_id=people.ana)
     await look_at(services, ticket)
     async with services.sessions() as session:
-        records = await watch.read(session, ticket)
+        records = await history.of_ticket(session, ticket)
     assert records is not None
     said = [event.text for event in news(records, Told())]
     assert "looked: no list found" in said
@@ -182,7 +182,7 @@ async def test_what_autotask_refuses_is_said(
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     await look_at(services, ticket)
     async with services.sessions() as session:
-        records = await watch.read(session, ticket)
+        records = await history.of_ticket(session, ticket)
     assert records is not None
     said = [event.text for event in news(records, Told())]
     refused = "Autotask refused to create a contact: POST Contacts: Phone is required"
@@ -199,11 +199,6 @@ async def test_the_next_ticket_is_the_first_after_the_start(services: Services) 
     waiting = asyncio.create_task(next_ticket(services.sessions, since, 10))
     await want(services, 4, 6)
     assert await waiting in (4, 6)
-
-
-def test_every_reason_has_its_words() -> None:
-    """None is shown as a bare word."""
-    assert {*Reason} <= WHY.keys()
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -254,7 +249,7 @@ async def test_where_nothing_is_known_to_be_wrong_it_says_where_to_look(
 
 def test_what_is_to_be_looked_at_depends(settings: Settings) -> None:
     """On who is on the ticket, and whether a note was written."""
-    records = Records(TicketRecord(id=7, result="nobody_copied"), None)
+    records = History(TicketRecord(id=7, result="nobody_copied"), None)
     lines = list(checklist(settings.model_copy(update={"ticket_note": "internal"}), records))
     assert "  [ ] its additional contacts are: nobody by us" in lines
     assert any("client portal" in line for line in lines)
@@ -276,10 +271,10 @@ def test_what_strangers_wrote_is_one_line() -> None:
         decided_at=now,
     )
     ended = Look(id=1, ticket_id=7, attempt=1, started_at=now, ended_at=now, result="done")
-    records = Records(TicketRecord(id=7, first_seen_at=now, result="done"), None, looks=(ended,))
+    records = History(TicketRecord(id=7, first_seen_at=now, result="done"), None, looks=(ended,))
     shown = [event.text for event in news(records, Told())]
     assert shown[-1] == "result done"
-    lines = list(news(Records(records.ticket, None, people=(person,)), Told()))
+    lines = list(news(History(records.ticket, None, participants=(person,)), Told()))
     assert "no usable address (no_address)" in lines[-1].text
 
 
@@ -318,7 +313,7 @@ async def test_a_change_is_told_as_one(services: Services, action: str) -> None:
     async with services.sessions() as session, session.begin():
         await deliveries.receive(session, one, b"{}", timedelta(0))
     async with services.sessions() as session:
-        records = await watch.read(session, 7)
+        records = await history.of_ticket(session, 7)
     assert records is not None
     first, second = [event.text for event in news(records, Told())]
     assert re.fullmatch(r"callout of ticket 7, 36[0-9]+ s after the ticket was created", first)
@@ -333,5 +328,5 @@ def test_every_state_of_a_contact_has_its_words(state: LedgerState) -> None:
     now = datetime.now(UTC)
     row = Ledger(id=1, email=NINA, ticket_id=7, state=state, contact_id=70, sent_at=now)
     ticket = TicketRecord(id=7, first_seen_at=now)
-    said = [event.text for event in news(Records(ticket, None, created=(row,)), Told())]
+    said = [event.text for event in news(History(ticket, None, created=(row,)), Told())]
     assert re.fullmatch(rf"{NINA}: [a-z].+ \(70\)", said[-1], re.IGNORECASE)

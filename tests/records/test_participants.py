@@ -54,10 +54,10 @@ async def finish(sessions: Sessions, outcome: Outcome) -> None:
         await participants.record_outcome(session, TICKET, NINA, outcome, CONTACT)
 
 
-async def forgive(sessions: Sessions) -> None:
+async def retry_failures(sessions: Sessions) -> None:
     """Let it be tried again."""
     async with sessions() as session, session.begin():
-        await participants.forgive(session, TICKET)
+        await participants.retry_failures(session, TICKET)
 
 
 async def nina(sessions: Sessions) -> Participant:
@@ -185,7 +185,7 @@ async def test_forgiving_frees_what_failed_and_nothing_else(
     async with sessions() as session, session.begin():
         await session.execute(update(Participant).values(outcome=outcome, retry_at=retry_at))
 
-    await forgive(sessions)
+    await retry_failures(sessions)
 
     row = await nina(sessions)
     freed = after is None
@@ -198,7 +198,7 @@ async def test_after_forgiving_there_are_three_tries_again(sessions: Sessions) -
     await decided(sessions, CREATE)
     for _ in range(3):
         await fail(sessions)
-    await forgive(sessions)
+    await retry_failures(sessions)
     assert [await fail(sessions) is None for _ in range(3)] == [False, False, True]
 
 
@@ -208,7 +208,7 @@ async def test_forgiving_one_ticket_leaves_the_others(sessions: Sessions) -> Non
     for _ in range(3):
         await fail(sessions)
     async with sessions() as session, session.begin():
-        await participants.forgive(session, TICKET + 1)
+        await participants.retry_failures(session, TICKET + 1)
     assert (await nina(sessions)).outcome == Outcome.FAILED
 
 

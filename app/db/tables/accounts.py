@@ -67,3 +67,4 @@ class Note(Base):
     note_id: Mapped[Big | None]
     sent_at: Mapped[Now]
     error: Mapped[Str | None]
+    error_code: Mapped[Str | None]  # of NoteError

@@ -105,7 +105,7 @@ async def reconciliation(
     session: AsyncSession, services: Services, now: datetime
 ) -> WorkProblem | None:
     """Nobody compares Autotask's tickets with ours, so what no callout told of is not found."""
-    known = await reconciliation_records.known(session)
+    known = await reconciliation_records.progress(session)
     if known is None or await gate.pause_state(session) or await gate.state(session):
         return None  # it is about to begin, or something else is said already
     patience = max(3 * timedelta(seconds=services.settings.reconcile_interval), _RECONCILED)

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.contacts.retire_chore import FORBIDDEN
-from app.db.states import LedgerState, Outcome, Result
+from app.db.states import FAILURES, LedgerState, Result
 from app.db.tables import Ledger, Participant, TicketRecord
 from app.ops.checks.problem import WorkProblem
 from app.records import loops as loop_records
@@ -74,7 +74,7 @@ async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | N
         select(func.count(), func.min(Participant.acted_at), tickets)
         .join(TicketRecord, TicketRecord.id == Participant.ticket_id)
         .where(
-            Participant.outcome.in_((Outcome.FAILED, Outcome.CREATED_NOT_LINKED)),
+            Participant.outcome.in_(FAILURES),
             Participant.acted_at > now - _RECENT,
             func.coalesce(TicketRecord.result, "").not_in(_OVER),
         )

@@ -12,6 +12,7 @@ from app.autotask.models import Choice, NewContact
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
 from app.outbound.directory import which_end
+from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
 
 ENOUGH = 1000
@@ -25,13 +26,13 @@ _TEXT = ("string", "text", "memo")
 async def sources(deployment: Deployment) -> Sequence[Finding]:
     """See whether each source of CC_SOURCES can have a list."""
     settings = deployment.settings
-    names = [one.removeprefix("udf:") for one in settings.cc_sources if one.startswith("udf:")]
+    names = [name for source in settings.cc_sources if (name := field_of(source))]
     found = []
     if names:
         told = await deployment.entity_info().user_defined_fields("Tickets")
         others = len(settings.cc_sources) > len(names) and _has_another(settings)
         found = [judge_list_field(name, told, others=others) for name in names]
-    if "mailbox" in settings.cc_sources and not settings.graph_credentials:
+    if MAILBOX in settings.cc_sources and not settings.graph_credentials:
         why = "The source `mailbox` is passed over: GRAPH_MAILBOX and its three ids are not set."
         found.append(skipped("source_mailbox", why, "docs/setup/m365.md, if you want it."))
     return found or [ok("sources", f"Lists are looked for in: {', '.join(settings.cc_sources)}.")]
@@ -39,8 +40,8 @@ async def sources(deployment: Deployment) -> Sequence[Finding]:
 
 def _has_another(settings: Settings) -> bool:
     return bool(
-        {"description", "eml"} & set(settings.cc_sources)
-        or ("mailbox" in settings.cc_sources and settings.graph_credentials)
+        {DESCRIPTION, EML} & set(settings.cc_sources)
+        or (MAILBOX in settings.cc_sources and settings.graph_credentials)
     )
 
 

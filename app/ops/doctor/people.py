@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, union_all
 
-from app.db.states import Outcome
+from app.db.states import ON_TICKET
 from app.db.tables import Participant, TicketContact, TicketRecord
 from app.decide import HelpDesk, Reason
 from app.decide.owners import is_machine, is_own
@@ -21,7 +21,6 @@ _ACCOUNTS = 5
 _MOST = 10
 _MANY_MUTED = 0.2
 _KNOWN_AS_OURS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.INVALID)
-_ON = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
 
 
 async def own_addresses(deployment: Deployment) -> Sequence[Finding]:
@@ -68,7 +67,7 @@ async def mail(deployment: Deployment) -> Sequence[Finding]:
     on = select(
         func.count(contact.distinct()),
         func.count(contact.distinct()).filter(Participant.muted.is_(True)),
-    ).where(Participant.acted_at > func.now() - _DAYS, Participant.outcome.in_(_ON))
+    ).where(Participant.acted_at > func.now() - _DAYS, Participant.outcome.in_(ON_TICKET))
     async with deployment.records() as session:
         people, muted = (await session.execute(on)).one()
     rules = skipped(

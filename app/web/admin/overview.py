@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
-from app.db.states import LedgerState, Outcome
+from app.db.states import AT_AUTOTASK, Outcome
 from app.db.tables import Ledger, Participant, TicketRecord
 from app.due import backlog
 from app.outbound import gate, mailbox
@@ -23,7 +23,6 @@ from app.web.auth import AdminRoute
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 _DAY = timedelta(hours=24)
-_STANDING = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
 _OPEN = "open"  # what has no result, or no outcome, yet
 
 
@@ -137,7 +136,7 @@ async def _people(session: AsyncSession, now: datetime) -> dict[str, int]:
 
 async def _contacts(session: AsyncSession) -> OurContacts:
     kept = Ledger.kept.is_not(None)
-    standing = Ledger.state.in_(_STANDING)
+    standing = Ledger.state.in_(AT_AUTOTASK)
     for_tickets = func.count().filter(standing, ~kept, Ledger.lifetime.is_not(None))
     counted = (
         select(Ledger.state, func.count(), for_tickets, func.count().filter(standing, kept))

@@ -1,4 +1,4 @@
-"""People on tickets over HTTP: who is held and why, and what is to be done about them."""
+"""Participants over HTTP: who is held and why; approve and reject."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sqlalchemy import select
 from app.db.states import Outcome
 from app.db.tables import Participant, TicketRecord
 from app.decide import Reason
-from app.records import approvals
-from app.records.approvals import CannotJudge, Judgement
-from app.services import Services
+from app.looks import approvals
+from app.looks.approvals import Judged
+from app.records.approvals import Approval, NotHeld
 from app.web.admin.common import problems, services_of, who
 from app.web.admin.views import PersonView
 from app.web.auth import AdminRoute
@@ -26,33 +26,36 @@ AT_ONCE = 500
 """People that one request can approve or reject."""
 
 ParticipantId = Annotated[int, Path(ge=0, lt=2**63, description="`id` of a participant")]
+_NO_SUCH = "There is no such participant."
 _NO_TEXT = problems(s400="the body is not UTF-8")
 _PROBLEMS = _NO_TEXT | problems(
     s404="no such participant", s409="not held any more, or elsewhere; the state"
 )
 
 
-class JudgementBody(BaseModel):
-    """How far a word reaches.
-
-    always: the address, or its whole domain, is put on the account's list `allowed` or `denied`,
-    so that nobody is asked again. account: refuse if the person is held in another one by now.
-    """
+class ApprovalBody(BaseModel):
+    """How far an approval or a rejection reaches."""
 
     model_config = ConfigDict(extra="forbid")
-    always: Literal["address", "domain"] | None = None
-    account: int | None = Field(None, ge=0, lt=2**31)
+    always: Literal["address", "domain"] | None = Field(
+        None,
+        description="put the address, or its whole domain, on the account's list `allowed` or "
+        "`denied`, so that it is not held again",
+    )
+    account: int | None = Field(
+        None, ge=0, lt=2**31, description="refuse if the person is held in another account by now"
+    )
 
 
 class BulkBody(BaseModel):
-    """Whom to judge: by id, or whoever is held in an account, perhaps for one reason only."""
+    """Who is approved or rejected: participants by id, or all who are held in an account."""
 
     model_config = ConfigDict(extra="forbid")
     ids: list[Annotated[int, Field(ge=0, lt=2**63)]] | None = Field(
         None, min_length=1, max_length=AT_ONCE
     )
     account: int | None = Field(None, ge=0, lt=2**31)
-    reason: Reason | None = None
+    reason: Reason | None = Field(None, description="with account: only those held for this")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -63,20 +66,29 @@ class BulkBody(BaseModel):
         return self
 
 
-class JudgedView(BaseModel):
-    """What came of judging one person: 200, or 404 or 409 with a detail and nothing changed."""
+class ApprovedView(BaseModel):
+    """The result for one participant: 200; or 404 or 409, and nothing was changed."""
 
     id: int
     status: Literal[200, 404, 409]
     detail: str | None = None
     participant: PersonView | None = None
 
+    @classmethod
+    def of(cls, participant_id: int, result: Judged | NotHeld | None) -> Self:
+        """Show what became of one participant."""
+        if result is None:
+            return cls(id=participant_id, status=404, detail=_NO_SUCH)
+        if isinstance(result, NotHeld):
+            return cls(id=participant_id, status=409, detail=str(result))
+        return cls(id=participant_id, status=200, participant=PersonView.of(*result))
+
 
 class BulkView(BaseModel):
-    """What came of each; more: others are held there, so ask again."""
+    """The result for each participant."""
 
-    items: list[JudgedView]
-    more: bool
+    items: list[ApprovedView]
+    more: bool = Field(description="more are held there: ask again")
 
 
 @router.get("/participants")
@@ -89,7 +101,7 @@ async def list_participants(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[PersonView]:
-    """List people on tickets, the newest first; outcome=held: those who wait for a word."""
+    """List participants, the newest first; outcome=held: those who wait for approval."""
     query = (
         select(Participant, TicketRecord.number)
         .join(TicketRecord, TicketRecord.id == Participant.ticket_id)
@@ -115,73 +127,53 @@ async def list_participants(
 
 @router.post("/participants/approve", responses=_NO_TEXT)
 async def approve_many(request: Request, body: BulkBody) -> BulkView:
-    """Approve many, each for itself: who cannot be approved keeps nobody else from it."""
+    """Approve many, each for itself: one who cannot be approved stops no other."""
     return await _judge_many(request, body, approved=True)
 
 
 @router.post("/participants/reject", responses=_NO_TEXT)
 async def reject_many(request: Request, body: BulkBody) -> BulkView:
-    """Reject many, each for itself: who cannot be rejected keeps nobody else from it."""
+    """Reject many, each for itself: one who cannot be rejected stops no other."""
     return await _judge_many(request, body, approved=False)
 
 
 @router.post("/participants/{participant_id}/approve", responses=_PROBLEMS)
 async def approve(
-    request: Request, participant_id: ParticipantId, body: JudgementBody | None = None
+    request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
 ) -> PersonView:
-    """Bring somebody who is held onto the ticket, first of all; outcome null: it is being done."""
-    word = _word(request, body or JudgementBody(), approved=True)
-    return await _judge(services_of(request), participant_id, word)
+    """Add a participant who is held to the ticket, first of all. outcome null: it is being done."""
+    return await _judge(request, participant_id, body or ApprovalBody(), approved=True)
 
 
 @router.post("/participants/{participant_id}/reject", responses=_PROBLEMS)
 async def reject(
-    request: Request, participant_id: ParticipantId, body: JudgementBody | None = None
+    request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
 ) -> PersonView:
-    """Keep somebody who is held off the ticket, wherever it moves."""
-    word = _word(request, body or JudgementBody(), approved=False)
-    return await _judge(services_of(request), participant_id, word)
+    """Keep a participant who is held off the ticket, in whatever account it is."""
+    return await _judge(request, participant_id, body or ApprovalBody(), approved=False)
 
 
-def _word(request: Request, body: JudgementBody, *, approved: bool) -> Judgement:
-    return Judgement(who(request), approved, body.account, body.always)
-
-
-async def _judge(services: Services, participant_id: int, word: Judgement) -> PersonView:
-    async with services.sessions() as session, session.begin():
-        try:
-            judged = await approvals.judge(
-                session, participant_id, word, services.settings.default_policy
-            )
-        except CannotJudge as error:
-            raise Problem(409, str(error)) from None
-        if judged is None:
-            raise Problem(404, "There is no such participant.")
-        shown = PersonView.of(*judged)
-    if word.always:
-        # In a transaction of its own: two words at once would wait for each other's tickets.
-        async with services.sessions() as session, session.begin():
-            entry = approvals.entry_of(shown.address, word)
-            await approvals.look_anew(session, shown.account_id, entry)
-    return shown
+async def _judge(
+    request: Request, participant_id: int, body: ApprovalBody, *, approved: bool
+) -> PersonView:
+    approval = Approval(who(request), approved, body.account, body.always)
+    try:
+        judged = await approvals.approve_or_reject(services_of(request), participant_id, approval)
+    except NotHeld as error:
+        raise Problem(409, str(error)) from None
+    if judged is None:
+        raise Problem(404, _NO_SUCH)
+    return PersonView.of(*judged)
 
 
 async def _judge_many(request: Request, body: BulkBody, *, approved: bool) -> BulkView:
     services = services_of(request)
     ids = body.ids or []
     if body.account is not None:
-        async with services.sessions() as session:
-            ids = await approvals.held_in(
-                session, body.account, body.reason, AT_ONCE + 1, approved=approved
-            )
-    word = Judgement(who(request), approved, body.account)
-    items = []
-    for participant_id in dict.fromkeys(ids[:AT_ONCE]):
-        try:
-            shown = await _judge(services, participant_id, word)
-        except Problem as problem:
-            status: Literal[404, 409] = 404 if problem.status == 404 else 409
-            items.append(JudgedView(id=participant_id, status=status, detail=problem.detail))
-        else:
-            items.append(JudgedView(id=participant_id, status=200, participant=shown))
+        ids = await approvals.held_in(
+            services, body.account, body.reason, AT_ONCE + 1, approved=approved
+        )
+    approval = Approval(who(request), approved, body.account)
+    results = await approvals.approve_or_reject_many(services, ids[:AT_ONCE], approval)
+    items = [ApprovedView.of(participant_id, result) for participant_id, result in results.items()]
     return BulkView(items=items, more=len(ids) > AT_ONCE)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import LedgerState
+from app.db.states import UNSETTLED
 from app.db.tables import Audit, Ledger, LinkRecord, Note
 from app.outbound import gate
 from app.records import audit
@@ -24,7 +24,6 @@ router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 _STILL_SECONDS = 70.0  # a write's slot is given back, or runs out, within a minute
 _POLL_SECONDS = 0.1
-_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 
 
 class PauseBody(BaseModel):
@@ -131,8 +130,8 @@ async def _unsure(session: AsyncSession, settle: timedelta) -> int:
     """Count what was announced, is not known to have ended, and may still take effect."""
     since = func.now() - settle
     counts = (
-        select(func.count()).where(Ledger.state.in_(_UNSETTLED), Ledger.sent_at > since),
-        select(func.count()).where(Note.state.in_(_UNSETTLED), Note.sent_at > since),
+        select(func.count()).where(Ledger.state.in_(UNSETTLED), Ledger.sent_at > since),
+        select(func.count()).where(Note.state.in_(UNSETTLED), Note.sent_at > since),
         select(func.count()).where(LinkRecord.sent_at > since, LinkRecord.unanswered),
         select(func.count()).where(Ledger.unsure_until > func.now()),
     )

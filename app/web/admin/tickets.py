@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 
 from app.db.states import Outcome, Priority, Result
-from app.db.tables import Delivery, Due, Look, Participant, TicketRecord
+from app.db.tables import Delivery, Due, Participant, TicketRecord
 from app.due.work import TICKET
 from app.looks.preview import preview
-from app.records import audit, links, notes, participants, tickets
+from app.records import audit, history, participants, tickets
 from app.web.admin import views
 from app.web.admin.common import TicketId, asking_autotask, problems, services_of, who
 from app.web.auth import AdminRoute
@@ -64,25 +64,11 @@ async def list_tickets(
 @router.get("/tickets/{ticket_id}", responses=problems(s404="never heard of"))
 async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetails:
     """Show a ticket: its people with decision, reason and outcome, its looks and deliveries."""
-    looks = select(Look).where(Look.ticket_id == ticket_id).order_by(Look.id.desc())
-    deliveries = (
-        select(Delivery).where(Delivery.entity_id == ticket_id).order_by(Delivery.id.desc())
-    )
     async with services_of(request).sessions() as session:
-        ticket = await session.get(TicketRecord, ticket_id)
-        if ticket is None:
-            raise Problem(
-                404, "No callout of this ticket has come. POST …/process looks at it anyway."
-            )
-        return views.ticket_details(
-            ticket,
-            await session.get(Due, (TICKET, ticket_id)),
-            await participants.of_ticket(session, ticket_id),
-            await links.links_of(session, ticket_id),
-            list((await session.execute(looks.limit(LIST_LOOKS))).scalars()),
-            list((await session.execute(deliveries.limit(LIST_LOOKS))).scalars()),
-            await notes.of_ticket(session, ticket_id),
-        )
+        known = await history.of_ticket(session, ticket_id, latest=LIST_LOOKS)
+    if known is None:
+        raise Problem(404, "No callout of this ticket has come. POST …/process looks at it anyway.")
+    return views.ticket_details(known)
 
 
 @router.post(
@@ -105,7 +91,7 @@ async def process_ticket(
         return JSONResponse(shown.model_dump(mode="json"))
     async with services.sessions() as session, session.begin():
         await tickets.want(session, ticket_id, timedelta(0), Priority.URGENT)
-        await participants.forgive(session, ticket_id)
+        await participants.retry_failures(session, ticket_id)
         due = await session.get_one(Due, (TICKET, ticket_id), populate_existing=True)
         audit.record(session, who(request), "process_wanted", ticket_id=ticket_id)
         return views.due_view(due)

@@ -8,8 +8,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.db.tables import Delivery, Due, LinkRecord, Look, Mapping, Note, Participant, TicketRecord
+from app.db.tables import Due, LinkRecord, Mapping, Participant
 from app.looks.preview import Preview
+from app.records.history import History
 
 
 class _View(BaseModel):
@@ -139,7 +140,7 @@ class PreviewView(BaseModel):
             result=one.result,
             note=one.note,
             source=one.found.source if one.found else None,
-            observed=bool(one.seen and one.seen.observes),
+            observed=bool(one.gathered and one.gathered.observes),
             decisions=[DecisionView.model_validate(each) for each in one.decisions],
         )
 
@@ -205,23 +206,15 @@ class TicketDetails(TicketView):
     notes: list[NoteView]
 
 
-def ticket_details(
-    ticket: TicketRecord,
-    due: Due | None,
-    participants: list[Participant],
-    links: MappingOf[int, LinkRecord],
-    looks: list[Look],
-    deliveries: list[Delivery],
-    notes: list[Note],
-) -> TicketDetails:
-    """Put together what is known of a ticket."""
+def ticket_details(known: History) -> TicketDetails:
+    """Show what our records say about a ticket; looks and deliveries begin with the latest."""
     return TicketDetails(
-        **TicketView.model_validate(ticket).model_dump(),
-        due=due and due_view(due),
-        participants=[_participant(row, links) for row in participants],
-        looks=[LookView.model_validate(row) for row in looks],
-        deliveries=[DeliveryView.model_validate(row) for row in deliveries],
-        notes=[NoteView.model_validate(row) for row in notes],
+        **TicketView.model_validate(known.ticket).model_dump(),
+        due=known.due and due_view(known.due),
+        participants=[_participant(row, known.links) for row in known.participants],
+        looks=[LookView.model_validate(row) for row in reversed(known.looks)],
+        deliveries=[DeliveryView.model_validate(row) for row in reversed(known.deliveries)],
+        notes=[NoteView.model_validate(row) for row in known.notes],
     )
 
 

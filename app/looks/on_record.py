@@ -1,0 +1,158 @@
+"""What our records say of a ticket and its list, before Autotask is asked for contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.autotask.models import Contact, Ticket
+from app.db.tables import LinkRecord
+from app.db.tables import Mapping as MappingRow
+from app.decide import Candidate, Facts, HelpDesk, needs_contacts
+from app.decide.policy import PolicyDocument, in_effect
+from app.looks.read import Reading
+from app.records import forgotten, mappings, participants, policies, tickets
+from app.records import links as link_records
+from app.records.ledger import creating, restoring
+from app.services import Services
+from app.settings.settings import Settings
+from app.sources import Found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered(Facts):
+    """The facts that decisions are made on, and the readings and records that they come from."""
+
+    ticket: Ticket
+    asked_at: float
+    """time.monotonic() when the request left that read the ticket."""
+    read_at: datetime
+    """The database's clock before that request."""
+    keys: Sequence[str]
+    """The addresses whose decision depends on Autotask's contacts."""
+    mappings: Mapping[str, MappingRow]
+    links: Mapping[int, LinkRecord]
+    restorable: Mapping[str, int]
+    """Contacts that we retired, by the address that they had."""
+    contact_is_known: bool
+    """Whether our records have the addresses of the ticket's own contact, or it has none."""
+    policy_changed_at: datetime | None = None
+    """When the account's own policy was changed; None: it has none."""
+    observed: bool = False
+    """Whether the ticket was first decided on in observe mode."""
+    contacts: Mapping[int, Contact] | None = None
+    """What Autotask answered; None: our records sufficed, and it was not asked."""
+
+    @property
+    def observes(self) -> bool:
+        """Whether decisions are recorded only, and nothing is written to Autotask."""
+        return self.observed or self.policy.act == "observe"
+
+    @property
+    def gone(self) -> set[int]:
+        """Contacts that were on the ticket in this account and are not now."""
+        return _gone(self.ticket, self.linked, self.links)
+
+    @property
+    def suffices(self) -> bool:
+        """Whether the records are fresh and complete enough to decide without asking Autotask."""
+        verified_since = self.read_at - mappings.VERIFIED_FOR
+        mapped = {row.email: row.contact_id for row in self.mappings.values()}
+        return (
+            all(key in mapped for key in self.keys)
+            and all(row.verified_at > verified_since for row in self.mappings.values())
+            and self.contact_is_known
+            # A contact on the ticket that no mapping explains may be one of these people, too.
+            and self.linked <= set(mapped.values())
+            and not self.gone & set(mapped.values())
+        )
+
+
+def _gone(ticket: Ticket, linked: frozenset[int], links: Mapping[int, LinkRecord]) -> set[int]:
+    return {
+        contact_id
+        for contact_id, link in links.items()
+        if link.first_seen_linked_at
+        and link.unlinked_at is None
+        and link.account_id == ticket.company_id
+        # A contact that becomes the ticket's own is no additional contact any more.
+        and contact_id not in {*linked, ticket.contact_id}
+    }
+
+
+async def read_records(
+    services: Services,
+    reading: Reading,
+    linked: frozenset[int],
+    found: Found,
+    help_desk: HelpDesk,
+    document: PolicyDocument | None,
+) -> Gathered:
+    """Return the facts as our records have them. document: in place of the account's policy."""
+    ticket, account_id = reading.ticket, reading.ticket.company_id
+    async with services.sessions() as session:
+        approved, rejected = await participants.judged(session, ticket.id, account_id)
+        keys = needs_contacts(found.entries, help_desk, approved)
+        rows = await mappings.of_addresses(session, account_id, keys)
+        links = await link_records.links_of(session, ticket.id)
+        contact_keys = await _contact_keys(session, ticket.contact_id)
+        gone = _gone(ticket, linked, links)
+        by_records = Gathered(
+            ticket=ticket,
+            asked_at=reading.asked_at,
+            read_at=reading.read_at,
+            keys=keys,
+            mappings=rows,
+            links=links,
+            restorable=await restoring.restorable(session, account_id, keys),
+            contact_is_known=contact_keys is not None,
+            help_desk=help_desk,
+            contact_id=ticket.contact_id,
+            contact_keys=contact_keys or frozenset(),
+            linked=linked,
+            removed=frozenset(i for i in gone if links[i].removed_seen_at),
+            created=frozenset(await creating.contacts_created_for(session, ticket.id)),
+            candidates={email: [_mapped(row)] for email, row in rows.items()},
+            unlisted=found.unlisted,
+            automatic=found.automatic,
+            approved=approved,
+            rejected=rejected,
+        )
+        return await _with_instructions(session, services.settings, by_records, document)
+
+
+async def _with_instructions(
+    session: AsyncSession, settings: Settings, facts: Gathered, document: PolicyDocument | None
+) -> Gathered:
+    """Add what people have said: the account's policy, its limits, and forgotten addresses."""
+    ticket, account_id = facts.ticket, facts.ticket.company_id
+    # Before the policy is read: a policy that is newer than its time would never be noticed.
+    changed_at = await policies.changed_at(session, account_id)
+    if document is None:
+        document = await policies.document_of(session, account_id)
+    by_sender, in_all = await creating.new_outside(session, account_id, ticket.contact_id)
+    origin = await tickets.origin_of(session, ticket.id)
+    return replace(
+        facts,
+        policy=in_effect(settings.default_policy, document).policy,
+        policy_changed_at=changed_at,
+        observed=await tickets.is_observed(session, ticket.id),
+        forgotten=await forgotten.forgotten(session, facts.keys),
+        new_left=min(settings.max_new_per_sender - by_sender, settings.max_new_per_day - in_all),
+        moved=origin not in (None, account_id),
+        removed_elsewhere=await participants.removed_elsewhere(session, ticket.id, account_id),
+    )
+
+
+async def _contact_keys(session: AsyncSession, contact_id: int | None) -> frozenset[str] | None:
+    """Return the addresses of the ticket's contact as last read; None: they are not known."""
+    if not contact_id:
+        return frozenset()
+    return await mappings.contact_addresses(session, contact_id)
+
+
+def _mapped(row: MappingRow) -> Candidate:
+    return Candidate(row.contact_id, mapped=True, muted=row.muted)
