@@ -15,7 +15,7 @@ from app.records import approvals
 from app.records.approvals import CannotJudge, Judgement
 from app.services import Services
 from app.web.admin.common import problems, services_of, who
-from app.web.admin.views import PersonView
+from app.web.admin.views import ParticipantDetails
 from app.web.auth import AdminRoute
 from app.web.paging import Cursor, Limit, Page, after_number, page
 from app.web.problems import Problem
@@ -69,7 +69,7 @@ class JudgedView(BaseModel):
     id: int
     status: Literal[200, 404, 409]
     detail: str | None = None
-    participant: PersonView | None = None
+    participant: ParticipantDetails | None = None
 
 
 class BulkView(BaseModel):
@@ -88,7 +88,7 @@ async def list_participants(
     ticket: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[PersonView]:
+) -> Page[ParticipantDetails]:
     """List people on tickets, the newest first; outcome=held: those who wait for a word."""
     query = (
         select(Participant, TicketRecord.number)
@@ -110,7 +110,7 @@ async def list_participants(
         query = query.where(Participant.id < before)
     async with services_of(request).sessions() as session:
         rows = [(row, number) for row, number in await session.execute(query)]
-    return page(rows, limit, lambda one: PersonView.of(*one), lambda one: one[0].id)
+    return page(rows, limit, lambda one: ParticipantDetails.of(*one), lambda one: one[0].id)
 
 
 @router.post("/participants/approve", responses=_NO_TEXT)
@@ -128,7 +128,7 @@ async def reject_many(request: Request, body: BulkBody) -> BulkView:
 @router.post("/participants/{participant_id}/approve", responses=_PROBLEMS)
 async def approve(
     request: Request, participant_id: ParticipantId, body: JudgementBody | None = None
-) -> PersonView:
+) -> ParticipantDetails:
     """Bring somebody who is held onto the ticket, first of all; outcome null: it is being done."""
     word = _word(request, body or JudgementBody(), approved=True)
     return await _judge(services_of(request), participant_id, word)
@@ -137,7 +137,7 @@ async def approve(
 @router.post("/participants/{participant_id}/reject", responses=_PROBLEMS)
 async def reject(
     request: Request, participant_id: ParticipantId, body: JudgementBody | None = None
-) -> PersonView:
+) -> ParticipantDetails:
     """Keep somebody who is held off the ticket, wherever it moves."""
     word = _word(request, body or JudgementBody(), approved=False)
     return await _judge(services_of(request), participant_id, word)
@@ -147,7 +147,7 @@ def _word(request: Request, body: JudgementBody, *, approved: bool) -> Judgement
     return Judgement(who(request), approved, body.account, body.always)
 
 
-async def _judge(services: Services, participant_id: int, word: Judgement) -> PersonView:
+async def _judge(services: Services, participant_id: int, word: Judgement) -> ParticipantDetails:
     async with services.sessions() as session, session.begin():
         try:
             judged = await approvals.judge(
@@ -157,7 +157,7 @@ async def _judge(services: Services, participant_id: int, word: Judgement) -> Pe
             raise Problem(409, str(error)) from None
         if judged is None:
             raise Problem(404, "There is no such participant.")
-        shown = PersonView.of(*judged)
+        shown = ParticipantDetails.of(*judged)
     if word.always:
         # In a transaction of its own: two words at once would wait for each other's tickets.
         async with services.sessions() as session, session.begin():
