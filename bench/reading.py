@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from app.mail.addresses import mask, read_addresses
 from app.mail.eml import read_mail_file
 from app.mail.header_block import read_header_block
-from app.mail.message import same_subject
 from app.mail.names import person_name
+from app.mail.subjects import same_subject
 from app.mail.text import clean, decode_words
 
 SIZES = {"64 kB": 2**16, "256 kB": 2**18, "1 MB": 2**20}

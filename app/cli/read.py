@@ -19,8 +19,9 @@ from rich.text import Text
 from app.mail.addresses import Address, Rejected, read_addresses
 from app.mail.eml import MAX_MAIL_FILE, is_mail_file, read_mail_file
 from app.mail.header_block import read_header_block
-from app.mail.message import Message, is_follow_up, read_field
+from app.mail.message import Message, read_field
 from app.mail.names import person_name
+from app.mail.subjects import is_follow_up
 from app.mail.text import clean
 
 WHY = {

@@ -1,1 +1,1 @@
-"""app/db."""
+"""PostgreSQL: engine and sessions, schema, tables, and an embedded server for trials."""

@@ -1,4 +1,7 @@
-"""The database: engine, sessions, schema state. A transaction is a visible block at an edge."""
+"""Engine, sessions, and what to do while the database is away.
+
+A transaction is a visible block in the code that needs it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _LOCK_TROUBLE = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailabl
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that a migration can drop it."""
+    """Base of the tables; names every constraint, so that a migration can drop it."""
 
     metadata = MetaData(
         naming_convention={
@@ -44,7 +47,7 @@ class Base(DeclarativeBase):
 
 
 # A process that is frozen, or whose machine is gone, must not keep its locks: the server ends its
-# transaction after a while, and everybody else goes on.
+# transaction after a while, and the other processes go on.
 _SESSION = """
 SET idle_in_transaction_session_timeout = '10s';
 SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
@@ -52,7 +55,7 @@ SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalive
 
 
 def make_engine(url: str) -> AsyncEngine:
-    """Make the engine of a process. Parameters are hidden in errors: they contain addresses."""
+    """Return a process's engine. Errors hide SQL parameters, which contain addresses."""
     engine = create_async_engine(
         url,
         hide_parameters=True,
@@ -63,12 +66,12 @@ def make_engine(url: str) -> AsyncEngine:
         connect_args={
             "application_name": "autotask-cc",
             "connect_timeout": 5,
-            # A server that vanished without a word is noticed within seconds, not hours.
+            # Notice a server that vanished silently within seconds, not hours.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
-            # Nothing that a transaction pooler in between would lose.
+            # A transaction pooler in between would lose prepared statements.
             "prepare_threshold": None,
         },
     )
@@ -84,25 +87,25 @@ def make_engine(url: str) -> AsyncEngine:
 
 
 def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Make the session factory that edges open their transactions with."""
+    """Return the factory of sessions."""
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
 async def db_now(session: AsyncSession) -> datetime:
-    """Read the database's clock, the one that all processes share."""
+    """Return the time by the database's clock, which all processes share."""
     now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
 
 def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
-    """Cut what may be many into lists that one statement, or one query of Autotask's, can take."""
+    """Yield lists of up to `size` items, which one statement or one Autotask query can take."""
     rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether an error says that the database is away rather than that we are wrong."""
+    """Return True if an error means that the database is away, not that our code is wrong."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, _LOCK_TROUBLE):
         return False
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -113,7 +116,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def refusal(error: DBAPIError) -> str | None:
-    """Say why PostgreSQL does not let us work, on one line; None if the error is our defect."""
+    """Return why PostgreSQL refuses us, on one line; None if the error is a defect of our code."""
     no_rights = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
     if not no_rights and not isinstance(error, OperationalError):
         return None
@@ -121,9 +124,10 @@ def refusal(error: DBAPIError) -> str | None:
 
 
 async def persist(write: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
-    """Run a transaction that records what has happened, again while the database is away.
+    """Run a transaction that records what has happened; retry while the database is away.
 
-    After `seconds` the last error is raised; whoever reads the records must then find out anew.
+    After `seconds` raise the last error; the record is then missing, and its readers must ask
+    Autotask again.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
@@ -145,7 +149,7 @@ async def persist_with(
 ) -> None:
     """Persist what `write` records, in a transaction of its own.
 
-    For what a request did, lease or not: it is true whoever works on the ticket now.
+    Use it for what a request did: that is true with or without a lease on the ticket.
     """
 
     async def transaction() -> None:
@@ -153,6 +157,3 @@ async def persist_with(
             await write(session, *args, **kwargs)
 
     await persist(transaction)
-
-
-# --- schema --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The schema of the database: brought up to date, and checked at the start."""
+"""Migrate the database's schema, and check it at the start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIGRATIONS = Path(__file__).parents[2] / "migrations"
 
 
 def alembic_config(url: str) -> Config:
-    """Point Alembic at our migrations and a database."""
+    """Return Alembic's configuration for our migrations and the database at `url`."""
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url
@@ -24,38 +24,38 @@ def alembic_config(url: str) -> Config:
 
 
 def migrate(url: str) -> None:
-    """Bring a database's schema to this build's; safe to run twice or by several at once."""
+    """Bring a database's schema to this build's; safe to run twice, or in parallel."""
     command.upgrade(alembic_config(url), "head")
 
 
 class SchemaError(Exception):
-    """The database's schema is not one that this build can work with."""
+    """This build cannot work with the database's schema."""
 
 
 async def require_schema(sessions: Sessions) -> None:
-    """Raise SchemaError, or what the driver raises, unless the database is ready for this build."""
+    """Raise SchemaError unless the schema fits this build; driver errors pass through."""
     problem = await schema_problem(sessions)
     if problem:
         raise SchemaError(f"Cannot start: {problem}.")
 
 
 async def schema_problem(sessions: Sessions) -> str | None:
-    """Say what is wrong with the schema; None when it is at this build's revision or ahead."""
+    """Return what is wrong with the schema; None if it is at this build's revision or ahead."""
     async with sessions() as session:
         table = await session.execute(select(func.to_regclass("alembic_version")))
         if table.scalar_one() is None:
             return "the database is empty: run `autotask-cc migrate`"
-        found = set(
+        current = set(
             (await session.execute(text("SELECT version_num FROM alembic_version"))).scalars()
         )
     head, known = _revisions()
-    if found == head or (found and not found & known):
+    if current == head or (current and not current & known):
         return None
     return "the database's schema is older than this build: run `autotask-cc migrate`"
 
 
 @functools.cache
 def _revisions() -> tuple[set[str], set[str]]:
-    """Give this build's newest revisions, and all that it knows."""
+    """Return this build's newest revisions, and all revisions that it knows."""
     script = ScriptDirectory(str(_MIGRATIONS))
-    return set(script.get_heads()), {one.revision for one in script.walk_revisions()}
+    return set(script.get_heads()), {each.revision for each in script.walk_revisions()}

@@ -1,1 +1,1 @@
-"""app/due."""
+"""The queue: tickets and chores that are due, not jobs."""

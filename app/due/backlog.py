@@ -1,4 +1,4 @@
-"""What waits, since when, and whether anybody works: for health, the overview, and the workers."""
+"""How much work waits, since when, and which workers live: for health and the overview."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.due.work import LEASE, TICKET
 
 
 async def sign_of_life(session: AsyncSession, worker_id: str) -> None:
-    """Record that a worker lives, and forget those that have been silent for long."""
+    """Record that a worker lives, and delete workers that have been silent for long."""
     row = insert(Worker).values(id=worker_id)
     await session.execute(
         row.on_conflict_do_update(index_elements=[Worker.id], set_={"seen_at": func.now()})
@@ -23,9 +23,9 @@ async def sign_of_life(session: AsyncSession, worker_id: str) -> None:
 
 
 async def oldest_due(session: AsyncSession) -> datetime | None:
-    """Give since when the ticket that has waited longest should have been taken up.
+    """Return since when the ticket that has waited longest is due, None if none is.
 
-    What is caught up with waits its turn, however long.
+    Backlog does not count: it waits its turn, however long.
     """
     tickets = and_(Due.kind == TICKET, Due.priority < int(Priority.CATCH_UP))
     waiting = select(func.min(Due.due_at)).where(
@@ -38,8 +38,8 @@ async def oldest_due(session: AsyncSession) -> datetime | None:
 
 
 async def catching_up(session: AsyncSession) -> int:
-    """Count the tickets that no callout brought in time and that nobody has looked at yet."""
-    behind = select(func.count()).where(
+    """Count the tickets in the backlog: no callout came in time, and they wait for a look."""
+    backlog = select(func.count()).where(
         Due.kind == TICKET, Due.priority == int(Priority.CATCH_UP), Due.due_at.is_not(None)
     )
-    return (await session.execute(behind)).scalar_one()
+    return (await session.execute(backlog)).scalar_one()

@@ -1,4 +1,4 @@
-"""Having a ticket, or a chore, to oneself: workers keep away from it meanwhile."""
+"""Exclusive access to a ticket or a chore: workers skip it meanwhile."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from app.db.states import Priority
 from app.due import work
 from app.due.work import Chore, Lease, LeaseLost
 
-_WAIT_SECONDS = 90.0  # for another one that is at it
+_WAIT_SECONDS = 90.0  # for another holder of the chore
 
 
 class InUse(Exception):
-    """Somebody else has the ticket: a worker looks at it, or something else is done to it."""
+    """The ticket or chore is held by a worker or by another command."""
 
 
 @asynccontextmanager
 async def holding(sessions: Sessions, ticket_id: int, what: str) -> AsyncIterator[Lease]:
-    """Hold a ticket's lease; what is due stays due. Raises InUse."""
+    """Hold a ticket's lease, named after `what`; what is due stays due. Raise InUse if held."""
     async with sessions() as session, session.begin():
-        lease = await work.seize(session, work.TICKET, ticket_id, _name(what))
+        lease = await work.take(session, work.TICKET, ticket_id, _name(what))
     if lease is None:
         raise InUse
     async with _held(sessions, lease):
@@ -35,15 +35,15 @@ async def holding(sessions: Sessions, ticket_id: int, what: str) -> AsyncIterato
 async def holding_chore(
     sessions: Sessions, chore: Chore, what: str, every: timedelta
 ) -> AsyncIterator[Lease]:
-    """Hold a chore's lease, and wait for another one that is at it; InUse if that takes too long.
+    """Hold a chore's lease, waiting up to 90 seconds for another holder; then raise InUse.
 
-    every: after so long it is due, if it never was.
+    A chore that was never due becomes due after `every`.
     """
     deadline = asyncio.get_running_loop().time() + _WAIT_SECONDS
     while True:
         async with sessions() as session, session.begin():
             await work.want(session, work.CHORE, chore, every, Priority.CATCH_UP)
-            lease = await work.seize(session, work.CHORE, chore, _name(what))
+            lease = await work.take(session, work.CHORE, chore, _name(what))
         if lease:
             break
         if asyncio.get_running_loop().time() > deadline:
@@ -61,7 +61,7 @@ async def _held(sessions: Sessions, lease: Lease) -> AsyncIterator[None]:
     finally:
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
-        # What was done is said, though the lease may have run out by now.
+        # The work is done and reported, although the lease may have expired by now.
         with suppress(LeaseLost):
             async with work.fenced(sessions, lease) as session:
                 await work.finish(session, lease)

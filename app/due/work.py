@@ -1,8 +1,8 @@
-"""Due work: want, claim, beat, hold, finish. All SQL on it stands here.
+"""Due work: want, claim, beat, finish. All SQL that changes a due row is here.
 
-The unit is a thing to be looked at, not a job: whatever triggers a look only makes it due, and
-many triggers make one look. A claimed row has a holder and a lease. A want that arrives during a
-look sets due_at, so that finishing leaves the row due. See docs/decisions/0001-due-tickets.md.
+The unit is a ticket or chore that needs a look, not a job: a trigger only makes it due, and many
+triggers make one look. A claimed row has a holder and a lease. A trigger during a look sets
+due_at, so the row is still due when the look finishes. See docs/decisions/0001-due-tickets.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from sqlalchemy import ColumnElement, and_, case, false, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,7 +26,7 @@ CHORE = "chore"
 
 
 class Chore(IntEnum):
-    """What is done from time to time; its number is the row's ref."""
+    """Periodic work; the number is the row's ref."""
 
     RECONCILE = 1
     WEBHOOK = 2
@@ -36,33 +36,32 @@ class Chore(IntEnum):
 
 
 LEASE = timedelta(seconds=20)
-"""A holder that says nothing for so long has died: its work is free for the next claim."""
+"""A lease ends this long after its holder's last beat: the next claim takes the work."""
+
+BEAT = timedelta(seconds=4)
+"""How often a holder prolongs its leases."""
 
 RUNNING = 8
 """More at once would only wait for each other: Autotask takes three requests per entity."""
 
-BEAT = timedelta(seconds=4)
-"""How often a holder says that it lives."""
+
+class LeaseLost(Exception):
+    """Another worker may have the ticket by now: write and send nothing more for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one thing, until somebody else claims it.
-
-    tries: claims since it was wanted, this one included. since: when it was first wanted.
-    wanted: the triggers that this look covers. claimed_at: the database's clock. seized: it is no
-    look, so what is due when it ends is as old, and was tried as often, as before.
-    """
+    """The right to work on one ticket or chore, until another holder claims it."""
 
     kind: str
     ref: int
     holder: str
     attempt: int
-    tries: int
-    wanted: int
-    since: datetime
-    claimed_at: datetime
-    seized: bool = False
+    tries: int  # claims since it was wanted, this one included
+    wanted: int  # the triggers that this look covers
+    since: datetime  # when it was first wanted
+    claimed_at: datetime  # by the database's clock
+    is_look: bool = True  # else finishing changes neither age nor tries of what is due
 
     @property
     def age(self) -> timedelta:
@@ -73,9 +72,9 @@ class Lease:
 async def want(
     session: AsyncSession, kind: str, ref: int, delay: timedelta, priority: Priority
 ) -> None:
-    """Make a thing due after `delay`, or sooner where it already is; raise its priority.
+    """Make a ticket or chore due after `delay`, or keep an earlier time; raise its priority.
 
-    Wanting what nobody works on and what is not due starts its count of tries and its age anew.
+    Tries and age start anew if it was neither due nor held.
     """
     idle = and_(Due.due_at.is_(None), Due.holder.is_(None))
     row = insert(Due).values(
@@ -103,30 +102,17 @@ async def claim(
     at_once: int | None = None,
     least: Priority = Priority.CATCH_UP,
 ) -> list[Lease]:
-    """Take up to `limit` due things, most urgent first, and the work of holders that died.
+    """Claim up to `limit` due rows, the most urgent first, and rows of holders that died.
 
-    Over all processes at most about at_once (RUNNING) are worked on, and none less urgent than
-    least. What is caught up with goes newest first: ids rise, and those people wait still.
-
-    Work whose holders keep dying (it may be what kills them) is left alone for longer each time.
+    Claim none if `at_once` (default RUNNING) are held over all processes, which may be exceeded
+    slightly, and none that is less urgent than `least`.
     """
     leased = select(func.count()).where(Due.kind == kind, Due.lease_until > func.now())
     running: int = (await session.execute(leased)).scalar_one()
     limit = min(limit, (RUNNING if at_once is None else at_once) - running)
     if limit <= 0:
         return []
-    waiting = and_(Due.holder.is_(None), Due.due_at <= func.now())
-    pause = func.make_interval(0, 0, 0, 0, 0, 0, func.least(10 * Due.deaths * Due.deaths, 3600))
-    dead = and_(Due.holder.is_not(None), Due.lease_until + pause < func.now())
-    newest_first = _if(Due.priority == int(Priority.CATCH_UP), -Due.ref, None)
-    free = (
-        select(Due.kind, Due.ref)
-        .where(Due.kind == kind, Due.priority <= int(least), or_(waiting, dead))
-        .order_by(Due.priority, newest_first, func.coalesce(Due.due_at, Due.lease_until))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .subquery()
-    )
+    free = _claimable(kind, least).limit(limit).with_for_update(skip_locked=True).subquery()
     rows = await session.execute(
         update(Due)
         .where(Due.kind == free.c.kind, Due.ref == free.c.ref)
@@ -138,19 +124,36 @@ async def claim(
             tries=Due.tries + 1,
             deaths=Due.deaths + _if(Due.holder.is_(None), 0, 1),
         )
-        .returning(Due.kind, Due.ref, Due.attempt, Due.tries, Due.wanted, Due.since, func.now())
+        .returning(Due.ref, Due.attempt, Due.tries, Due.wanted, Due.since, func.now())
         .execution_options(synchronize_session=False)
     )
     return [
         Lease(kind, ref, holder, attempt, tries, wanted, since, now)
-        for kind, ref, attempt, tries, wanted, since, now in rows
+        for ref, attempt, tries, wanted, since, now in rows
     ]
 
 
-async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Lease | None:
-    """Take one thing, due or not, for something else than a look; None while somebody has it.
+def _claimable(kind: str, least: Priority) -> Select[str, int]:
+    """Select the rows that may be claimed, in order.
 
-    It covers no trigger: what is due stays due when it is finished.
+    Backlog is taken newest first: ids rise, and those people are still waiting. A row whose
+    holders keep dying may be what kills them: it is left alone longer after each death.
+    """
+    waiting = and_(Due.holder.is_(None), Due.due_at <= func.now())
+    pause = func.make_interval(0, 0, 0, 0, 0, 0, func.least(10 * Due.deaths * Due.deaths, 3600))
+    dead = and_(Due.holder.is_not(None), Due.lease_until + pause < func.now())
+    newest_first = _if(Due.priority == int(Priority.CATCH_UP), -Due.ref, None)
+    return (
+        select(Due.kind, Due.ref)
+        .where(Due.kind == kind, Due.priority <= int(least), or_(waiting, dead))
+        .order_by(Due.priority, newest_first, func.coalesce(Due.due_at, Due.lease_until))
+    )
+
+
+async def take(session: AsyncSession, kind: str, ref: int, holder: str) -> Lease | None:
+    """Take one row, due or not, for other work than a look; None while it is held.
+
+    The lease covers no trigger: what is due stays due when it is finished.
     """
     free = or_(Due.holder.is_(None), Due.lease_until < func.now())
     taken = await session.execute(
@@ -161,7 +164,7 @@ async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Leas
             holder=holder,
             lease_until=func.now() + LEASE,
             attempt=Due.attempt + 1,
-            # Wanting what is held does not begin its age, so that begins here.
+            # A trigger while it is held does not start its age, so start it here.
             since=_if(and_(Due.due_at.is_(None), Due.holder.is_(None)), func.now(), Due.since),
         )
         .returning(Due.attempt, Due.tries, Due.done, Due.since, func.now())
@@ -171,19 +174,14 @@ async def seize(session: AsyncSession, kind: str, ref: int, holder: str) -> Leas
     if row is None:
         return None
     attempt, tries, done, since, now = row
-    return Lease(kind, ref, holder, attempt, tries, done, since, now, seized=True)
+    return Lease(kind, ref, holder, attempt, tries, done, since, now, is_look=False)
 
 
 async def beat(session: AsyncSession, leases: Collection[Lease]) -> set[Lease]:
-    """Prolong leases, and give those that are lost: an expired one is lost even if still free."""
+    """Prolong leases and return the lost ones; an expired lease is lost even if still free."""
     kept = await session.execute(
         update(Due)
-        .where(
-            tuple_(Due.kind, Due.ref, Due.holder, Due.attempt).in_(
-                [(lease.kind, lease.ref, lease.holder, lease.attempt) for lease in leases]
-            ),
-            Due.lease_until > func.now(),
-        )
+        .where(_holds(*leases), Due.lease_until > func.now())
         .values(lease_until=func.now() + LEASE)
         .returning(Due.kind, Due.ref)
         .execution_options(synchronize_session=False)
@@ -193,7 +191,7 @@ async def beat(session: AsyncSession, leases: Collection[Lease]) -> set[Lease]:
 
 
 async def hold(session: AsyncSession, kind: str, refs: Collection[int]) -> None:
-    """Keep looks at some things from storing anything until this transaction ends."""
+    """Lock rows: looks at them store nothing until this transaction ends."""
     await session.execute(
         select(Due.ref)
         .where(Due.kind == kind, Due.ref.in_(list(refs)))
@@ -204,9 +202,9 @@ async def hold(session: AsyncSession, kind: str, refs: Collection[int]) -> None:
 
 @asynccontextmanager
 async def fenced(sessions: Sessions, lease: Lease) -> AsyncIterator[AsyncSession]:
-    """Open a transaction that commits only while the lease is held.
+    """Open a transaction that commits only while the lease is held; else raise LeaseLost.
 
-    Raises LeaseLost otherwise. The row stays locked, so nobody can claim it in between.
+    The row stays locked, so that it cannot be claimed in between.
     """
     async with sessions() as session, session.begin():
         held = await session.execute(
@@ -222,12 +220,12 @@ async def finish(
 ) -> datetime | None:
     """End a look, within a fenced transaction; due again at `again_at`, or earlier if wanted.
 
-    Gives when it is due again, None if it is not. spent=False: it only had to wait, so the claim
-    does not count as a try.
+    Return when it is due again, None if it is not. With spent=False the look only had to wait,
+    and the claim does not count as a try. Raise LeaseLost if the lease is no longer held.
     """
     due_at = func.least(Due.due_at, again_at) if again_at else Due.due_at
     over = due_at.is_(None)
-    look_over = again_at is None and not lease.seized
+    look_over = again_at is None and lease.is_look
     anew = Due.due_at.is_not(None) if look_over else false()
     ended = await session.execute(
         update(Due)
@@ -253,7 +251,7 @@ async def finish(
 
 
 async def is_held(session: AsyncSession, lease: Lease) -> bool:
-    """Tell whether the lease is held and has not run out."""
+    """Return True if the lease is held and has not expired."""
     held = select(Due.ref).where(_holds(lease), Due.lease_until > func.clock_timestamp())
     return (await session.execute(held)).scalar_one_or_none() is not None
 
@@ -261,30 +259,17 @@ async def is_held(session: AsyncSession, lease: Lease) -> bool:
 async def want_new(
     session: AsyncSession, kind: str, refs: Collection[int], delay: timedelta, priority: Priority
 ) -> list[int]:
-    """Make those due that never were, and name them; the others stay as they are."""
-    row = insert(Due).values(
-        [
-            {"kind": kind, "ref": ref, "due_at": func.now() + delay, "wanted": 1}
-            | {"priority": int(priority)}
-            for ref in sorted(refs)
-        ]
-    )
-    new = await session.execute(row.on_conflict_do_nothing().returning(Due.ref))
+    """Make due what never was, and return those refs; leave the others as they are."""
+    row = {"kind": kind, "due_at": func.now() + delay, "priority": int(priority), "wanted": 1}
+    rows = insert(Due).values([row | {"ref": ref} for ref in sorted(refs)])
+    new = await session.execute(rows.on_conflict_do_nothing().returning(Due.ref))
     return sorted(new.scalars())
 
 
-def _holds(lease: Lease) -> ColumnElement[bool]:
-    return and_(
-        Due.kind == lease.kind,
-        Due.ref == lease.ref,
-        Due.holder == lease.holder,
-        Due.attempt == lease.attempt,
-    )
+def _holds(*leases: Lease) -> ColumnElement[bool]:
+    keys = [(lease.kind, lease.ref, lease.holder, lease.attempt) for lease in leases]
+    return tuple_(Due.kind, Due.ref, Due.holder, Due.attempt).in_(keys)
 
 
 def _if(condition: ColumnElement[bool], then: object, otherwise: object) -> ColumnElement[object]:
     return case((condition, then), else_=otherwise)
-
-
-class LeaseLost(Exception):
-    """Another worker has the ticket by now; nothing more may be written or sent for it."""

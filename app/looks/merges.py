@@ -8,7 +8,6 @@ https://ww2.autotask.net/help/content/3_Features/7_ServiceDesk/ManageTickets/Tic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 
@@ -20,12 +19,12 @@ from app.db.states import ON_TICKET, Outcome, Priority
 from app.db.tables import Participant
 from app.decide import Reason
 from app.due.work import Lease, fenced
+from app.mail.subjects import ticket_numbers
 from app.records import participants, tickets
 from app.services import Services
 
 log = structlog.get_logger()
 
-_NUMBER = re.compile(r"(?<![^\W_])T[0-9]{8}\.[0-9]{4,}(?:\.[0-9]{3})?(?![^\W_])", re.IGNORECASE)
 _ABSORBED = "absorbed ticket description"
 _CANDIDATES = 5  # numbers in a ticket's notes that are looked up, the last ones
 _CARRIED = (*ON_TICKET, Outcome.CREATED_NOT_LINKED, Outcome.HELD, None)
@@ -100,7 +99,7 @@ def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
     # One by a contact is a mail, whatever it says: anybody can write a number, or that title.
     by_us = [note for note in notes if note.creator_id is not None]
     texts = [f"{note.title or ''} {note.description or ''}" for note in by_us]
-    named = [number.upper() for text in texts for number in _NUMBER.findall(text)]
+    named = [number for text in texts for number in ticket_numbers(text)]
     return [one for one in dict.fromkeys(named) if one != own.upper()][-_CANDIDATES:]
 
 
@@ -110,8 +109,6 @@ def has_absorbed(notes: Iterable[Note], number: str) -> bool:
         if note.creator_id is None:
             continue  # a mail, whose subject is its title
         title = " ".join((note.title or "").split()).casefold()
-        if title.startswith(_ABSORBED) and number.upper() in (
-            found.upper() for found in _NUMBER.findall(title)
-        ):
+        if title.startswith(_ABSORBED) and number.upper() in ticket_numbers(title):
             return True
     return False

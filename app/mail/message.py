@@ -5,22 +5,17 @@ only the ticket's own message counts. Pure, never raises, linear time.
 """
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_addresses
+from app.mail.subjects import MAX_SUBJECT, opens_ticket
 from app.mail.text import clean, decode_words
 
-MAX_SUBJECT = 2_000  # characters that are compared and shown
 MAX_LISTS = 50  # Cc and To fields that are read; RFC 5322 section 3.6 has one of each
 MAX_MESSAGE_ID = 995  # characters: a line of RFC 5322 section 2.1.1 without the angle brackets
 MAX_FIELD = 100_000  # characters of a ticket field that are read
-MIN_BEGINNING = 100  # visible characters that the beginning of a longer subject must have
-TITLE_UNITS = 254  # UTF-16 units of a title that may have been cut: Tickets.title holds 255
 
-# `T20250915.0001`, and `T20120604.0002.005` of a task of a recurring one.
-_TICKET_NUMBER = re.compile(r"(?<![^\W_])T[0-9]{8}\.[0-9]{4,}(?:\.[0-9]{3})?(?![^\W_])", re.I)
 _LABEL_ALONE = re.compile(r"\s*+cc\s*+:[\s;,]*+", re.I)
 _NO_ENTRY = ("no_address", "template")  # reasons of what is no entry of a list at all
 _COMMENT = re.compile(r"\([^()]*+\)")
@@ -86,11 +81,6 @@ def is_own(message: Message, title: str, contact_keys: Collection[str]) -> bool:
     return message.subject is None or opens_ticket(message.subject, title)
 
 
-def opens_ticket(subject: str, title: str) -> bool:
-    """Tell whether mail of this subject opened a ticket of this title, rather than followed it."""
-    return same_subject(subject, title) and not is_follow_up(subject)
-
-
 def read_field(text: str) -> list[Address | Rejected] | None:
     """Read a ticket field that a gateway fills; None where it holds no list.
 
@@ -100,26 +90,6 @@ def read_field(text: str) -> list[Address | Rejected] | None:
     entries = read_addresses(text[:MAX_FIELD], cut=len(text) > MAX_FIELD)
     is_list = any(isinstance(one, Address) or one.reason not in _NO_ENTRY for one in entries)
     return entries if is_list or _LABEL_ALONE.fullmatch(text) else None
-
-
-def same_subject(subject: str, title: str) -> bool:
-    """Tell whether a subject is what people see as a ticket's title, case-sensitively.
-
-    A title of at least 254 UTF-16 units may be the beginning of a longer subject. An empty
-    subject equals nothing.
-    """
-    seen, wanted = _visible(subject), _visible(title)
-    if not seen or not wanted:
-        return False
-    # Of what is seen, too: 250 invisible characters would let one word begin many subjects.
-    is_long = len(title.encode("utf-16-le", "surrogatepass")) >= 2 * TITLE_UNITS
-    is_long = is_long and len(wanted) >= MIN_BEGINNING
-    return seen.startswith(wanted) if is_long else seen == wanted
-
-
-def is_follow_up(subject: str) -> bool:
-    """Tell whether a subject names a ticket number: no such mail is a ticket's first one."""
-    return _TICKET_NUMBER.search(_visible(subject)) is not None
 
 
 def automatic_reason(headers: Iterable[tuple[str, str]]) -> str | None:
@@ -186,8 +156,3 @@ def message_id_of(value: str) -> str | None:
     identifier = value.strip().removeprefix("<").removesuffix(">")
     fits = 0 < len(identifier) <= MAX_MESSAGE_ID and identifier.isprintable()
     return identifier if fits else None
-
-
-def _visible(text: str) -> str:
-    # Decomposed: a cut between a letter and its accent leaves a beginning, composed it would not.
-    return unicodedata.normalize("NFD", clean(text, limit=2 * MAX_SUBJECT))

@@ -13,7 +13,8 @@ from app.graph.errors import TooManyMessages
 from app.graph.models import Message as GraphMessage
 from app.graph.models import Person
 from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
-from app.mail.message import Message, automatic_reason, message_id_of, opens_ticket
+from app.mail.message import Message, automatic_reason, message_id_of
+from app.mail.subjects import opens_ticket
 from app.services import Services
 from app.settings.settings import Settings
 from app.sources.found import AmbiguousMessage, Answer, only

@@ -48,7 +48,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.deactivations = webhooks.Tally()
+    app.state.deactivations = webhooks.DeactivationCounter()
     app.include_router(webhooks.router)
     app.include_router(health.router)
     app.include_router(admin.router)

@@ -46,12 +46,12 @@ async def receive(request: Request) -> dict[str, str]:
 async def deactivated(request: Request) -> Response:
     """Take note that Autotask says it has disabled the webhook. Anybody can say so: no more."""
     services: Services = request.app.state.services
-    tally: Tally = request.app.state.deactivations
-    await tally.add(services)
+    counter: DeactivationCounter = request.app.state.deactivations
+    await counter.add(services)
     return Response(status_code=200)
 
 
-class Tally:
+class DeactivationCounter:
     """Counts what anybody may send, one transaction at a time however many come."""
 
     def __init__(self) -> None:

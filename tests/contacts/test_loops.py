@@ -74,7 +74,7 @@ async def look(services: Services, *tickets: int) -> None:
     for ticket in tickets:
         await want(services, ticket)
         async with services.sessions() as session, session.begin():
-            lease = await work.seize(session, work.TICKET, ticket, f"test {ticket}")
+            lease = await work.take(session, work.TICKET, ticket, f"test {ticket}")
         assert lease
         await looks.look(services, lease)
 

@@ -244,7 +244,7 @@ async def test_a_ticket_that_is_looked_at_is_not_undone(
     async with services.sessions() as session, session.begin():
         await session.execute(update(Due).values(holder=None, lease_until=None, due_at=None))
     async with services.sessions() as session, session.begin():
-        assert await work.seize(session, work.TICKET, ticket, "undo")
+        assert await work.take(session, work.TICKET, ticket, "undo")
     await want(services, ticket)
     async with services.sessions() as session, session.begin():
         assert await work.claim(session, work.TICKET, "looking", 1) == []

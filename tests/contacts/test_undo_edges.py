@@ -253,7 +253,7 @@ async def test_the_ticket_of_an_undo_that_died_is_free_when_its_lease_has_run_ou
     """Not before: it may still be at work."""
     ticket = await on_ticket(services, tenant, people, CARLA)
     async with services.sessions() as session, session.begin():
-        assert await work.seize(session, work.TICKET, ticket, "undo:died")
+        assert await work.take(session, work.TICKET, ticket, "undo:died")
     with pytest.raises(InUse):
         await undo(services, ticket)
     async with services.sessions() as session, session.begin():

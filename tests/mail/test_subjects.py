@@ -1,4 +1,4 @@
-"""Stems of subjects: what replies and numbers do not change, and what strangers may write."""
+"""Subjects: which are a ticket's, which follow it up, and their stems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,76 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mail.subjects import stem_of
+from app.mail.subjects import is_follow_up, same_subject, stem_of, ticket_numbers
+
+LONG = "Printer on floor 3 " * 20
+
+
+# --- a ticket's -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subject", "title", "same"),
+    [
+        ("Printer", "Printer", True),
+        ("  Printer \t on\N{NO-BREAK SPACE}floor 3 ", "Printer on floor 3", True),
+        ("Printer\N{ZERO WIDTH SPACE}", "Printer", True),
+        ("Cafe\N{COMBINING ACUTE ACCENT}", "Café", True),
+        ("printer", "Printer", False),
+        ("Printer on floor 3", "Printer", False),
+        ("", "", False),
+        ("\N{ZERO WIDTH SPACE}", " ", False),
+        (LONG, LONG[:255], True),
+        (LONG, LONG[:254], True),
+        (LONG, LONG[:253], False),
+        (LONG[:200], LONG[:255], False),
+        ("\N{PRINTER}" * 200, "\N{PRINTER}" * 127, True),
+        ("\N{PRINTER}" * 200, "\N{PRINTER}" * 127 + "\ud83d", True),
+        ("e\N{COMBINING ACUTE ACCENT}" * 200, "e\N{COMBINING ACUTE ACCENT}" * 127 + "e", True),
+    ],
+)
+def test_a_subject_equals_a_title_as_people_see_it(subject: str, title: str, same: bool) -> None:
+    """Autotask cuts titles at 255 UTF-16 units, in the middle of what people see if need be."""
+    assert same_subject(subject, title) is same
+
+
+@pytest.mark.parametrize(
+    ("subject", "follows"),
+    [
+        ("Re: Printer T20250915.0001", True),
+        ("[t20250915.0001] Printer", True),
+        ("(T20120604.0002.005)", True),
+        ("T20250915.0001_scan", True),
+        ("T2025\N{ZERO WIDTH SPACE}0915.0001", True),
+        ("Printer", False),
+        ("RT20250915.0001", False),
+        ("T20250915.00012x", False),
+        ("T2025091.0001", False),
+        ("T20250915", False),
+        ("T20250915.00", False),
+    ],
+)
+def test_a_ticket_number_makes_a_follow_up(subject: str, follows: bool) -> None:
+    """With any case and brackets, and not inside a longer word."""
+    assert is_follow_up(subject) is follows
+
+
+def test_ticket_numbers_are_found_in_any_text() -> None:
+    """In upper case and in order; a number of a recurring ticket's task is one number."""
+    assert ticket_numbers("see t20250915.0001, T20120604.0002.005; not T2025.1") == [
+        "T20250915.0001",
+        "T20120604.0002.005",
+    ]
+
+
+@given(st.text(), st.text())
+def test_no_subject_raises(subject: str, title: str) -> None:
+    """A visible subject equals itself, and the comparison is symmetric for short ones."""
+    assert same_subject(subject, title) == same_subject(title, subject) or len(title) > 200
+    is_follow_up(subject)
+
+
+# --- stems ---------------------------------------------------------------------------------------
 
 SAME = [
     "Printer offline",

@@ -32,7 +32,7 @@ async def seize(services: Services, holder: str = "test") -> Lease:
     async with services.sessions() as session, session.begin():
         delay = timedelta(hours=1)
         await work.want(session, work.CHORE, Chore.RECONCILE, delay, Priority.LIVE)
-        lease = await work.seize(session, work.CHORE, Chore.RECONCILE, holder)
+        lease = await work.take(session, work.CHORE, Chore.RECONCILE, holder)
     assert lease
     return lease
 

@@ -37,7 +37,7 @@ async def seized(services: Services, chore: Chore) -> Lease:
     """Take a chore, whether it is due or not."""
     async with services.sessions() as session, session.begin():
         await work.want(session, work.CHORE, chore, timedelta(hours=1), Priority.LIVE)
-        lease = await work.seize(session, work.CHORE, chore, "test")
+        lease = await work.take(session, work.CHORE, chore, "test")
     assert lease
     return lease
 

@@ -1,1 +1,1 @@
-"""app/db/embedded."""
+"""A PostgreSQL server of our own, for trials, the demo and tests."""

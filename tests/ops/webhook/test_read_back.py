@@ -60,7 +60,7 @@ async def claim(services: Services) -> Lease:
     async with services.sessions() as session, session.begin():
         now = timedelta(0)
         await work.want(session, work.CHORE, Chore.WEBHOOK, now, Priority.CATCH_UP)
-        lease = await work.seize(session, work.CHORE, Chore.WEBHOOK, "test")
+        lease = await work.take(session, work.CHORE, Chore.WEBHOOK, "test")
     assert lease
     return lease
 
