@@ -12,7 +12,7 @@ from sqlalchemy import func, update
 from app.db.states import Result
 from app.db.tables import MailboxGate
 from app.services import Services
-from app.settings import settings
+from app.settings.types import SOURCES
 from app.sources import REREADS, search
 from sandbox.graph import HELP_DESK, MailFault
 from sandbox.seed import Seed
@@ -275,4 +275,4 @@ async def reopen(services: Services) -> None:
 
 def test_every_source_of_the_settings_can_be_read() -> None:
     """A name that is accepted and not known would be a defect in every look."""
-    assert set(search.SOURCES) == set(settings.SOURCES)
+    assert set(search.SOURCES) == set(SOURCES)
