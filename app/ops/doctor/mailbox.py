@@ -19,7 +19,9 @@ async def mailbox(deployment: Deployment) -> Sequence[Finding]:
         return []  # `sources` says so
     urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
     try:
-        await Graph(deployment.http, credentials, **urls).check(settings.graph_mailbox or "")
+        await Graph(deployment.services.http, credentials, **urls).check(
+            settings.graph_mailbox or ""
+        )
     except GraphError as error:
         cure = f"{CURES[error.trouble]} See docs/setup/m365.md."
         return [problem(error.trouble, f"The mailbox cannot be read: {error}.", cure)]

@@ -34,7 +34,7 @@ async def webhook(deployment: Deployment) -> Sequence[Finding]:
         cure = "Set it: then the service reads its webhook back and says when it is off."
         return [warning("webhook", text, cure), came]
     try:
-        wanted, _, report = await look(deployment.services(), Webhooks(deployment.calls()))
+        wanted, _, report = await look(deployment.services, Webhooks(deployment.calls()))
     except WebhookError as error:
         return [problem("webhook", str(error), _INSTALL), came]
     except (Forbidden, Refused) as error:
