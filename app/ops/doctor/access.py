@@ -49,13 +49,11 @@ async def zone(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def _ask_zone(deployment: Deployment) -> Zone:
-    settings = deployment.settings
+    settings, http = deployment.settings, deployment.services.http
     if not settings.autotask_api_url:
-        return await discover_zone(deployment.services.http, settings.autotask_username)
+        return await discover_zone(http, settings.autotask_username)
     # At the address that is set, the only one that is known to be reachable; it is not believed.
-    calls = Calls(
-        deployment.services.http, settings.autotask_api_url, settings.credentials, unthrottled
-    )
+    calls = Calls(http, settings.autotask_api_url, settings.credentials, unthrottled)
     answer = await calls.get(f"/ZoneInformation?user={quote(settings.autotask_username, safe='')}")
     return read_record(answer, Zone)
 
