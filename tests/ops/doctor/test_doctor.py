@@ -229,9 +229,9 @@ async def test_a_level_that_shows_nothing_is_found(
 async def test_a_refused_create_is_remembered(examined: Examine, services: Services) -> None:
     """Autotask tells of no right to create; what it refused the service does."""
     reason = "Autotask does not allow the API user this call: write Contacts"
-    await run(
-        services, update(Gate).values(code="forbidden", reason=reason, since=datetime.now(UTC))
-    )
+    call, since = "write Contacts", datetime.now(UTC)
+    row = {"code": "forbidden", "reason": reason, "call": call, "since": since}
+    await run(services, update(Gate).values(**row))
     assert (await examined())["create_Contacts"].state == State.PROBLEM
 
 
