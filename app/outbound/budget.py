@@ -240,7 +240,7 @@ class Budget:
         more = int((await session.execute(since)).scalar_one())
         return Use(ours, share, (row.tenant_used or 0) + more, row.tenant_limit)
 
-    async def heard(self, session: AsyncSession, used: int, limit: int) -> None:
+    async def record_usage(self, session: AsyncSession, used: int, limit: int) -> None:
         """Record what Autotask says of all tools' use: so many calls of so many an hour."""
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         row.tenant_used, row.tenant_limit = used, limit

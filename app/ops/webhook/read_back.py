@@ -84,8 +84,8 @@ async def _keep(
             await webhook.keep(session, found.hook, found.code, found.detail)
         off = {line.code for line in was.wrong} if was else set()
         if before in OFF or off & set(OFF):
-            now = timedelta(0)
-            await work.want(session, work.CHORE, Chore.RECONCILE, now, Priority.LIVE)
+            for chore in (Chore.RECONCILE, Chore.FOLLOW):
+                await work.want(session, work.CHORE, chore, timedelta(0), Priority.LIVE)
     wrong = [failure[0]] if failure else [line.code for line in found.wrong] if found else []
     if wrong:
         log.error("webhook_is_wrong", wrong=wrong)

@@ -115,9 +115,10 @@ async def test_one_that_is_off_is_told_and_not_touched(
     assert found
     assert (found.code, "webhook" in found.cure or "install" in found.cure) == (code, True)
     assert tenant.count("PATCH") + tenant.count("DELETE") == 0
-    wait = await due(services, Chore.RECONCILE)
-    assert wait is not None
-    assert wait <= timedelta(0)
+    for chore in (Chore.RECONCILE, Chore.FOLLOW):
+        wait = await due(services, chore)
+        assert wait is not None
+        assert wait <= timedelta(0)
 
 
 @pytest.mark.parametrize(
