@@ -17,7 +17,7 @@ from app.due import work
 from app.due.work import Chore, Lease, LeaseLost
 from app.ops.webhook import install
 from app.ops.webhook import read_back as read_back_
-from app.ops.webhook.read_back import Trouble
+from app.ops.webhook.read_back import WebhookTrouble
 from app.services import Services
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
 from sandbox.outbox import Subscription
@@ -65,7 +65,7 @@ async def claim(services: Services) -> Lease:
     return lease
 
 
-async def read_back(services: Services) -> Trouble | None:
+async def read_back(services: Services) -> WebhookTrouble | None:
     """Do the chore once, and tell what is wrong then."""
     lease = await claim(services)
     assert await read_back_.read_back(services, lease) == timedelta(hours=1)
