@@ -47,7 +47,7 @@ lint: $(VENV)/dev ## Check style, format and types
 	$(BIN)/mypy
 
 docs: $(VENV)/dev ## Write docs/configuration.md anew, from the settings
-	@$(BIN)/python -m tests.configuration
+	@$(BIN)/python -m tests.support.configuration
 
 lock: ## Write requirements/*.txt anew; needs uv; ARGS=--upgrade moves the versions
 	@$(UV) --version || { echo 'make lock needs uv: pip install uv' >&2; exit 1; }

@@ -58,10 +58,13 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, database_url: str) -> AsyncIterator[Services]:
-    """Make the parts, and close them at the end."""
+async def open_services(
+    settings: Settings, database_url: str, *, observer: bool = False
+) -> AsyncIterator[Services]:
+    """Make the parts, and close them at the end. For an observer see Budget."""
     engine = make_engine(database_url)
     sessions = make_sessions(engine)
+    share, window = settings.budget_share, settings.budget_window
     try:
         async with http_client() as http:
             yield Services(
@@ -69,7 +72,7 @@ async def open_services(settings: Settings, database_url: str) -> AsyncIterator[
                 sessions=sessions,
                 http=http,
                 tenancy=Tenancy(settings, sessions, http),
-                budget=Budget(sessions, share=settings.budget_share, window=settings.budget_window),
+                budget=Budget(sessions, share=share, window=window, observer=observer),
                 directory=Directory(),
                 mailbox=Mailbox(settings, sessions, http),
             )

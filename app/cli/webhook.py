@@ -11,7 +11,7 @@ from app.autotask.protocol import printable
 from app.db import schema
 from app.ops.webhook import install, rotate
 from app.ops.webhook.common import WebhookError
-from app.ops.webhook.compare import Report
+from app.ops.webhook.compare import WebhookReport
 from app.services import Services, open_services
 from app.settings.settings import Settings
 
@@ -59,7 +59,7 @@ def run_remove(settings: Settings, url: str) -> int:
     return _run(settings, url, work)
 
 
-def _show(report: Report) -> int:
+def _show(report: WebhookReport) -> int:
     for line in report.lines:
         mark = "WRONG" if line.code else "ok"
         typer.echo(f"{mark:6}{printable(f'{line.what}: {line.there}')}")

@@ -33,6 +33,7 @@ class Chore(IntEnum):
     RETENTION = 3
     USE = 4
     LIFETIMES = 5
+    FOLLOW = 6
 
 
 LEASE = timedelta(seconds=20)

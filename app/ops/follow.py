@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.autotask.client import Autotask
 from app.autotask.models import TicketState
 from app.db.database import db_now
 from app.db.states import Priority, Result
@@ -28,14 +27,16 @@ _NEWS = 50  # changes that one pass may find before it is history that is caught
 _PAGE = 500  # tickets of one query: as many values as it may have
 
 
-async def run(services: Services, autotask: Autotask, lease: Lease) -> None:
-    """Make those due whose state has changed. Raises what the client raises."""
+async def follow(services: Services, lease: Lease) -> timedelta:
+    """Make the tickets due whose state has changed; the chore. Raises what the client raises."""
+    again = timedelta(seconds=services.settings.reconcile_interval)
+    autotask = await services.autotask(lease)
     after, complete = -1, frozenset[int]()
     while True:
         async with services.sessions() as session:
             known = await tickets.to_follow(session, after, _PAGE)
         if not known:
-            return
+            return again
         if not complete:
             named = services.settings.complete_statuses
             complete = await services.directory.complete_statuses(autotask, named)
@@ -59,7 +60,7 @@ async def run(services: Services, autotask: Autotask, lease: Lease) -> None:
         if changed:
             log.info("tickets_changed", count=len(changed), first=changed[0])
         if len(known) < _PAGE:
-            return
+            return again
 
 
 def long_over(

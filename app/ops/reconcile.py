@@ -1,4 +1,4 @@
-"""Find the tickets that no callout told of, and then see how those stand that we know of.
+"""Find the tickets that no callout told of.
 
 How far Autotask's tickets have been compared with ours is a time that Autotask itself has told:
 our clock may be wrong, and a gap must not open. See docs/decisions/0010-reconciliation.md.
@@ -16,7 +16,6 @@ from app.autotask.models import NewTicket
 from app.db.database import db_now
 from app.db.states import Priority
 from app.due.work import Lease, fenced
-from app.ops import follow
 from app.records import reconciliation, tickets
 from app.records.reconciliation import Progress
 from app.services import Services
@@ -30,8 +29,8 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_LOOKS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), timedelta(days=3650))
 
 
-async def run(services: Services, lease: Lease) -> timedelta:
-    """Compare once; the chore. Raises what the client raises, and nothing has moved then."""
+async def reconcile(services: Services, lease: Lease) -> timedelta:
+    """Compare once; the chore. Raises what the client raises; nothing has moved then."""
     autotask = await services.autotask(lease)
     async with services.sessions() as session:
         known = await reconciliation.progress(session)
@@ -39,7 +38,6 @@ async def run(services: Services, lease: Lease) -> timedelta:
         await _begin(services, autotask, lease)
     else:
         await _compare(services, autotask, lease, known)
-    await follow.run(services, autotask, lease)
     return timedelta(seconds=services.settings.reconcile_interval)
 
 

@@ -83,12 +83,24 @@ class Use:
 
 
 class Budget:
-    """Hands out slots. share: of the tenant's calls an hour; window: seconds."""
+    """Hand out slots: at most `share` of the tenant's calls an hour, counted over `window` seconds.
+
+    An observer takes slots and counts its calls as ever. It passes a shut gate and never moves it:
+    after a repair somebody wants to know whether that worked, and its settings may be others than
+    the service's.
+    """
 
     def __init__(
-        self, sessions: Sessions, *, share: float, window: float, limit: int = REQUESTS_PER_HOUR
+        self,
+        sessions: Sessions,
+        *,
+        share: float,
+        window: float,
+        limit: int = REQUESTS_PER_HOUR,
+        observer: bool = False,
     ) -> None:
         self._sessions = sessions
+        self._observer = observer
         self._share = share
         self._limit = limit
         self._window = timedelta(seconds=window)
@@ -110,6 +122,7 @@ class Budget:
     async def _permit(
         self, entity: str, lease: Lease | None, *, write: bool, calm: bool
     ) -> AsyncIterator[None]:
+        assert not (write and self._observer), "An observer writes nothing."
         holder = uuid.uuid4().hex
         known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
         change: gate.Change | None = None
@@ -131,6 +144,7 @@ class Budget:
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
+            change = None if self._observer else change
             await asyncio.shield(self._release(entity, holder, change, probe))
 
     async def _wait_for_slot(
@@ -153,15 +167,15 @@ class Budget:
     async def _take(
         self, session: AsyncSession, entity: str, holder: str, lease: Lease | None, *, write: bool
     ) -> tuple[bool, bool] | None:
-        """Take a slot and count the call; None: none is free.
+        """Take a slot and count the call; return None when no slot is free.
 
-        Gives whether a refusal is remembered, and whether this call probes the gate that it shut.
+        Return whether a refusal is remembered, and whether this call probes the gate that it shut.
         """
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         now = await db_now(session)
         if lease and not await work.is_held(session, lease):
             raise LeaseLost
-        if row.shut_until and row.shut_until > now:
+        if row.shut_until and row.shut_until > now and not self._observer:
             raise NotNow(row.shut_until, f"paused: {row.reason}")
         if write and row.paused_at:
             raise NotNow(now + _PAUSED, f"all writes are paused by {row.paused_by}")
@@ -169,7 +183,8 @@ class Budget:
         if free is None:
             return None
         await self._count(session, row, now)
-        known, probe = row.code is not None or row.silent > 0, row.shut_until is not None
+        known = row.code is not None or row.silent > 0
+        probe = row.shut_until is not None and not self._observer
         if probe:
             # One call finds out whether the gate may open; the others wait for its result.
             row.shut_until = now + _SLOT_LIFE
@@ -225,7 +240,7 @@ class Budget:
         more = int((await session.execute(since)).scalar_one())
         return Use(ours, share, (row.tenant_used or 0) + more, row.tenant_limit)
 
-    async def heard(self, session: AsyncSession, used: int, limit: int) -> None:
+    async def record_usage(self, session: AsyncSession, used: int, limit: int) -> None:
         """Record what Autotask says of all tools' use: so many calls of so many an hour."""
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         row.tenant_used, row.tenant_limit = used, limit

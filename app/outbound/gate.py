@@ -26,15 +26,16 @@ _SILENT = 5  # calls in a row without an answer, over all processes: an outage, 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """What Autotask refuses us, since when, and until when no call leaves on that account.
-
-    code: unauthorized, forbidden, overloaded or away.
-    """
+    """What Autotask refuses us, since when, and until when no call leaves for that reason."""
 
     code: str
+    """unauthorized, forbidden, overloaded or away."""
+
     reason: str
     since: datetime
     until: datetime | None
+    call: str | None
+    """The call whose success ends it; None: any call's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ async def state(session: AsyncSession) -> Shut | None:
     row = (await session.execute(select(Gate))).scalar_one()
     if row.code is None or row.reason is None or row.since is None:
         return None
-    return Shut(row.code, row.reason, row.since, row.shut_until)
+    return Shut(row.code, row.reason, row.since, row.shut_until, row.call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ async def change(session: AsyncSession, told: Change, *, probe: bool) -> None:
         # What was refused is accepted; a success of something else opens, but forgets nothing.
         row.code = row.since = row.reason = row.call = None
         row.times = 0
-        log.info("calls_go_on")
+        log.info("calls_resumed")
 
 
 def _shut(row: Gate, told: Change, now: datetime) -> None:

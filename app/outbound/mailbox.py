@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import httpx
 import structlog
@@ -50,6 +50,22 @@ class MailboxTrouble:
     until: datetime | None
 
 
+class MailboxClient(Protocol):
+    """A provider's client. It raises GraphError with the code of a Trouble, or TooManyMessages."""
+
+    async def messages(self, mailbox: str, since: datetime, until: datetime) -> list[Message]:
+        """List the messages that a mailbox received between two times."""
+
+    async def check(self, mailbox: str) -> None:
+        """Read as little as shows that the mailbox can be read."""
+
+
+def _open_client(settings: Settings, http: httpx.AsyncClient) -> MailboxClient | None:
+    credentials = settings.graph_credentials if "mailbox" in settings.cc_sources else None
+    urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
+    return Graph(http, credentials, **urls) if credentials else None
+
+
 class Mailbox:
     """The one mailbox of a deployment, as one process sees it."""
 
@@ -58,31 +74,34 @@ class Mailbox:
         self._address = settings.graph_mailbox or ""
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._checked = False
-        credentials = settings.graph_credentials if "mailbox" in settings.cc_sources else None
-        urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
-        self._graph = Graph(http, credentials, **urls) if credentials else None
+        self._client = _open_client(settings, http)
 
     @property
     def configured(self) -> bool:
-        """Whether there is a mailbox to read at all."""
-        return self._graph is not None
+        """Whether there is a mailbox to read."""
+        return self._client is not None
 
     async def messages(self, since: datetime, until: datetime) -> list[Message]:
         """List the messages that were received between two times.
 
         Raises MailboxShut, also when reading fails now, and TooManyMessages.
         """
-        graph = self._graph
-        assert graph is not None, "ask `configured` first"
-        return await self._ask(lambda: graph.messages(self._address, since, until))
+        client = self._client
+        assert client is not None, "ask `configured` first"
+        return await self._ask(lambda: client.messages(self._address, since, until))
+
+    async def probe(self) -> None:
+        """Check the mailbox whatever is recorded of it, and record nothing. Raises GraphError."""
+        assert self._client is not None, "ask `configured` first"
+        await self._client.check(self._address)
 
     async def check(self) -> None:
         """See whether the mailbox can be read: once a process, and when a pause is over.
 
         So that trouble shows before a ticket has to wait for it, and its end without one.
         """
-        graph = self._graph
-        if graph is None:
+        client = self._client
+        if client is None:
             return
         async with self._sessions() as session, session.begin():
             known = await trouble(session)
@@ -92,12 +111,12 @@ class Mailbox:
         if self._checked and known is None:
             return
         with suppress(MailboxShut):  # it is stored, and shown by /health/work
-            await self._ask(lambda: graph.check(self._address))
+            await self._ask(lambda: client.check(self._address))
         self._checked = True
 
     async def pause(self) -> datetime | None:
         """Give until when nobody may ask, None when it may be asked now."""
-        if self._graph is None:
+        if self._client is None:
             return None
         async with self._sessions() as session:
             gate = (await session.execute(select(MailboxGate))).scalar_one()

@@ -1,6 +1,6 @@
-"""Reads the settings from the environment and a `.env` file, and nothing else.
+"""Read the settings from environment variables and a `.env` file.
 
-A setting that holds a secret can also be given as a file: `NAME_FILE=/path` instead of `NAME`.
+A secret can also be given as a file: `NAME_FILE=/path` in place of `NAME`.
 """
 
 from __future__ import annotations
@@ -12,70 +12,78 @@ from typing import Any
 
 from dotenv import dotenv_values
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from app.settings.settings import Settings
 
-FILES = (
-    "DATABASE_URL",
-    "AUTOTASK_SECRET",
-    "AUTOTASK_INTEGRATION_CODE",
-    "WEBHOOK_SECRETS",
-    "API_KEYS",
-    "GRAPH_CLIENT_SECRET",
-)
-"""Settings that can be given as a file."""
+FILES = tuple(name.upper() for name, field in Settings.model_fields.items() if not field.repr)
+"""Settings that can be given as a file: all secrets."""
 
 
 class SettingsError(Exception):
-    """The configuration is missing something or wrong; the message names all of it."""
+    """A setting is missing or wrong; the message names all of them."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment, which wins, and `.env` in the working directory.
+def load_settings(
+    environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")
+) -> Settings:
+    """Read the settings from the process's environment, and from a file for what is not in it.
 
-    Raises SettingsError, with every setting that is missing or wrong in one message.
+    With `environ` only that is read. Raises SettingsError, which names every setting that is
+    missing or wrong.
     """
     if environ is None:
-        # Not interpolated: a password may have ${ in it, and single quotes do not keep it.
-        file = dotenv_values(".env", interpolate=False)
+        # Not interpolated: a password may contain ${, which single quotes do not protect.
+        file = dotenv_values(env_file, interpolate=False)
         environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
-    values = {k.upper(): v for k, v in environ.items() if v != ""}
-    problems = _read_files(values)
-    names = {name.upper(): name for name in Settings.model_fields}
-    given: dict[str, Any] = {names[k]: v for k, v in values.items() if k in names}
+    variables = _Variables(_Fields, environ)
+    problems = variables.problems
     try:
-        settings = Settings(**given)
+        settings = Settings(**variables())
     except ValidationError as error:
-        problems += [
-            _problem(dict(e)) for e in error.errors(include_input=False, include_url=False)
-        ]
+        problems += map(_problem, error.errors(include_input=False, include_url=False))
     if problems:
         raise SettingsError("\n".join(["The configuration needs attention:", *problems]))
     return settings
 
 
-def _read_files(values: dict[str, str]) -> list[str]:
-    problems = []
-    for name in FILES:
-        path = values.get(f"{name}_FILE")
-        if path is None:
-            continue
-        if name in values:
-            problems.append(f"  {name}: set it or {name}_FILE, not both")
-            continue
+class _Fields(BaseSettings, Settings):
+    """The settings as pydantic-settings reads them; lists and JSON are left to their types."""
+
+    model_config = SettingsConfigDict(enable_decoding=False)
+
+
+class _Variables(EnvSettingsSource):
+    """Variables, and the files that `NAME_FILE` names. An empty variable counts as unset."""
+
+    def __init__(self, fields: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        super().__init__(fields)
+        self.env_vars = {name.lower(): text for name, text in variables.items() if text}
+        self.problems: list[str] = []
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        name, path = field_name.upper(), self.env_vars.get(f"{field_name}_file")
+        if field.repr or path is None:
+            return value, key, is_complex
+        if value is not None:
+            self.problems.append(f"  {name}: set it or {name}_FILE, not both")
+            return value, key, is_complex
         try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
+            value = Path(path).read_text(encoding="utf-8").strip() or None
         except (OSError, ValueError) as error:
-            problems.append(f"  {name}_FILE: cannot be read ({type(error).__name__})")
-            continue
-        if not values[name]:
-            problems.append(f"  {name}_FILE: the file is empty")
-    return problems
+            self.problems.append(f"  {name}_FILE: cannot be read ({type(error).__name__})")
+        else:
+            if value is None:
+                self.problems.append(f"  {name}_FILE: the file is empty")
+        return value, key, is_complex
 
 
-def _problem(error: dict[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    name = str(error["loc"][0]).upper() if error["loc"] else ""
+def _problem(error: ErrorDetails) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    field = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "missing":
-        message = f"is missing ({Settings.model_fields[str(error['loc'][0])].description})"
-    return f"  {name}: {message}" if name else f"  {message}"
+        message = f"is missing ({Settings.model_fields[field].description})"
+    return f"  {field.upper()}: {message}" if field else f"  {message}"

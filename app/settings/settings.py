@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.autotask.client import Credentials
-from app.autotask.models import NewContact
 from app.autotask.protocol import OWN_ORGANISATION
 from app.decide.policy import PolicyDocument
 from app.graph.client import GraphCredentials
 from app.mail.addresses import address_key
-from app.settings.cc_sources import CC_SOURCES
-from app.settings.keys import ApiKey, parse_keys
 from app.settings.types import (
     Addresses,
+    ApiKeys,
+    CcSources,
+    ContactDefaults,
+    DatabaseUrl,
+    DefaultPolicy,
     DirectoryId,
     HeaderText,
-    JsonObject,
     Listed,
     Numbers,
-    PolicyText,
+    Trimmed,
     Url,
+    WebhookSecrets,
 )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The configuration of one deployment, which serves one Autotask tenant."""
 
-    model_config = SettingsConfigDict(hide_input_in_errors=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(hide_input_in_errors=True, extra="ignore", frozen=True)
 
-    database_url: str | None = Field(
+    database_url: DatabaseUrl | None = Field(
         None, repr=False, description="PostgreSQL; unset: an embedded one in DATA_DIR, for trials"
     )
     data_dir: Path | None = Field(None, description="where the embedded PostgreSQL keeps its data")
@@ -50,7 +48,7 @@ class Settings(BaseSettings):
         None, description="the API's address; unset: asked from Autotask by the user name"
     )
 
-    webhook_secrets: Listed = Field(
+    webhook_secrets: WebhookSecrets = Field(
         (), repr=False, description="secrets of the webhook, 16 to 64 characters; none: it is off"
     )
     public_url: Url | None = Field(
@@ -64,7 +62,7 @@ class Settings(BaseSettings):
         description="subscribe to changes of status and account, too: completion and moves are "
         "noticed at once, not at the next comparison",
     )
-    api_keys: tuple[ApiKey, ...] = Field(
+    api_keys: ApiKeys = Field(
         (), repr=False, description="name:role:key, role read, write or intake; key 32 or more"
     )
 
@@ -72,7 +70,7 @@ class Settings(BaseSettings):
     own_domains: Listed = Field(
         (), validate_default=True, description="domains that belong to the help desk itself"
     )
-    cc_sources: Listed = Field(
+    cc_sources: CcSources = Field(
         ("udf:CC", "mailbox"),
         description="where a ticket's Cc list is looked for, in this order: udf:<name of a ticket "
         "field>, mailbox, description, eml; what is not configured is passed over",
@@ -93,7 +91,7 @@ class Settings(BaseSettings):
     graph_client_id: DirectoryId | None = Field(
         None, description="application (client) id of the app"
     )
-    graph_client_secret: str | None = Field(None, repr=False, description="a secret of the app")
+    graph_client_secret: Trimmed | None = Field(None, repr=False, description="a secret of the app")
     graph_mailbox: str | None = Field(
         None,
         validate_default=True,
@@ -108,7 +106,7 @@ class Settings(BaseSettings):
     catch_all_accounts: Numbers = Field(
         (), description="company ids that hold mail of unknown senders; nobody is added there"
     )
-    default_policy: PolicyText = Field(
+    default_policy: DefaultPolicy = Field(
         PolicyDocument(),
         description="JSON, or a preset's name: what accounts allow; see docs/decision-table.md",
     )
@@ -130,7 +128,7 @@ class Settings(BaseSettings):
     max_new_per_day: int = Field(
         500, ge=0, description="outside people that all mails together may bring in 24 hours"
     )
-    contact_defaults: JsonObject = Field(
+    contact_defaults: ContactDefaults = Field(
         {}, description="JSON: further fields of new contacts, where the tenant requires them"
     )
 
@@ -174,20 +172,6 @@ class Settings(BaseSettings):
             self.autotask_username, self.autotask_secret, self.autotask_integration_code
         )
 
-    @field_validator("database_url")
-    @classmethod
-    def _postgres_only(cls, value: str | None) -> str | None:
-        if not value:
-            return None
-        scheme, sep, rest = value.partition("://")
-        if not sep or scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
-            raise ValueError("must start with postgresql://")
-        try:
-            make_url(f"postgresql+psycopg://{rest}")
-        except (ArgumentError, ValueError):
-            raise ValueError("is not postgresql://user:password@host:port/database") from None
-        return f"postgresql+psycopg://{rest}"
-
     @property
     def graph_credentials(self) -> GraphCredentials | None:
         """What opens the mailbox; None when that is not configured."""
@@ -203,11 +187,6 @@ class Settings(BaseSettings):
         mailbox = address_key(self.graph_mailbox or "")
         return frozenset(self.own_addresses) | ({mailbox} if mailbox else set())
 
-    @field_validator("graph_client_secret")
-    @classmethod
-    def _without_blanks(cls, value: str | None) -> str | None:
-        return (value or "").strip() or None
-
     @field_validator("graph_mailbox")
     @classmethod
     def _one_mailbox(cls, value: str | None, info: ValidationInfo) -> str | None:
@@ -222,18 +201,6 @@ class Settings(BaseSettings):
             raise ValueError(f"the mailbox needs {', '.join(missing)} as well")
         return value
 
-    @field_validator("webhook_secrets")
-    @classmethod
-    def _secret_lengths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(not 16 <= len(secret) <= 64 for secret in value):
-            raise ValueError("each secret takes 16 to 64 characters")
-        return value
-
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _parse_keys(cls, value: object) -> object:
-        return parse_keys(value) if isinstance(value, str) else value
-
     @field_validator("own_domains")
     @classmethod
     def _domain_keys(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -247,50 +214,12 @@ class Settings(BaseSettings):
             )
         return tuple(key.removeprefix("x@") for key in keys if key)
 
-    @field_validator("cc_sources")
-    @classmethod
-    def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        value = tuple(re.sub(r"^udf:\s+", "udf:", source) for source in value)
-        known = [source in CC_SOURCES or re.match(r"udf:.", source) for source in value]
-        if not value or not all(known):
-            raise ValueError(f"each is udf:<name of a ticket field> or {', '.join(CC_SOURCES)}")
-        return tuple(dict.fromkeys(value))
-
-    @field_validator("default_policy")
-    @classmethod
-    def _nobodys_own_domains(cls, value: PolicyDocument) -> PolicyDocument:
-        if value.own_domains:
-            raise ValueError("own_domains belong to an account: PUT /admin/accounts/{id}/policy")
-        return value
-
     @field_validator("ticket_note_publish")
     @classmethod
     def _publish_with_note(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is None and info.data.get("ticket_note", "off") != "off":
             raise ValueError("TICKET_NOTE needs it, or a note might reach the client portal")
         return value
-
-    @field_validator("contact_defaults")
-    @classmethod
-    def _no_core_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        new = NewContact(first_name="", last_name="", email="", note="", extra={})
-        ours = {name.lower() for name in new.body(0)}
-        wrong = sorted(name for name in value if name.lower() in ours)
-        if wrong:
-            raise ValueError(f"these fields are set by the product: {', '.join(wrong)}")
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from environment.load_settings alone."""
-        return (init_settings,)
 
     def is_parked(self, company_id: int) -> bool:
         """Return whether a company is no customer's: mail of unknown senders lands there."""

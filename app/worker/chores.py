@@ -18,8 +18,9 @@ from app.db.states import Priority
 from app.due import work
 from app.due.work import Chore, Lease, LeaseLost, fenced
 from app.mail.addresses import mask
-from app.ops import reconcile
-from app.ops.webhook import read_back
+from app.ops.follow import follow
+from app.ops.reconcile import reconcile
+from app.ops.webhook.read_back import read_back
 from app.outbound.rules import NotNow
 from app.records import retention
 from app.services import Services
@@ -68,12 +69,12 @@ async def _later(services: Services, lease: Lease, error: Exception) -> datetime
         return await db_now(session) + pause
 
 
-async def _ask_for_use(services: Services, lease: Lease) -> timedelta:
+async def _record_usage(services: Services, lease: Lease) -> timedelta:
     """Ask how many calls all of the tenant's tools have made: no answer of Autotask's tells."""
     autotask = await services.autotask(lease)
     told = await autotask.use()
     async with fenced(services.sessions, lease) as session:
-        await services.budget.heard(session, told.used, told.limit)
+        await services.budget.record_usage(session, told.used, told.limit)
     return _USE_OFTEN if told.used * 5 >= told.limit * 2 else _USE_SELDOM
 
 
@@ -83,10 +84,11 @@ async def _thin_out(services: Services, lease: Lease) -> timedelta:
 
 
 _CHORES: dict[Chore, Callable[[Services, Lease], Awaitable[timedelta]]] = {
-    Chore.RECONCILE: reconcile.run,
-    Chore.WEBHOOK: read_back.read_back,
+    Chore.RECONCILE: reconcile,
+    Chore.FOLLOW: follow,
+    Chore.WEBHOOK: read_back,
     Chore.RETENTION: _thin_out,
-    Chore.USE: _ask_for_use,
+    Chore.USE: _record_usage,
     Chore.LIFETIMES: retire_chore.run,
 }
 # What waits when the tenant's calls get scarce; the others are one call each, and needed then.

@@ -89,7 +89,7 @@ class Passes:
 
     def two_are_over(self) -> bool:
         """Tell whether each was begun and ended once at least: the one before may be half over."""
-        chores = (Chore.RECONCILE, Chore.LIFETIMES)
+        chores = (Chore.RECONCILE, Chore.FOLLOW, Chore.LIFETIMES)
         query = "SELECT ref, attempt, holder IS NULL FROM due WHERE kind = 'chore'"
         rows = {ref: (attempt, idle) for ref, attempt, idle in self._books.execute(query)}
         if not self._since:

@@ -25,7 +25,7 @@ def test_a_life_of_a_webhook(
     assert "WRONG webhook: there is none for https://cc.example.com" in capsys.readouterr().out
     assert run_install(public, database_url) == 0
     shown = capsys.readouterr().out
-    assert "Webhook 1 is made." in shown
+    assert "Webhook 1 is created." in shown
     assert "ok    field Ticket Number: subscribed" in shown
     tenant.outbox.subscriptions[1].active = False
     assert run_status(public, database_url) == 1

@@ -91,7 +91,7 @@ def test_operating_explains_every_code_of_health() -> None:
 
 def test_operating_explains_every_message_about_a_setting() -> None:
     """Word for word, as far as it stands in one string of the code."""
-    texts = [APP[name] for name in ("settings/settings.py", "settings/keys.py")]
+    texts = [APP[f"settings/{name}.py"] for name in ("settings", "types", "keys")]
     messages = {one for text in texts for one in re.findall(r'ValueError\(\s*f?"([^"{]+)', text)}
     assert len(messages) > 12
     flat = OPERATING.replace("\\|", "|")

@@ -69,9 +69,9 @@ async def test_a_thousand_tickets_are_two_calls(
     async with services.sessions() as session, session.begin():
         await session.execute(update(Due).where(Due.ref == due).values(due_at=func.now()))
     for statuses in (1, 0):  # read once a day
-        lease = await seized(services, Chore.RECONCILE)
+        lease = await seized(services, Chore.FOLLOW)
         tenant.forget_calls()
-        await follow.run(services, await services.autotask(lease), lease)
+        await follow.follow(services, lease)
         async with work.fenced(services.sessions, lease) as session:
             await work.finish(session, lease)
         asked = [call for call in tenant.calls if call.entity == "Tickets"]

@@ -15,7 +15,7 @@ from app.db.states import Priority, Result
 from app.db.tables import Due, Reconciliation, TicketRecord
 from app.due import work
 from app.due.work import Chore, Lease, LeaseLost
-from app.ops import reconcile
+from app.ops import follow, reconcile
 from app.records import tickets
 from app.services import Services
 from sandbox.seed import Seed
@@ -27,22 +27,22 @@ from tests.support.helpers import look_at, outcomes, result_of, rows, want
 NINA = "nina@radiology.example"
 
 
-async def seize(services: Services, holder: str = "test") -> Lease:
+async def seize(services: Services, chore: Chore = Chore.RECONCILE) -> Lease:
     """Take the chore, whether it is due or not."""
     async with services.sessions() as session, session.begin():
-        delay = timedelta(hours=1)
-        await work.want(session, work.CHORE, Chore.RECONCILE, delay, Priority.LIVE)
-        lease = await work.take(session, work.CHORE, Chore.RECONCILE, holder)
+        await work.want(session, work.CHORE, chore, timedelta(hours=1), Priority.LIVE)
+        lease = await work.take(session, work.CHORE, chore, "test")
     assert lease
     return lease
 
 
 async def compare(services: Services) -> timedelta:
-    """Compare once, as the chore does."""
-    lease = await seize(services)
-    again = await reconcile.run(services, lease)
-    async with work.fenced(services.sessions, lease) as session:
-        await work.finish(session, lease)
+    """Compare once, as the two chores do."""
+    for chore, do in ((Chore.RECONCILE, reconcile.reconcile), (Chore.FOLLOW, follow.follow)):
+        lease = await seize(services, chore)
+        again = await do(services, lease)
+        async with work.fenced(services.sessions, lease) as session:
+            await work.finish(session, lease)
     return again
 
 
@@ -234,7 +234,7 @@ async def test_killed_between_two_pages_nothing_has_moved(
     missed = [tenant.new_ticket(people.alpine, cc=NINA) for _ in range(12)]
     monkeypatch.setattr(calls, "_PAGE", 5)
     lease = await seize(services)
-    killed = asyncio.create_task(reconcile.run(services, lease))
+    killed = asyncio.create_task(reconcile.reconcile(services, lease))
     queries(tenant)
     tenant.faults.add(Fault("hang_before", entity="Tickets", after=1))
     async with asyncio.timeout(10):
@@ -247,7 +247,9 @@ async def test_killed_between_two_pages_nothing_has_moved(
 
     async with services.sessions() as session, session.begin():
         await session.execute(
-            update(Due).where(Due.kind == work.CHORE).values(lease_until=func.now())
+            update(Due)
+            .where(Due.kind == work.CHORE, Due.ref == Chore.RECONCILE)
+            .values(lease_until=func.now())
         )
     await compare(services)
     assert await found(services) == missed
@@ -266,7 +268,7 @@ async def test_a_worker_that_was_taken_for_dead_moves_nothing(
             update(Due).where(Due.kind == work.CHORE).values(attempt=Due.attempt + 1)
         )
     with pytest.raises(LeaseLost):
-        await reconcile.run(services, lease)
+        await reconcile.reconcile(services, lease)
     assert await found(services) == []
 
 

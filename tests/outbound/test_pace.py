@@ -33,7 +33,7 @@ NINA = "nina@radiology.example"
 async def heard(sessions: Sessions, budget: Budget, used: int, limit: int = 1000) -> Pace:
     """Let Autotask have told of the tenant's use, and give the pace."""
     async with sessions() as session, session.begin():
-        await budget.heard(session, used, limit)
+        await budget.record_usage(session, used, limit)
     async with sessions() as session:
         return await budget.pace(session)
 
@@ -115,14 +115,14 @@ async def test_what_is_caught_up_with_waits_while_calls_are_scarce(
     async with services.sessions() as session, session.begin():
         await tickets.want_unknown(session, [missed], timedelta(0), Priority.CATCH_UP)
         await tickets.want(session, live, timedelta(0), Priority.LIVE)
-        await services.budget.heard(session, 8500, 10_000)
+        await services.budget.record_usage(session, 8500, 10_000)
     await work_until(services, lambda: _done(services, live))
     assert await result_of(services, missed) is None
     async with services.sessions() as session:
         assert await backlog.catching_up(session) == 1
 
     async with services.sessions() as session, session.begin():
-        await services.budget.heard(session, 100, 10_000)
+        await services.budget.record_usage(session, 100, 10_000)
     await work_until(services, lambda: _done(services, missed))
 
 
@@ -152,7 +152,7 @@ async def test_a_backtest_waits_while_calls_are_scarce(
     services: Services = await make_services()
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     async with services.sessions() as session, session.begin():
-        await services.budget.heard(session, 9000, 10_000)
+        await services.budget.record_usage(session, 9000, 10_000)
     reasons: list[str] = []
     backtest = Backtest(services, Asked(1), lambda why, _: reasons.append(why or ""))
 
@@ -160,7 +160,7 @@ async def test_a_backtest_waits_while_calls_are_scarce(
         while not reasons:
             await asyncio.sleep(0.01)
         async with services.sessions() as session, session.begin():
-            await services.budget.heard(session, 10, 10_000)
+            await services.budget.record_usage(session, 10, 10_000)
 
     stopping = asyncio.create_task(others_stop())
     tried = [one.ticket.id async for one in backtest.run()]

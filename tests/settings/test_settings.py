@@ -386,6 +386,19 @@ def test_the_environment_wins_over_the_env_file(
     assert settings.autotask_secret == LEAST["AUTOTASK_SECRET"]
 
 
+def test_an_env_file_is_read_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dollar is a dollar, and what the environment sets to nothing stays unset."""
+    for name in LEAST:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PORT", "")
+    lines = [f"{name}={value}" for name, value in LEAST.items() if name != "AUTOTASK_SECRET"]
+    path = tmp_path / "other.env"
+    path.write_text("\n".join([*lines, "AUTOTASK_SECRET='a${PATH}b'", "PORT=81"]))
+    settings = load_settings(env_file=path)
+    assert settings.autotask_secret == "a${PATH}b"
+    assert settings.port == 8000
+
+
 def test_values_given_to_the_class_alone_come_from_nowhere_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

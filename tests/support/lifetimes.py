@@ -14,7 +14,7 @@ from app.decide.policy import PolicyDocument
 from app.due import work
 from app.due.work import Chore, Lease
 from app.looks import look
-from app.ops import follow
+from app.ops.follow import follow
 from app.records import policies
 from app.services import Services
 from sandbox.calls import Call
@@ -44,8 +44,8 @@ async def seized(services: Services, chore: Chore) -> Lease:
 
 async def follow_up(services: Services) -> None:
     """Compare the tickets that we follow, once, and look at those that are due then."""
-    lease = await seized(services, Chore.RECONCILE)
-    await follow.run(services, await services.autotask(lease), lease)
+    lease = await seized(services, Chore.FOLLOW)
+    await follow(services, lease)
     async with work.fenced(services.sessions, lease) as session:
         await work.finish(session, lease)
     await look_at_all(services)

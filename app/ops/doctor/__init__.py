@@ -10,7 +10,7 @@ import structlog
 from app.autotask.errors import AutotaskError
 from app.db.database import is_outage
 from app.ops.doctor import access, database, fields, mailbox, people, rights, webhook
-from app.ops.doctor.deployment import Deployment, open_patient
+from app.ops.doctor.deployment import Deployment, open_deployment
 from app.ops.doctor.findings import Finding, Skip, State, ok, problem, skipped
 from app.outbound.rules import NotNow
 from app.settings.settings import Settings
@@ -54,7 +54,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 async def examine(settings: Settings, database_url: str) -> AsyncIterator[Finding]:
     """Make every check, whatever the others found; at Autotask nothing is written."""
     yield ok("settings", "The settings can be read, and nothing in them contradicts itself.")
-    async with open_patient(settings, database_url) as deployment:
+    async with open_deployment(settings, database_url) as deployment:
         for code, check in CHECKS:
             for finding in await _made(code, check, deployment):
                 yield finding

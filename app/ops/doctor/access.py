@@ -13,15 +13,13 @@ from app.autotask.client import Autotask, discover_zone
 from app.autotask.errors import AutotaskError, Forbidden, Unauthorized
 from app.autotask.models import Zone
 from app.db.tables import Tenant
-from app.ops.checks.problem import CURES
+from app.ops.checks import flow
 from app.ops.doctor.database import SKEW
 from app.ops.doctor.deployment import Deployment, unthrottled
 from app.ops.doctor.findings import Finding, Skip, ok, problem, skipped, warning
-from app.outbound import gate as gate_records
-from app.outbound.budget import Budget
+from app.outbound.budget import BUSY, HALF
 
 _NETWORK = "See that this machine reaches it over HTTPS: docs/setup/network.md."
-_HALF, _MOST = 0.5, 0.8  # from half on Autotask answers late: .../REST_Thresholds_Limits.htm
 
 
 async def zone(deployment: Deployment) -> Sequence[Finding]:
@@ -51,11 +49,11 @@ async def zone(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def _ask_zone(deployment: Deployment) -> Zone:
-    settings = deployment.settings
+    settings, http = deployment.settings, deployment.services.http
     if not settings.autotask_api_url:
-        return await discover_zone(deployment.http, settings.autotask_username)
+        return await discover_zone(http, settings.autotask_username)
     # At the address that is set, the only one that is known to be reachable; it is not believed.
-    calls = Calls(deployment.http, settings.autotask_api_url, settings.credentials, unthrottled)
+    calls = Calls(http, settings.autotask_api_url, settings.credentials, unthrottled)
     answer = await calls.get(f"/ZoneInformation?user={quote(settings.autotask_username, safe='')}")
     return read_record(answer, Zone)
 
@@ -88,7 +86,7 @@ async def credentials(deployment: Deployment) -> Sequence[Finding]:
     if deployment.api_url is None:
         raise Skip("where the tenant's API is has not been found: see `zone`")
     given = deployment.settings.credentials
-    autotask = Autotask(deployment.http, deployment.api_url, given, deployment.throttle())
+    autotask = Autotask(deployment.services.http, deployment.api_url, given, deployment.throttle())
     try:
         deployment.threshold = await autotask.use()
     except Unauthorized as error:
@@ -132,18 +130,11 @@ async def clock(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def gate(deployment: Deployment) -> Sequence[Finding]:
-    """See what keeps the service from calling, as far as it has recorded that."""
+    """See what keeps the service from calling, by the same checks as health."""
     async with deployment.records() as session:
-        shut, pause = await gate_records.state(session), await gate_records.pause_state(session)
-    found = []
-    if shut:
-        until = f", until {shut.until:%H:%M:%S} UTC" if shut.until else ""
-        what = f"The service has stopped its calls since {shut.since:%H:%M:%S} UTC{until}: "
-        cure = CURES.get(shut.code, "See /health/work.")
-        found.append(problem("gate", f"{what}{shut.reason}.", cure))
-    if pause:
-        cure = 'PUT /admin/pause with {"paused": false}.'
-        found.append(warning("gate", f"All writes were paused by `{pause.by}`.", cure))
+        shut, pause = await flow.refused(session), await flow.paused(session)
+    found = [problem("gate", shut.detail, shut.cure)] if shut else []
+    found += [warning("gate", pause.detail, pause.cure)] if pause else []
     return found or [ok("gate", "Nothing keeps the service from calling Autotask.")]
 
 
@@ -151,21 +142,19 @@ async def budget(deployment: Deployment) -> Sequence[Finding]:
     """See how many calls are used: ours of our share, and all tools' of the tenant's."""
     found = []
     if deployment.schema_fits:
-        settings = deployment.settings
-        share, window = settings.budget_share, settings.budget_window
         async with deployment.records() as session:
-            use = await Budget(deployment.sessions, share=share, window=window).use(session)
+            use = await deployment.services.budget.use(session)
         text = f"{use.ours} of our {use.share} calls are used."
         cure = "Wait, or raise BUDGET_SHARE if the tenant's other tools leave room."
-        tight = use.ours >= _MOST * use.share
+        tight = use.ours >= BUSY * use.share
         found.append(warning("budget", text, cure) if tight else ok("budget", text))
     if deployment.threshold is None:
         return [*found, skipped("budget_tenant", "Autotask has not told how many calls it counts.")]
     told = deployment.threshold
     text = f"All tools together have used {told.used} of the tenant's {told.limit} calls."
-    if told.used < _HALF * told.limit:
+    if told.used < HALF * told.limit:
         return [*found, ok("budget_tenant", text)]
-    slower = "catching up waits" if told.used >= _MOST * told.limit else "we go slower"
+    slower = "catching up waits" if told.used >= BUSY * told.limit else "we go slower"
     cure = "Find the tool that uses so many, or lower BUDGET_SHARE if it is this one."
     return [*found, warning("budget_tenant", f"{text} From here on {slower}.", cure)]
 

@@ -23,7 +23,7 @@ SKEW = timedelta(seconds=60)
 async def database(deployment: Deployment) -> Sequence[Finding]:
     """See whether PostgreSQL answers and is new enough."""
     try:
-        async with deployment.sessions() as session:
+        async with deployment.services.sessions() as session:
             number = int((await session.execute(text("SHOW server_version_num"))).scalar_one())
             now = (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
     except Exception as error:
@@ -52,7 +52,7 @@ def _clock(ahead: timedelta) -> Finding:
 async def schema(deployment: Deployment) -> Sequence[Finding]:
     """See whether the tables are those of this build."""
     _require(deployment)
-    wrong = await schema_problem(deployment.sessions)
+    wrong = await schema_problem(deployment.services.sessions)
     if wrong:
         return [problem("schema", f"{wrong[0].upper()}{wrong[1:]}.", "Run `autotask-cc migrate`.")]
     deployment.schema_fits = True
@@ -62,8 +62,8 @@ async def schema(deployment: Deployment) -> Sequence[Finding]:
 async def pooler(deployment: Deployment) -> Sequence[Finding]:
     """See whether a transaction pooler is in between, by what it does."""
     _require(deployment)
-    async with deployment.engine.connect() as one:
-        one = await one.execution_options(isolation_level="AUTOCOMMIT")
+    async with deployment.services.sessions() as session:
+        one = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         shared = await _shares_servers(deployment, one)
         # What the role itself says stands on every server connection; what we SET may not.
         kept = await one.execute(
@@ -96,8 +96,8 @@ async def _shares_servers(deployment: Deployment, one: AsyncConnection) -> bool:
     """
     for _ in range(_ROUNDS):
         before = await _server_process(one)
-        async with deployment.engine.connect() as other, other.begin():
-            if await _server_process(other) == before:
+        async with deployment.services.sessions() as session:
+            if await _server_process(await session.connection()) == before:
                 return True
             if await _server_process(one) != before:
                 return True

@@ -94,7 +94,7 @@ async def creating(deployment: Deployment) -> Sequence[Finding]:
     found = []
     for entity, at in done.items():
         code = f"create_{entity}"
-        if shut and shut.code == "forbidden" and shut.reason.endswith(f"write {entity}"):
+        if shut and shut.code == "forbidden" and shut.call == f"write {entity}":
             cure = f"Give the right to add them: {_LEVEL}."
             found.append(problem(code, f"Autotask has refused to create {entity}.", cure))
         elif at:

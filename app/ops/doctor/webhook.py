@@ -13,7 +13,7 @@ from app.db.tables import Delivery
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
 from app.ops.webhook.common import WebhookError, explain
-from app.ops.webhook.install import look
+from app.ops.webhook.install import read_and_compare
 
 PATH = "/webhooks/autotask"
 _SECONDS = 10.0  # that Autotask waits for us
@@ -34,7 +34,9 @@ async def webhook(deployment: Deployment) -> Sequence[Finding]:
         cure = "Set it: then the service reads its webhook back and says when it is off."
         return [warning("webhook", text, cure), came]
     try:
-        wanted, _, report = await look(deployment.services(), Webhooks(deployment.calls()))
+        wanted, _, report = await read_and_compare(
+            deployment.services, Webhooks(deployment.calls())
+        )
     except WebhookError as error:
         return [problem("webhook", str(error), _INSTALL), came]
     except (Forbidden, Refused) as error:

@@ -1,4 +1,4 @@
-"""Our webhook at Autotask: made, read back, mended, removed, and its secret changed.
+"""Our webhook at Autotask: install it, read it back, repair it, remove it, change its secret.
 
 See docs/decisions/0012-webhook-care.md.
 """

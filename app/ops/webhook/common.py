@@ -1,4 +1,4 @@
-"""What all of webhook care needs: the settings, the calls, and that one at a time is at it."""
+"""What every module of the webhook needs: settings, calls, and exclusive access."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.due.exclusive import InUse, holding_chore
 from app.due.work import Lease, LeaseLost
 from app.mail.addresses import mask
 from app.ops.webhook.compare import (
-    There,
     Wanted,
+    WebhookAtAutotask,
     choose_changes,
     choose_field,
     choose_ours,
@@ -28,7 +28,7 @@ from app.services import Services
 from app.settings.settings import Settings
 
 EVERY = timedelta(hours=1)
-"""How often ours is read back."""
+"""How often the webhook is read back."""
 
 _CURE = (
     "The API user's security level needs `Can create Webhooks` (Admin > Security Levels > Other), "
@@ -37,36 +37,36 @@ _CURE = (
 
 
 class WebhookError(Exception):
-    """The webhook cannot be cared for now; the text is for a person, with the cure."""
+    """The webhook cannot be changed now. The text is for a person and names the cure."""
 
 
 def needed(settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Give PUBLIC_URL and WEBHOOK_SECRETS, or raise WebhookError."""
+    """Return PUBLIC_URL and WEBHOOK_SECRETS. Raise WebhookError if one is not set."""
     url, secrets = settings.public_url, settings.webhook_secrets
     names = {"PUBLIC_URL": url, "WEBHOOK_SECRETS": secrets}
     missing = [name for name, value in names.items() if not value]
     if missing or not url:
-        raise WebhookError(f"Set {' and '.join(missing)} first: the webhook cannot do without.")
+        raise WebhookError(f"Set {' and '.join(missing)} first: the webhook needs it.")
     return url, secrets
 
 
 async def calls_of(services: Services, lease: Lease | None) -> Webhooks:
-    """Speak to Autotask about webhooks; with a lease only as long as that is held."""
+    """Return a client for webhooks. With a lease it makes calls only while that is held."""
     api_url = await services.tenancy.api_url()
-    # The right to make webhooks, where that is missing, must not stop all other calls.
+    # Calm: if the right to make webhooks is missing, other calls go on.
     throttle = services.budget.throttle(lease, calm=True)
     return Webhooks(Calls(services.http, api_url, services.settings.credentials, throttle))
 
 
 def explain(error: Forbidden | Refused) -> WebhookError:
-    """Say what Autotask refuses, and what helps."""
+    """Return what Autotask refuses, with the cure."""
     said = mask(str(error))[:500].rstrip(".")
     return WebhookError(f"Autotask refuses it: {said}. {_CURE}")
 
 
 @asynccontextmanager
 async def holding(services: Services) -> AsyncIterator[Lease]:
-    """Be the only one at it: the lease of the chore. Raises WebhookError if another one stays."""
+    """Hold the lease of the chore. Raise WebhookError if another process keeps it."""
     chore = work.Chore.WEBHOOK
     try:
         async with holding_chore(services.sessions, chore, "webhook", EVERY) as lease:
@@ -79,8 +79,8 @@ async def holding(services: Services) -> AsyncIterator[Lease]:
         raise WebhookError("This took too long, another process went on; run it again.") from None
 
 
-async def wanted(settings: Settings, calls: Webhooks) -> Wanted:
-    """Ask for the ids that only this tenant knows."""
+async def read_wanted(settings: Settings, calls: Webhooks) -> Wanted:
+    """Read from Autotask the ids of which the wanted webhook is made."""
     public_url, _ = needed(settings)
     choices = await calls.field_choices()
     field = choose_field(choices)
@@ -88,7 +88,7 @@ async def wanted(settings: Settings, calls: Webhooks) -> Wanted:
         raise WebhookError("Autotask offers no field that a ticket webhook could subscribe to.")
     updates = settings.webhook_updates
     changing, absent = choose_changes(choices) if updates else ((), ())
-    names = [one.removeprefix("udf:") for one in settings.cc_sources if one.startswith("udf:")]
+    names = [name.removeprefix("udf:") for name in settings.cc_sources if name.startswith("udf:")]
     udfs, missing = choose_udfs(names, await calls.udf_choices() if names else ())
     named = await calls.resources_named(settings.autotask_username)
     return Wanted(
@@ -102,15 +102,15 @@ async def wanted(settings: Settings, calls: Webhooks) -> Wanted:
     )
 
 
-async def read(services: Services, calls: Webhooks, url: str) -> There:
-    """Read what is there of ours."""
+async def read_webhook(services: Services, calls: Webhooks, url: str) -> WebhookAtAutotask:
+    """Read what Autotask has of our webhook."""
     async with services.sessions() as session:
         row = (await session.execute(select(Webhook))).scalar_one_or_none()
     known = (row.webhook_id, row.guid) if row and row.webhook_id is not None else None
     hook, twins = choose_ours(await calls.all(), url, known)
     if hook is None:
-        return There()
-    return There(
+        return WebhookAtAutotask()
+    return WebhookAtAutotask(
         hook=hook,
         twins=twins,
         fields=tuple(await calls.fields(hook.id)),

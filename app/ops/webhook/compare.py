@@ -1,4 +1,4 @@
-"""What our webhook should be, and what is there: compared without I/O."""
+"""Compare our webhook at Autotask with what it should be. Nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from app.autotask.webhooks import ExcludedResource, TicketWebhook, WebhookField
 NAME = "autotask-cc"  # 50 characters at most
 PATH = "/webhooks/autotask"
 
-# Which field hardly matters, the service reads the ticket itself; without one nothing is called
-# out. The picklist writes `Ticket Number` or `ticketNumber`.
+# Any field will do, as the service reads the ticket itself; without one no callouts come. The
+# picklist says `Ticket Number` or `ticketNumber`.
 _FIELDS = ("ticketnumber", "title", "status")
 
-# Whose changes matter with WEBHOOK_UPDATES. Nobody has published what the picklist calls a company,
-# which Autotask's pages have called account and organization as well.
+# Fields whose changes matter with WEBHOOK_UPDATES. It is not published what the picklist calls a
+# company; Autotask's pages have called it account and organization as well.
 _CHANGES = {
     "status": ("status", "ticketstatus", "statusid"),
     "company": tuple(
@@ -28,65 +28,77 @@ _CHANGES = {
 }
 
 OFF = ("gone", "inactive", "url", "events", "not_ready")
-"""With one of these no callouts of new tickets come."""
+"""Codes with which no callouts of new tickets come."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was compared. code: what is wrong; None: it is as it should be."""
+class ReportLine:
+    """One thing that was compared."""
 
     what: str
     there: str
+    """What is at Autotask, in words."""
+
     code: str | None = None
+    """What is wrong; None if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All that was compared; the gravest first among what is wrong. hook: ours; None: gone."""
+class WebhookReport:
+    """Everything that was compared."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ReportLine, ...]
+    """Of the wrong ones the gravest comes first."""
+
     hook: TicketWebhook | None
+    """Our webhook; None if Autotask has none."""
 
     @property
-    def wrong(self) -> tuple[Line, ...]:
-        """What is not as it should be."""
+    def wrong(self) -> tuple[ReportLine, ...]:
+        """The lines that are not as they should be."""
         return tuple(line for line in self.lines if line.code)
 
     @property
     def code(self) -> str | None:
-        """The gravest of what is wrong."""
+        """The code of the gravest difference."""
         return self.wrong[0].code if self.wrong else None
 
     @property
     def detail(self) -> str | None:
-        """All that is wrong, in words."""
+        """Every difference, in words."""
         return "; ".join(f"{line.what}: {line.there}" for line in self.wrong) or None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What our webhook should be. fields, udfs: labels by their ids in the picklists.
-
-    missing: user-defined fields of CC_SOURCES that this Autotask does not have. us: our own user's
-    resource id; None: nobody is found by its name. updates: changes of tickets are called out;
-    absent: those that are not, as Autotask offers no such field.
-    """
+    """What our webhook should be."""
 
     public_url: str
     fields: tuple[Choice, ...]
+    """Fields to subscribe to, as the picklist has them."""
+
     udfs: tuple[Choice, ...]
+    """User-defined fields to subscribe to."""
+
     missing: tuple[str, ...]
+    """User-defined fields of CC_SOURCES that this Autotask does not have."""
+
     us: int | None
+    """The resource id of our API user; None if its name is not found."""
+
     updates: bool = False
+    """Whether changes of tickets are called out."""
+
     absent: tuple[str, ...] = ()
+    """Changes that cannot be called out, as Autotask offers no such field."""
 
     @property
     def url(self) -> str:
-        """Where Autotask is to post."""
+        """The address to which Autotask posts."""
         return self.public_url + PATH
 
     def values(self) -> dict[str, Any]:
-        """Write the properties as they should be, but for secret and isActive."""
+        """Return the properties as they should be, without secret and isActive."""
         return {
             "webhookUrl": self.url,
             "deactivationUrl": f"{self.url}/deactivated",
@@ -96,29 +108,33 @@ class Wanted:
         }
 
     def excluded(self, hook: TicketWebhook) -> int | None:
-        """Give whose doing is to be left out: our user's, or whoever made the webhook."""
+        """Return whose changes are not called out: our user's, or else the owner's."""
         return self.us if self.us is not None else hook.owner_id
 
 
 @dataclass(frozen=True, slots=True)
-class There:
-    """What is at Autotask. hook: ours; None: there is none. twins: more with our address."""
+class WebhookAtAutotask:
+    """What Autotask has of our webhook."""
 
     hook: TicketWebhook | None = None
+    """Our webhook; None if there is none."""
+
     twins: tuple[TicketWebhook, ...] = ()
+    """Further webhooks with our address."""
+
     fields: tuple[WebhookField, ...] = ()
     udfs: tuple[WebhookField, ...] = ()
     excluded: tuple[ExcludedResource, ...] = ()
 
 
 def choose_field(choices: Collection[Choice]) -> Choice | None:
-    """Pick the ticket number out of a picklist, or else any field."""
+    """Choose the ticket number from a picklist, or else any field."""
     named = _named(choices)
     return next((named[name] for name in (*_FIELDS, *named) if name in named), None)
 
 
 def choose_changes(choices: Collection[Choice]) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
-    """Find the fields whose changes matter; and name those that are not offered."""
+    """Choose the fields whose changes matter, and name those that the picklist lacks."""
     named = _named(choices)
     found = {
         what: next((named[name] for name in names if name in named), None)
@@ -133,7 +149,7 @@ def choose_changes(choices: Collection[Choice]) -> tuple[tuple[Choice, ...], tup
 def choose_udfs(
     names: Collection[str], choices: Collection[Choice]
 ) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
-    """Find user-defined fields by name, in any casing; and name those that are not there."""
+    """Choose user-defined fields by name in any case, and name those that the picklist lacks."""
     by_name = {choice.label.strip().casefold(): choice for choice in choices if choice.active}
     found = {name: by_name.get(name.casefold()) for name in names}
     return (
@@ -145,9 +161,10 @@ def choose_udfs(
 def choose_ours(
     hooks: Sequence[TicketWebhook], url: str, known: tuple[int, str | None] | None
 ) -> tuple[TicketWebhook | None, tuple[TicketWebhook, ...]]:
-    """Find ours by its address; or, if none has it, the one that we knew by id and guid.
+    """Choose our webhook, and list further ones with our address.
 
-    The address is ours whoever made the webhook. Of several one is kept: an active one, an old one.
+    Ours is the one with our address, no matter who made it; else the one that we know by id and
+    guid. Of several an active one is kept, then the oldest.
     """
     ours = [hook for hook in hooks if _same_url(hook.url, url)]
     ours.sort(key=lambda hook: (not hook.active, not hook.creates, hook.id))
@@ -157,7 +174,7 @@ def choose_ours(
 
 
 def changes(wanted: Wanted, hook: TicketWebhook) -> dict[str, Any]:
-    """Give the properties that have to be changed, but for isActive."""
+    """Return the properties that have to be changed, without isActive."""
     there = {
         "webhookUrl": hook.url,
         "deactivationUrl": hook.deactivation_url,
@@ -169,26 +186,26 @@ def changes(wanted: Wanted, hook: TicketWebhook) -> dict[str, Any]:
 
 
 def lacks_field(choice: Choice, rows: Collection[WebhookField]) -> bool:
-    """Tell whether a field is not on the webhook, or not as it should be."""
+    """Return whether a field is missing on the webhook, or is not as it should be."""
     return not any(row.choice == choice.value and row.subscribed and row.shown for row in rows)
 
 
-def lacks_exclusion(wanted: Wanted, there: There) -> bool:
-    """Tell whether our own doing would be called out."""
+def lacks_exclusion(wanted: Wanted, there: WebhookAtAutotask) -> bool:
+    """Return whether our own changes would be called out."""
     us = wanted.excluded(there.hook) if there.hook else None
     return us is not None and not any(row.resource_id == us for row in there.excluded)
 
 
-def report(wanted: Wanted, there: There) -> Report:
-    """Compare what is there with what should be."""
+def compare(wanted: Wanted, there: WebhookAtAutotask) -> WebhookReport:
+    """Compare what Autotask has with what it should have."""
     hook = there.hook
     if hook is None:
-        gone = Line("webhook", f"there is none for {wanted.url}", "gone")
-        return Report((gone,), None)
+        gone = ReportLine("webhook", f"there is none for {wanted.url}", "gone")
+        return WebhookReport((gone,), None)
     wrong = changes(wanted, hook)
-    no_changes = Line("changes of tickets", "not called out", "updates")
+    no_changes = ReportLine("changes of tickets", "not called out", "updates")
     lines = [
-        Line("webhook", f"{hook.id}, made by resource {hook.owner_id}"),
+        ReportLine("webhook", f"{hook.id}, made by resource {hook.owner_id}"),
         _line("active", "yes" if hook.active else "no: disabled", "inactive", good=hook.active),
         _line("address", hook.url or "none", "url", good="webhookUrl" not in wrong),
         _line("events", _events(hook), "events", good=hook.creates),
@@ -196,18 +213,21 @@ def report(wanted: Wanted, there: There) -> Report:
         *_field_lines(wanted, there),
         _exclusion(wanted, there),
         _line("ready", "yes" if hook.ready else "not yet", "not_ready", good=hook.ready),
-        *(Line("twin", f"webhook {twin.id} has our address too", "twin") for twin in there.twins),
+        *(
+            ReportLine("twin", f"webhook {twin.id} has our address too", "twin")
+            for twin in there.twins
+        ),
     ]
     if hook.creates and (hook.deletes or (hook.updates and not wanted.updates)):
-        lines.append(Line("other events", "called out for nothing", "noise"))
+        lines.append(ReportLine("other events", "called out for nothing", "noise"))
     if "deactivationUrl" in wrong:
         there_is = hook.deactivation_url or "none"
-        lines.append(Line("deactivation address", there_is, "deactivation_url"))
-    return Report(tuple(lines), hook)
+        lines.append(ReportLine("deactivation address", there_is, "deactivation_url"))
+    return WebhookReport(tuple(lines), hook)
 
 
-def _line(what: str, there: str, code: str, *, good: bool) -> Line:
-    return Line(what, there, None if good else code)
+def _line(what: str, there: str, code: str, *, good: bool) -> ReportLine:
+    return ReportLine(what, there, None if good else code)
 
 
 def _events(hook: TicketWebhook) -> str:
@@ -215,33 +235,35 @@ def _events(hook: TicketWebhook) -> str:
     return ", ".join(name for name, on in flags.items() if on) or "none"
 
 
-def _field_lines(wanted: Wanted, there: There) -> list[Line]:
+def _field_lines(wanted: Wanted, there: WebhookAtAutotask) -> list[ReportLine]:
     lacking = [field for field in wanted.fields if lacks_field(field, there.fields)]
     lacking += [udf for udf in wanted.udfs if lacks_field(udf, there.udfs)]
     lines = [
-        Line(f"field {choice.label}", "missing", "field")
+        ReportLine(f"field {choice.label}", "missing", "field")
         if choice in lacking
-        else Line(f"field {choice.label}", "subscribed")
+        else ReportLine(f"field {choice.label}", "subscribed")
         for choice in (*wanted.fields, *wanted.udfs)
     ]
     absent = "left out: webhooks cannot subscribe to it, so its changes are not called out"
     missing = "left out: this Autotask has no such user-defined field for tickets"
-    lines += [Line(f"field {name}", absent) for name in wanted.absent]
-    return lines + [Line(f"field {name}", missing) for name in wanted.missing]
+    lines += [ReportLine(f"field {name}", absent) for name in wanted.absent]
+    return lines + [ReportLine(f"field {name}", missing) for name in wanted.missing]
 
 
-def _exclusion(wanted: Wanted, there: There) -> Line:
+def _exclusion(wanted: Wanted, there: WebhookAtAutotask) -> ReportLine:
     assert there.hook is not None
     us = wanted.excluded(there.hook)
     if us is None:
-        return Line("our own user", "not found by AUTOTASK_USERNAME: its changes are called out")
+        return ReportLine(
+            "our own user", "not found by AUTOTASK_USERNAME: its changes are called out"
+        )
     missing = lacks_exclusion(wanted, there)
     shown = f"resource {us} {'is not' if missing else 'is'} excluded"
     return _line("our own user", shown, "exclusion", good=not missing)
 
 
 def _named(choices: Collection[Choice]) -> dict[str, Choice]:
-    """Give those that can be used by their plain labels; of two alike the first, in its place."""
+    """Return the active choices by their plain labels; of two alike the first one counts."""
     named: dict[str, Choice] = {}
     for choice in choices:
         if choice.active:
@@ -253,5 +275,5 @@ def _plain(label: str) -> str:
     return "".join(char for char in label.casefold() if char.isalnum())
 
 
-def _same_url(one: str | None, other: str) -> bool:
-    return (one or "").rstrip("/").casefold() == other.casefold()
+def _same_url(url: str | None, other: str) -> bool:
+    return (url or "").rstrip("/").casefold() == other.casefold()

@@ -1,4 +1,4 @@
-"""Make our webhook what it should be, look at it, end it. All of it may be done again."""
+"""Install, repair, show and remove our webhook. Every step may be repeated."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from app.ops.webhook import common
 from app.ops.webhook.compare import (
     NAME,
     PATH,
-    Report,
-    There,
     Wanted,
+    WebhookAtAutotask,
+    WebhookReport,
     changes,
     choose_ours,
+    compare,
     lacks_exclusion,
     lacks_field,
-    report,
 )
 from app.records import webhook
 from app.services import Services
@@ -30,33 +30,33 @@ log = structlog.get_logger()
 
 Say = Callable[[str], None]
 
-_ROUNDS = 4  # what got no answer is read again, then done again
+_ROUNDS = 4  # after a missing answer the webhook is read again, then the step is repeated
 _READY_SECONDS = 60.0
 _READY_POLL = (0.5, 1.0, 2.0, 5.0)
 
 
-async def install(services: Services, say: Say = lambda _: None) -> Report:
-    """Make our webhook, or mend what differs; wait until it is ready, and give what is there then.
+async def install(services: Services, say: Say = lambda _: None) -> WebhookReport:
+    """Create our webhook or repair it, wait until it is ready, and report on it.
 
-    Raises WebhookError, or what the client raises.
+    Raises WebhookError, and what the client raises.
     """
     common.needed(services.settings)
     async with common.holding(services) as lease:
         calls = await common.calls_of(services, lease)
-        found = await mend(services, calls, say)
+        found = await repair(services, calls, say)
         async with services.sessions() as session, session.begin():
             await webhook.keep(session, found.hook, found.code, found.detail)
     return found
 
 
-async def status(services: Services) -> Report:
-    """Compare our webhook with what it should be; nothing is changed."""
+async def status(services: Services) -> WebhookReport:
+    """Compare our webhook with what it should be. Nothing is changed."""
     calls = await common.calls_of(services, None)
-    return (await look(services, calls))[2]
+    return (await read_and_compare(services, calls))[2]
 
 
 async def remove(services: Services, say: Say = lambda _: None) -> int:
-    """Delete what has our address, and nothing else; gives how many there were."""
+    """Delete every webhook with our address. Return their number."""
     public_url, _ = common.needed(services.settings)
     async with common.holding(services) as lease:
         calls = await common.calls_of(services, lease)
@@ -70,16 +70,18 @@ async def remove(services: Services, say: Say = lambda _: None) -> int:
     return len(ours)
 
 
-async def look(services: Services, calls: Webhooks) -> tuple[Wanted, There, Report]:
-    """Read what should be and what is there, and compare them."""
-    wanted = await common.wanted(services.settings, calls)
-    there = await common.read(services, calls, wanted.url)
-    return wanted, there, report(wanted, there)
+async def read_and_compare(
+    services: Services, calls: Webhooks
+) -> tuple[Wanted, WebhookAtAutotask, WebhookReport]:
+    """Read what our webhook should be and what Autotask has, and compare them."""
+    wanted = await common.read_wanted(services.settings, calls)
+    there = await common.read_webhook(services, calls, wanted.url)
+    return wanted, there, compare(wanted, there)
 
 
-async def mend(services: Services, calls: Webhooks, say: Say = lambda _: None) -> Report:
-    """Bring our webhook to what it should be, as far as Autotask lets us; see install."""
-    wanted, there, found = await look(services, calls)
+async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None) -> WebhookReport:
+    """Make our webhook what it should be, as far as Autotask allows; see install."""
+    wanted, there, found = await read_and_compare(services, calls)
     for _ in range(_ROUNDS):
         if not any(line.code != "not_ready" for line in found.wrong):
             break
@@ -89,34 +91,34 @@ async def mend(services: Services, calls: Webhooks, say: Say = lambda _: None) -
         except Unanswered as error:
             lost = True
             log.warning("webhook_unanswered", error=str(error))
-            say("Autotask did not answer; looking what became of it.")
+            say("Autotask did not answer; reading whether the change took effect.")
         except (Forbidden, Refused) as error:
             if not isinstance(error, Refused) or error.kind is not Refusal.DUPLICATE:
                 raise common.explain(error) from error
             log.warning("webhook_was_there", error=mask(str(error)))  # its answer was lost
-        before, there = there, await common.read(services, calls, wanted.url)
-        found = report(wanted, there)
+        before, there = there, await common.read_webhook(services, calls, wanted.url)
+        found = compare(wanted, there)
         if there == before and not lost:
-            break  # what is still wrong stays so
+            break  # this changed nothing, and would not next time
     if found.hook is None:
         raise common.WebhookError(
-            "The webhook could not be made: Autotask gave no answer, or says that there is one for "
-            "this address which our API user cannot see. Run it again in six minutes; a request "
-            "without an answer may take effect until then."
+            "The webhook could not be created: Autotask gave no answer, or has one for this "
+            "address that our API user cannot see. Run it again in six minutes: until then a "
+            "request without an answer may still take effect."
         )
     if found.hook.active and not found.hook.ready:
         say("Waiting for Autotask to make it ready.")
         await _ready(calls, found.hook.id)
-        found = report(wanted, await common.read(services, calls, wanted.url))
+        found = compare(wanted, await common.read_webhook(services, calls, wanted.url))
     return found
 
 
 async def _step(
-    services: Services, calls: Webhooks, wanted: Wanted, there: There, say: Say
+    services: Services, calls: Webhooks, wanted: Wanted, there: WebhookAtAutotask, say: Say
 ) -> None:
-    """Make all requests that lead from what is there to what should be, one after another.
+    """Make the requests that are needed, one after another.
 
-    More than three at once would be refused for the thread limit, and fields left out:
+    More than three at once would pass the thread limit, and Autotask would leave fields out:
     https://github.com/msoukhomlinov/n8n-nodes-autotask/issues/4
     """
     if there.hook is None:
@@ -143,7 +145,7 @@ async def _step(
 
 
 async def _exclude(calls: Webhooks, hook: TicketWebhook, us: int, say: Say) -> None:
-    """Leave out what our own user does; without that the webhook is still of use."""
+    """Exclude our own user's changes. Without that the webhook is still of use."""
     try:
         await calls.exclude(hook.id, us)
         say(f"Our own user {us} is excluded.")
@@ -153,7 +155,7 @@ async def _exclude(calls: Webhooks, hook: TicketWebhook, us: int, say: Say) -> N
 
 
 async def _create(services: Services, calls: Webhooks, wanted: Wanted, say: Say) -> None:
-    """Make the webhook, inactive: nothing is called out before it is whole."""
+    """Create the webhook inactive: no callout comes before it is complete."""
     secret = await _secret(services)
     made = await calls.create(
         {
@@ -164,16 +166,16 @@ async def _create(services: Services, calls: Webhooks, wanted: Wanted, say: Say)
             **wanted.values(),
         }
     )
-    say(f"Webhook {made} is made.")
+    say(f"Webhook {made} is created.")
 
 
 async def _change(
     services: Services, calls: Webhooks, wanted: Wanted, hook: TicketWebhook, say: Say
 ) -> None:
-    """Change what differs of the webhook's own properties, and switch it on."""
+    """Change the properties that differ, and switch the webhook on."""
     values = changes(wanted, hook)
     if not hook.active:
-        # A secret that is not ours may be why it was disabled: nobody can read which it has.
+        # A wrong secret may be why it was disabled, and its secret cannot be read.
         values |= {"isActive": True, "secretKey": await _secret(services)}
     if values:
         say("Switched on." if not hook.active else "Changed: " + ", ".join(sorted(values)) + ".")
@@ -181,7 +183,7 @@ async def _change(
 
 
 async def _secret(services: Services) -> str:
-    """Give the secret to sign with, valid again if it had been retired."""
+    """Return the secret to sign with, and accept it again if it was replaced."""
     _, secrets = common.needed(services.settings)
     async with services.sessions() as session, session.begin():
         await webhook.revive(session, secrets[0])
@@ -199,7 +201,7 @@ async def _delete(calls: Webhooks, hook: TicketWebhook) -> None:
 
 
 async def _ready(calls: Webhooks, webhook_id: int) -> None:
-    """Wait until Autotask says that callouts flow, a minute at most."""
+    """Wait until Autotask says that the webhook is ready, a minute at most."""
     ends = asyncio.get_running_loop().time() + _READY_SECONDS
     tries = 0
     while asyncio.get_running_loop().time() < ends:

@@ -1,4 +1,4 @@
-"""Change the secret with which Autotask signs: first our receivers, then Autotask."""
+"""Change the secret with which Autotask signs: first at our receivers, then at Autotask."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _PROBE_SECONDS = 10.0  # as long as Autotask waits
 
 
 async def rotate(services: Services, say: Say = lambda _: None) -> int:
-    """Let Autotask sign with the first of WEBHOOK_SECRETS, and retire the others; gives its id.
+    """Have Autotask sign with the first of WEBHOOK_SECRETS; the others expire. Return the id.
 
-    Only after every probe that is signed with it was accepted. Raises WebhookError; nothing is
-    changed at Autotask then, unless its text says that Autotask gave no answer.
+    First every probe that is signed with it must be accepted. Raises WebhookError: then nothing
+    is changed at Autotask, unless the text says that Autotask gave no answer.
     """
     public_url, secrets = common.needed(services.settings)
     new, *old = dict.fromkeys(secrets)
     if not old:
         raise common.WebhookError(
-            "WEBHOOK_SECRETS has one secret only. Put the new one first and keep the old one behind"
-            " it, restart all processes that receive, then rotate."
+            "WEBHOOK_SECRETS has one secret only. Put the new one first and the old one after it, "
+            "restart all processes that receive callouts, then rotate."
         )
     async with common.holding(services) as lease:
         calls = await common.calls_of(services, lease)
@@ -61,7 +61,7 @@ async def rotate(services: Services, say: Say = lambda _: None) -> int:
 
 
 async def _probe(url: str, secret: str) -> None:
-    """Post an authentic callout that nothing is to be done about, over a connection of its own."""
+    """Post an authentic callout without any effect, over a connection of its own."""
     body = json.dumps({"Action": "Probe", "EntityType": "Probe", "Guid": uuid.uuid4().hex}).encode()
     signature = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha1).digest()).decode()
     headers = {"Content-Type": "application/json", "X-Hook-Signature": f"sha1={signature}"}
@@ -76,17 +76,17 @@ async def _probe(url: str, secret: str) -> None:
     except httpx.HTTPError as error:
         raise _not(url, _trouble(error)) from error
     if answer.is_redirect:
-        raise _not(url, f"redirects ({answer.status_code}), which Autotask takes for a failure")
+        raise _not(url, f"redirects ({answer.status_code}), which Autotask counts as a failure")
     if answer.status_code == 401:
         raise _not(
             url,
-            "refused the new secret (401). Each process that receives has to be restarted with it, "
-            "and a secret that was retired cannot come back: make a new one",
+            "refused the new secret (401). Restart every process that receives callouts with it. "
+            "A secret that was replaced once cannot be used again: make a new one",
         )
     if not answer.is_success:
         raise _not(url, f"answered {answer.status_code}")
     if not _is_ours(answer):
-        raise _not(url, "accepted the probe, but not as this service does: who answers there?")
+        raise _not(url, "accepted the probe, but not as this service does: what answers there?")
 
 
 def _is_ours(answer: httpx.Response) -> bool:
@@ -98,7 +98,7 @@ def _is_ours(answer: httpx.Response) -> bool:
 
 
 def _trouble(error: httpx.HTTPError) -> str:
-    """Say why there was no answer; what TLS does not like, in its own words."""
+    """Return why there was no answer; an error of TLS in its own words."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -19,7 +19,7 @@ from app.db.tables import Gate, Participant, TicketContact, TicketRecord
 from app.db.tables import Tenant as TenantRow
 from app.ops import doctor
 from app.ops.doctor import Finding, State, examine
-from app.ops.doctor.deployment import open_patient
+from app.ops.doctor.deployment import open_deployment
 from app.ops.webhook import install
 from app.services import Services
 from app.settings.environment import SettingsError, load_settings
@@ -229,9 +229,9 @@ async def test_a_level_that_shows_nothing_is_found(
 async def test_a_refused_create_is_remembered(examined: Examine, services: Services) -> None:
     """Autotask tells of no right to create; what it refused the service does."""
     reason = "Autotask does not allow the API user this call: write Contacts"
-    await run(
-        services, update(Gate).values(code="forbidden", reason=reason, since=datetime.now(UTC))
-    )
+    call, since = "write Contacts", datetime.now(UTC)
+    row = {"code": "forbidden", "reason": reason, "call": call, "since": since}
+    await run(services, update(Gate).values(**row))
     assert (await examined())["create_Contacts"].state == State.PROBLEM
 
 
@@ -355,7 +355,7 @@ async def test_the_public_address_has_to_be_ours(
     """What is not signed is refused by us, and not by something in between."""
     assert settings.database_url
     there = settings.model_copy(update={"public_url": public(status, text)})
-    async with open_patient(there, settings.database_url) as deployment:
+    async with open_deployment(there, settings.database_url) as deployment:
         [found] = await doctor.webhook.public(deployment)
     assert found.state is state
 

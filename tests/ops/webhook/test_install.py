@@ -12,7 +12,7 @@ import pytest
 from app.db.tables import RetiredSecret, Webhook
 from app.ops.webhook import install
 from app.ops.webhook.common import WebhookError
-from app.ops.webhook.compare import Report
+from app.ops.webhook.compare import WebhookReport
 from app.outbound import gate
 from app.records import webhook as webhook_records
 from app.services import Services
@@ -73,7 +73,7 @@ def is_whole(tenant: Tenant) -> bool:
     )
 
 
-def wrong(report: Report) -> list[str | None]:
+def wrong(report: WebhookReport) -> list[str | None]:
     """Name what is wrong."""
     return [line.code for line in report.wrong]
 

@@ -17,7 +17,7 @@ from app.due import work
 from app.due.work import Chore, Lease, LeaseLost
 from app.ops.webhook import install
 from app.ops.webhook import read_back as read_back_
-from app.ops.webhook.read_back import Trouble
+from app.ops.webhook.read_back import WebhookTrouble
 from app.services import Services
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
 from sandbox.outbox import Subscription
@@ -65,7 +65,7 @@ async def claim(services: Services) -> Lease:
     return lease
 
 
-async def read_back(services: Services) -> Trouble | None:
+async def read_back(services: Services) -> WebhookTrouble | None:
     """Do the chore once, and tell what is wrong then."""
     lease = await claim(services)
     assert await read_back_.read_back(services, lease) == timedelta(hours=1)
@@ -115,9 +115,10 @@ async def test_one_that_is_off_is_told_and_not_touched(
     assert found
     assert (found.code, "webhook" in found.cure or "install" in found.cure) == (code, True)
     assert tenant.count("PATCH") + tenant.count("DELETE") == 0
-    wait = await due(services, Chore.RECONCILE)
-    assert wait is not None
-    assert wait <= timedelta(0)
+    for chore in (Chore.RECONCILE, Chore.FOLLOW):
+        wait = await due(services, chore)
+        assert wait is not None
+        assert wait <= timedelta(0)
 
 
 @pytest.mark.parametrize(

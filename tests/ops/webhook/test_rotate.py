@@ -121,7 +121,7 @@ async def test_while_one_of_two_receivers_lacks_the_secret_nothing_is_changed(
 OTHERS: dict[str, tuple[Response, str]] = {
     "redirect": (RedirectResponse("https://elsewhere.example/"), r"redirects \(307\)"),
     "error": (JSONResponse({"status": "accepted"}, 503), "answered 503"),
-    "page": (Response("Welcome!"), "who answers there"),
+    "page": (Response("Welcome!"), "what answers there"),
 }
 
 
@@ -183,7 +183,7 @@ async def test_rotating_needs_two_secrets_and_a_webhook(
 ) -> None:
     """The sentence says what to do first."""
     alone = await make_services(public_url="http://127.0.0.1:9", webhook_secrets=(NEW,))
-    with pytest.raises(WebhookError, match="keep the old one behind it"):
+    with pytest.raises(WebhookError, match="the old one after it"):
         await rotate.rotate(alone)
     both = await make_services(public_url="http://127.0.0.1:9", webhook_secrets=(NEW, SECRET))
     with pytest.raises(WebhookError, match="install it first"):
