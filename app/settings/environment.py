@@ -30,14 +30,16 @@ class SettingsError(Exception):
     """The configuration is missing something or wrong; the message names all of it."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment, which wins, and `.env` in the working directory.
+def load_settings(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Settings:
+    """Read the settings from the environment, which wins, and from a file in its format.
 
     Raises SettingsError, with every setting that is missing or wrong in one message.
     """
     if environ is None:
         # Not interpolated: a password may have ${ in it, and single quotes do not keep it.
-        file = dotenv_values(".env", interpolate=False)
+        file = dotenv_values(env_file, interpolate=False) if env_file else {}
         environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
     values = {k.upper(): v for k, v in environ.items() if v != ""}
     problems = _read_files(values)

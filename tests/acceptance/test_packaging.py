@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 import yaml
+from app.cli.processes import EXIT_SECONDS
 from dotenv import dotenv_values
 from typer.main import get_command
 
 from app.cli import cli
-from app.cli.processes import EXIT_SECONDS
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
 from app.web import health
