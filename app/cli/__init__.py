@@ -27,9 +27,18 @@ COMMANDS = {
     "watch": ("watch:watch", "Follow one test mail live; nothing is changed."),
     "webhook": ("webhook:webhook", "Make, check, change and remove the webhook at Autotask."),
     "reconcile": ("reconcile:reconcile", "Process tickets that no callout told the service about."),
-    "backtest": ("backtest:backtest", "Show what a policy would have done with recent tickets."),
-    "undo": ("undo:undo", "Remove the links and contacts that the service made."),
-    "contacts": ("contacts:contacts", "Contacts that the service created."),
+    "backtest": (
+        "backtest:backtest",
+        "Show what a policy would have done with recent tickets; nothing is changed.",
+    ),
+    "undo": (
+        "undo:undo",
+        "Remove links and retire contacts that the service made; what people changed stays.",
+    ),
+    "contacts": (
+        "contacts:contacts",
+        "List, end and bring back contacts that the service created.",
+    ),
     "mappings": ("mappings:mappings", "Write and read mappings as CSV files."),
     "read": ("read:read", "Show how a Cc list, a description or an .eml file is read, and why."),
     "demo": ("demo:demo", "Show the product at work on two tickets; needs no configuration."),

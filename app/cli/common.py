@@ -119,7 +119,7 @@ class Bar:
 
     @property
     def hidden(self) -> bool:
-        """Whether nobody sees it."""
+        """Whether it is not shown."""
         return self.progress.disable
 
     def moved(self, share: float | None = None, label: str | None = None) -> None:

@@ -45,7 +45,9 @@ _WORDS = {
 }
 
 contacts = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Contacts that the service created."
+    add_completion=False,
+    no_args_is_help=True,
+    help="List, end and bring back contacts that the service created.",
 )
 
 
@@ -255,7 +257,7 @@ def _name(contact: Stale) -> str:
 def _list(unused: Sequence[Stale], days: int) -> None:
     for contact in unused:
         typer.echo(printable(f"{_name(contact)} {contact.used_at:%Y-%m-%d}"))
-    typer.echo(f"{len(unused)} contacts of ours were not used for {days} days.")
+    typer.echo(f"{len(unused)} contacts that we created were not used for {days} days.")
     if unused:
         typer.echo("--retire ends them, after a dry run.")
 

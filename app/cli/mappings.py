@@ -83,7 +83,9 @@ async def _import(settings: Settings, url: str, data: bytes, *, dry_run: bool) -
     for refusal in imported.refusals:
         typer.echo(str(refusal), err=True)
     if imported.refusals:
-        typer.echo(f"Nothing was imported: {len(imported.refusals)} lines are wrong.", err=True)
+        typer.echo(
+            f"Nothing was imported: {len(imported.refusals)} of its lines are wrong.", err=True
+        )
         return 1
     would = "would be " if dry_run else ""
     counts = f"{imported.new} {would}added, {imported.changed} {would}changed"

@@ -24,7 +24,7 @@ def undo(
     ticket: Annotated[int | None, typer.Option(min=0, help="Only this ticket.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be done.")] = False,
 ) -> None:
-    """Remove the links and contacts that the service made; what people changed stays.
+    """Remove links and retire contacts that the service made; what people changed stays.
 
     Exit code 1: something could not be done now; run it again.
     """

@@ -120,7 +120,7 @@ def checklist(settings: Settings, records: Records) -> Iterator[str]:
     """Yield what only a person can see, in Autotask and in the mailboxes."""
     on = [person for person in records.people if person.outcome in _ON]
     new = [person for person in on if person.outcome == Outcome.CREATED_AND_LINKED]
-    listed = printable(", ".join(person.key for person in on)) or "none of ours"
+    listed = printable(", ".join(person.key for person in on)) or "none by us"
     yield ""
     yield f"Now look at ticket {records.ticket.number or records.ticket.id} in Autotask:"
     yield f"  [ ] its additional contacts are: {listed}"

@@ -92,7 +92,7 @@ async def change_secret(services: Services) -> int:
 async def delete(services: Services) -> int:
     """Delete the webhook, if there is one; return 0."""
     if not await install.remove(services, _say):
-        _say("There is no webhook of ours.")
+        _say("The service has no webhook at Autotask.")
     return 0
 
 

@@ -73,14 +73,14 @@ async def test_it_lists_and_changes_nothing(
     server.tenant.forget_calls()
     assert await stale(services) == 0
     said = capsys.readouterr().out
-    assert "2 contacts of ours were not used for 180 days." in said
+    assert "2 contacts that we created were not used for 180 days." in said
     assert all(f"174 {one} {key} " in said for key, one in unused.items())
     assert "fresh@" not in said
     assert server.tenant.calls == []
     assert await stale(services, days=300) == 0
-    assert "0 contacts of ours" in capsys.readouterr().out
+    assert "0 contacts that we created" in capsys.readouterr().out
     assert await stale(services, account_id=175) == 0
-    assert "0 contacts of ours" in capsys.readouterr().out
+    assert "0 contacts that we created" in capsys.readouterr().out
 
 
 async def test_a_dry_run_comes_first(

@@ -35,7 +35,7 @@ def test_a_life_of_a_webhook(
     assert run_webhook(public, database_url, delete) == 0
     assert "Webhook 1 is deleted." in capsys.readouterr().out
     assert run_webhook(public, database_url, delete) == 0
-    assert "There is no webhook of ours." in capsys.readouterr().out
+    assert "The service has no webhook at Autotask." in capsys.readouterr().out
 
 
 def test_what_is_missing_is_a_sentence(

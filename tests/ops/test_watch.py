@@ -256,7 +256,7 @@ def test_what_is_to_be_looked_at_depends(settings: Settings) -> None:
     """On who is on the ticket, and whether a note was written."""
     records = Records(TicketRecord(id=7, result="nobody_copied"), None)
     lines = list(checklist(settings.model_copy(update={"ticket_note": "internal"}), records))
-    assert "  [ ] its additional contacts are: none of ours" in lines
+    assert "  [ ] its additional contacts are: none by us" in lines
     assert any("client portal" in line for line in lines)
     assert not any("new contacts" in line for line in lines)
 
