@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     "contacts": (
         "contacts:contacts",
-        "List, end and bring back contacts that the service created.",
+        "List and end unused contacts that the service created.",
     ),
     "mappings": ("mappings:mappings", "Write and read mappings as CSV files."),
     "read": ("read:read", "Show how a Cc list, a description or an .eml file is read, and why."),

@@ -47,7 +47,7 @@ _WORDS = {
 contacts = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="List, end and bring back contacts that the service created.",
+    help="List and end unused contacts that the service created.",
 )
 
 
