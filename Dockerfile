@@ -1,20 +1,21 @@
-# The service without its trial database and its double of Autotask: production sets DATABASE_URL.
+# The service without its trial database and its doubles: production sets DATABASE_URL.
 FROM python:3.13-slim AS build
+WORKDIR /build
 COPY requirements/runtime.txt .
 # Wheels alone: there is no compiler here, and a source distribution runs code when it is built.
 RUN python -m venv /venv \
     && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
         --only-binary=:all: -r runtime.txt
-WORKDIR /srv
+COPY pyproject.toml README.md ./
 COPY migrations migrations
 COPY app app
-# COPY keeps the checkout's modes: after a `umask 077` the service could not read its own code.
-RUN chmod -R a=rX .
+# With the setuptools of the lock. pip sets the modes: after a `umask 077` in the checkout, too.
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check \
+        --no-deps --no-build-isolation --no-index .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home autotask-cc
 COPY --from=build /venv /venv
-COPY --from=build /srv /srv
 WORKDIR /srv
 # Nothing is written: the container can run with a read-only root.
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8000
@@ -25,5 +26,7 @@ EXPOSE 8000
 # Live, not ready: a database that is away is no reason to kill the process that waits for it.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
-ENTRYPOINT ["python", "-m", "app"]
+# `docker run IMAGE doctor` and `docker run IMAGE autotask-cc doctor` are the same. `exec`: the
+# shell would keep SIGTERM for itself.
+ENTRYPOINT ["sh", "-c", "[ \"$1\" != autotask-cc ] || shift; exec autotask-cc \"$@\"", "sh"]
 CMD ["serve"]

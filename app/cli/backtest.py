@@ -1,32 +1,30 @@
-"""`autotask-cc backtest`: its progress, its summary on one screen, and its CSV."""
+"""The command `backtest`: a policy's file, progress, a summary on one screen, and a CSV."""
 
 from __future__ import annotations
 
-import asyncio
 import csv
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.common import LARGEST_ID, Bar, bar, configured, opened, run
 from app.contacts.csv_cells import safe_cell
-from app.db import schema
 from app.decide import Verdict
+from app.decide.policy import PolicyDocument, PresetName
 from app.looks.backtest import Asked, Backtest, Tried
-from app.services import open_services
+from app.mail.text import clean
 from app.settings.settings import Settings
-
-INTERRUPTED = 130
-"""The exit code of what Ctrl-C has ended."""
+from app.settings.types import PolicyText
 
 COLUMNS = ("ticket", "number", "account", "address", "decision", "reason", "contact", "source")
 EARLIER = "earlier looks"
@@ -34,13 +32,91 @@ EARLIER = "earlier looks"
 
 _WIDTH = 80
 _ROWS = 13  # of a table, so that all of it fits 24 lines
+_LONGEST_POLICY = 1 << 20  # bytes of a file that are read
+_NOT_A_PRESET = f"The presets are {', '.join(get_args(PresetName))}."
+
+
+def backtest(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How far back.")] = 30,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="A JSON file or a preset: open, guarded, known_only, off. It replaces "
+            "DEFAULT_POLICY, or with --account that account's own policy. Default: no change."
+        ),
+    ] = None,
+    account: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_ID, help="Only this account's tickets.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--csv", help="Write a line for each address to this file.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many tickets, the oldest first.")
+    ] = None,
+) -> None:
+    """Show what a policy would have done with recent tickets; nothing is changed.
+
+    Every ticket is treated as open and new: what the service did for it, and the limits of a day,
+    do not count. It uses at most half of the service's share of Autotask's calls an hour, and
+    waits when that is spent. Ctrl-C shows the result so far.
+    """
+    asked = Asked(days, _policy(policy, account), account, limit)
+    with configured(context) as (settings, url):
+        raise typer.Exit(run_backtest(settings, url, asked, file))
+
+
+def _policy(given: str | None, account: int | None) -> PolicyDocument | None:
+    try:
+        return None if given is None else read_policy(given, of_account=account is not None)
+    except PolicyFileError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+class PolicyFileError(Exception):
+    """What was given as a policy is not one; the message says what is wrong with it."""
+
+
+def read_policy(given: str, *, of_account: bool) -> PolicyDocument:
+    """Read a preset's name, or a file with a policy in JSON. Raise PolicyFileError.
+
+    of_account: it is for one account, so it may name the account's own domains.
+    """
+    adapter: TypeAdapter[PolicyDocument] = TypeAdapter(PolicyText)
+    with suppress(ValidationError):
+        return adapter.validate_python(given)
+    name = clean(given)
+    try:
+        with Path(given).open("rb") as file:
+            text = file.read(_LONGEST_POLICY).decode("utf-8-sig")
+        policy = adapter.validate_python(text)
+    except OSError as error:
+        raise PolicyFileError(f"{name} cannot be read: {error.strerror}. {_NOT_A_PRESET}") from None
+    except ValidationError as error:
+        wrong = "; ".join(_wrong(dict(one)) for one in error.errors(include_input=False))
+        raise PolicyFileError(f"{name} is no policy: {wrong}.") from None
+    except ValueError:  # also of a NUL in its name
+        raise PolicyFileError(f"{name} is no policy: it is no UTF-8 text.") from None
+    if policy.own_domains and not of_account:
+        raise PolicyFileError(f"{name}: own_domains belong to an account; name it by --account.")
+    return policy
+
+
+def _wrong(error: dict[str, object]) -> str:
+    """Return place and message; the name of an unknown field comes from the file, and helps."""
+    loc = error["loc"]
+    where = ".".join(map(str, loc)) if isinstance(loc, tuple) else ""
+    what = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
+    return f"{where}: {what}" if where else what
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found so far. writer: of the CSV, a line for each address."""
+    """The counts so far."""
 
-    writer: Any = None
+    writer: Any = None  # of the CSV: a line for each address
     tickets: int = 0
     results: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -56,18 +132,20 @@ class Report:
             return
         self.results[str(ended.result)] += 1
         source = (ended.found.source if ended.found else None) or EARLIER
-        for one in ended.decisions:
-            self.reasons[one.verdict, one.reason] += 1
-            self.accounts.setdefault(ticket.company_id, Counter())[one.verdict] += 1
+        for decision in ended.decisions:
+            verdict, reason = decision.verdict, decision.reason
+            self.reasons[verdict, reason] += 1
+            self.accounts.setdefault(ticket.company_id, Counter())[verdict] += 1
             if self.writer:
                 of_ticket = (ticket.id, ticket.number, ticket.company_id)
-                cells = (*of_ticket, one.key, one.verdict, one.reason, one.contact_id, source)
+                of_person = (decision.key, verdict, reason, decision.contact_id, source)
+                cells = (*of_ticket, *of_person)
                 # A spreadsheet that splits at semicolons would begin a cell after one.
                 texts = ("" if cell is None else str(cell).replace(";", ",") for cell in cells)
                 self.writer.writerow([safe_cell(text) for text in texts])
 
     def lines(self, title: str) -> Iterator[RenderableType]:
-        """Write the summary: 80 columns, 24 lines at most."""
+        """Yield the summary: 80 columns, 24 lines at most."""
         people = sum(self.reasons.values())
         yield Text(f"{title}: {_count(self.tickets, 'ticket')}, {_count(people, 'address')}")
         counts = [f"{name} {number:,}" for name, number in self.results.most_common()]
@@ -110,25 +188,34 @@ class Report:
 
 
 def run_backtest(settings: Settings, url: str, asked: Asked, file: Path | None) -> int:
-    """Run a backtest and show what it found, also when it is ended early; gives the exit code."""
+    """Run a backtest and show its result, also when it stops early; return the exit code."""
     try:
-        opened = file.open("w", encoding="utf-8-sig", newline="") if file else nullcontext()
+        opened_file = file.open("w", encoding="utf-8-sig", newline="") if file else nullcontext()
     except OSError as error:
         typer.echo(f"{file} cannot be written: {error.strerror}.", err=True)
         return 1
-    with opened as stream:
+    with opened_file as stream:
         report = Report(csv.writer(stream) if stream else None)
         if report.writer:
             report.writer.writerow(COLUMNS)
-        early = True
-        try:
-            asyncio.run(_run(asked.settings(settings), url, asked, report))
-            early = False
-        except KeyboardInterrupt:
-            return INTERRUPTED
-        finally:
-            if report.tickets or not early:
-                _show(report, asked, file, early=early)
+        return run(_backtest(asked.settings(settings), url, asked, report, file))
+
+
+async def _backtest(
+    settings: Settings, url: str, asked: Asked, report: Report, file: Path | None
+) -> int:
+    early = True
+    try:
+        async with opened(settings, url) as services:
+            with bar(_count(0, "ticket")) as shown:
+                progress = _Progress(shown)
+                async for tried in Backtest(services, asked, progress.wait).run():
+                    report.add(tried)
+                    progress.moved(tried.progress, report.tickets)
+        early = False
+    finally:
+        if report.tickets or not early:
+            _show(report, asked, file, early=early)
     return 0
 
 
@@ -141,45 +228,25 @@ def _show(report: Report, asked: Asked, file: Path | None, *, early: bool) -> No
         console.print(Text(f"One line for each address: {file}"), soft_wrap=True)
 
 
-async def _run(settings: Settings, url: str, asked: Asked, report: Report) -> None:
-    async with open_services(settings, url) as services:
-        await schema.require_schema(services.sessions)
-        with _bar() as bar:
-            async for tried in Backtest(services, asked, bar.wait).run():
-                report.add(tried)
-                bar.moved(tried.progress, report.tickets)
-
-
 @dataclass(slots=True)
-class _Bar:
-    console: Console
-    progress: Progress
+class _Progress:
+    """The bar, with the tickets so far and what is waited for."""
+
+    bar: Bar
     tickets: int = 0
 
     def moved(self, share: float, tickets: int) -> None:
         self.tickets = tickets
-        done = _count(tickets, "ticket")
-        self.progress.update(self.progress.task_ids[0], completed=share, description=done)
+        self.bar.moved(share, _count(tickets, "ticket"))
 
     def wait(self, reason: str | None, until: datetime | None) -> None:
         """Say what is waited for; None: it goes on."""
-        says = _count(self.tickets, "ticket")
+        text = _count(self.tickets, "ticket")
         if reason and until:
-            says += f", waiting until {until.astimezone():%H:%M:%S}: {reason}"
-            if not self.console.is_terminal:
-                self.console.print(Text(says), soft_wrap=True)
-        self.progress.update(self.progress.task_ids[0], description=says)
-
-
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    console = Console(stderr=True, highlight=False)
-    columns = (BarColumn(20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        progress.add_task(_count(0, "ticket"), total=1.0)
-        yield _Bar(console, progress)
+            text += f", waiting until {until.astimezone():%H:%M:%S}: {reason}"
+            if self.bar.hidden:
+                typer.echo(text, err=True)
+        self.bar.moved(label=text)
 
 
 def _count(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""`demo`: the product against doubles of Autotask and Graph, nothing to configure."""
+"""The command `demo`: the product against doubles of Autotask and Graph."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+import typer
 import uvicorn
 from rich.console import Console
 from rich.table import Table
 
 from app import log
+from app.cli.common import INTERRUPTED
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
 from app.services import Services, open_services
@@ -53,8 +55,19 @@ MAILBOX_CCS = (
 console = Console(width=None if Console().is_terminal else 130)
 
 
+def demo(
+    keep: Annotated[bool, typer.Option(help="Stay up afterwards, to look around.")] = False,
+) -> None:
+    """Show the product at work on two tickets; needs no configuration.
+
+    It runs against doubles of Autotask and Microsoft Graph, with a PostgreSQL of its own. Exit
+    code 1: the doubles do not agree with what the service says.
+    """
+    raise typer.Exit(run_demo(keep=keep))
+
+
 def run_demo(*, keep: bool) -> int:
-    """Show two tickets, one with ten tricky CCs; 0 when the sandbox agrees with what we say."""
+    """Run the demo on an embedded PostgreSQL; return the exit code."""
     log.configure("console", quiet=True)
     console.print("Starting an embedded PostgreSQL, and doubles of Autotask and Microsoft Graph …")
     tenant = Tenant()
@@ -65,14 +78,14 @@ def run_demo(*, keep: bool) -> int:
         try:
             return asyncio.run(_demo(settings, postgres.url, server, people, keep=keep))
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
         except TimeoutError:
             console.print(f"The ticket had no result after {PATIENCE_SECONDS:.0f} s.", style="red")
             return 1
 
 
 def _settings(server: SandboxServer) -> Settings:
-    """Configure the product for the double; the environment has no say."""
+    """Configure the product for the doubles, without the environment."""
     tenant = server.tenant
     return load_settings(
         {
@@ -140,7 +153,7 @@ async def _show(
     before: Collection[int],
     copied: int,
 ) -> list[str]:
-    """Await a ticket's result and show it; gives where the sandbox does not agree."""
+    """Wait for a ticket's result and print it; return where the sandbox does not agree."""
     ticket = await _await_result(settings, own_url, ticket_id)
     _print_people(ticket)
     _print_links(tenant, before, tenant.linked_contacts(ticket_id))
@@ -149,12 +162,12 @@ async def _show(
 
 @asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
-    """Serve the product on a free port of this machine until the block ends; gives the origin."""
+    """Serve the product on a free port of this machine; yield its origin."""
     listener = socket.create_server(("127.0.0.1", 0))
-    # asyncio sets it for sockets of its own; without it every answer waits for 40 ms.
+    # asyncio sets it for its own sockets; without it every answer takes 40 ms longer.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(uvicorn.Config(create_app(services), log_config=None, access_log=False))
-    # Ctrl-C shall end the whole demo, not only this server.
+    # Ctrl-C has to end the whole demo, not only this server.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
@@ -165,7 +178,7 @@ async def serving(services: Services) -> AsyncIterator[str]:
 
 
 async def _await_result(settings: Settings, own_url: str, ticket_id: int) -> dict[str, Any]:
-    """Ask the admin API until the ticket has a result; a TimeoutError if it takes too long."""
+    """Ask the admin API until the ticket has a result. Raise TimeoutError after a minute."""
     headers = {"Authorization": f"Bearer {settings.api_keys[0].key}"}
     async with asyncio.timeout(PATIENCE_SECONDS), httpx.AsyncClient(headers=headers) as http:
         while True:
@@ -177,12 +190,13 @@ async def _await_result(settings: Settings, own_url: str, ticket_id: int) -> dic
 
 
 def _print_people(ticket: dict[str, Any]) -> None:
-    table = Table(title=f"What became of them (result: {ticket['result']})", title_justify="left")
-    for column in ("address", "decision", "reason", "contact", "outcome"):
+    columns = ("address", "decision", "reason", "contact", "outcome")
+    table = Table(title=f"People and outcomes (result: {ticket['result']})", title_justify="left")
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for one in ticket["participants"]:
-        contact = str(one["contact_id"] or "")
-        table.add_row(one["address"], one["decision"], one["reason"], contact, one["outcome"])
+    for person in ticket["participants"]:
+        cells = person | {"contact": str(person["contact_id"] or "")}
+        table.add_row(*(cells[column] for column in columns))
     console.print(table)
 
 
@@ -207,23 +221,25 @@ def _print_links(tenant: Tenant, before: Collection[int], after: Collection[int]
 def disagreements(
     ticket: dict[str, Any], tenant: Tenant, before: Collection[int], copied: int
 ) -> list[str]:
-    """Compare what we say of a ticket's people with what the sandbox has."""
+    """Return where our records of a ticket's people differ from the sandbox."""
     after = tenant.linked_contacts(ticket["id"])
     company = tenant.tickets[ticket["id"]]["companyID"]
-    said = {one["contact_id"] for one in ticket["participants"] if _is_on(one)}
+    people = ticket["participants"]
+    expected = {person["contact_id"] for person in people if _is_on(person)} | set(before)
     wrong = []
-    if ticket["result"] != "done" or len(ticket["participants"]) != copied:
-        wrong.append("the ticket is not done, or somebody is missing from the table")
-    if sorted(after) != sorted(said | set(before)):
-        wrong.append(f"we say {sorted(said | set(before))}, it has {sorted(after)}")
-    for one in ticket["participants"]:
-        twins = tenant.contacts_with(one["address"], company)
+    if ticket["result"] != "done" or len(people) != copied:
+        wrong.append("the ticket is not done, or a copied person is missing from the table")
+    if sorted(after) != sorted(expected):
+        wrong.append(f"we say {sorted(expected)}, it has {sorted(after)}")
+    for person in people:
+        address, contact_id = person["address"], person["contact_id"]
+        twins = tenant.contacts_with(address, company)
         if len(twins) > 1:
-            wrong.append(f"{one['address']} has {len(twins)} contacts in one company")
-        if _is_on(one) and [c["id"] for c in twins if c["isActive"]] != [one["contact_id"]]:
-            wrong.append(f"{one['address']} is not contact {one['contact_id']} of the company")
-        if not _is_on(one) and set(after) & {contact["id"] for contact in twins}:
-            wrong.append(f"{one['address']} is on the ticket, against our decision")
+            wrong.append(f"{address} has {len(twins)} contacts in one company")
+        if _is_on(person) and [c["id"] for c in twins if c["isActive"]] != [contact_id]:
+            wrong.append(f"{address} is not contact {contact_id} of the company")
+        if not _is_on(person) and set(after) & {contact["id"] for contact in twins}:
+            wrong.append(f"{address} is on the ticket, against our decision")
     return wrong
 
 
@@ -245,8 +261,8 @@ def _print_next(settings: Settings, own_url: str, ticket_id: int, *, keep: bool)
         return
     console.print(
         "\nWhere to look next:\n"
-        "  make demo ARGS=--keep     the same, and it stays up: API, health, documentation page\n"
-        "  docs/decision-table.md    why each address was treated as it was\n"
+        "  make demo ARGS=--keep     the same, and it stays up: API, health, API documentation\n"
+        "  docs/decision-table.md    why each address was decided as it was\n"
         "  README.md                 how to run it against your own Autotask",
         highlight=False,
     )

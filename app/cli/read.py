@@ -1,4 +1,4 @@
-"""`autotask-cc read`: shows what would be read from a list, a description or a mail, and why."""
+"""The command `read`: how a list, a description or a mail is read, and why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -35,7 +36,7 @@ WHY = {
     "too_many": "The list has more entries than are read.",
     "cut_off": "The text was cut here, and what is left of an address may be another address.",
 }
-"""Why an entry was rejected, for people, by the reason of app.addresses.Rejected."""
+"""Why an entry was rejected, by the reason of app.mail.addresses.Rejected."""
 
 
 class Kind(StrEnum):
@@ -48,43 +49,52 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read, and as what; of a bare list only the entries are known.
-
-    answers: as a ticket field it would count as a list.
-    """
+    """A text as it was read; of a bare list only the entries are known."""
 
     kind: Kind
     message: Message
-    answers: bool = True
+    is_field: bool = True
+    """Whether it would count as a list in a ticket field."""
 
     @property
-    def found(self) -> list[Address]:
-        return [one for one in self.message.entries if isinstance(one, Address)]
+    def addresses(self) -> list[Address]:
+        """The usable entries."""
+        return [entry for entry in self.message.entries if isinstance(entry, Address)]
 
     @property
     def rejected(self) -> list[Rejected]:
-        return [one for one in self.message.entries if isinstance(one, Rejected)]
+        """The entries that are no usable address."""
+        return [entry for entry in self.message.entries if isinstance(entry, Rejected)]
 
 
-def show(file: str, kind: Kind | None, *, include_to: bool, as_json: bool) -> int:
-    """Show what a file, or standard input for "-", holds; 1 without a list, or if unreadable."""
+def read(
+    file: Annotated[str, typer.Argument(help="A file, or - for standard input.")],
+    kind: Annotated[
+        Kind | None, typer.Option("--as", help="What it is, if the guess is wrong.")
+    ] = None,
+    include_to: Annotated[bool, typer.Option("--to", help="Read the To list as well.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show how a Cc list, a description or an .eml file is read, and why.
+
+    Exit code 1: there is no list in it, or it cannot be read.
+    """
     data = _load(file)
     if isinstance(data, str):
         typer.echo(data, err=True)
-        return 1
-    reading = read(data, kind, include_to=include_to)
+        raise typer.Exit(1)
+    reading = read_data(data, kind, include_to=include_to)
     if reading is None:
         typer.echo(f"There is no list in it{f', read as {kind}' if kind else ''}.", err=True)
-        return 1
+        raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(_as_json(reading), indent=2))
     else:
         _print(reading)
-    return 0
 
 
-def read(data: bytes, kind: Kind | None = None, *, include_to: bool = False) -> Reading | None:
-    """Read data as a kind, or as the one that it looks like; None if there is no list in it."""
+def read_data(data: bytes, kind: Kind | None = None, *, include_to: bool = False) -> Reading | None:
+    """Read data as a kind, or as the kind that it looks like; None if there is no list in it."""
     if kind is Kind.EML or (kind is None and is_mail_file(data)):
         mail = read_mail_file(data, include_to=include_to)
         return Reading(Kind.EML, mail) if mail else None
@@ -98,14 +108,14 @@ def read(data: bytes, kind: Kind | None = None, *, include_to: bool = False) -> 
         isinstance(entry, Rejected) and entry.reason == "no_address" for entry in entries
     ):
         return None
-    return Reading(Kind.LIST, Message(None, False, None, entries), answers=field is not None)
+    return Reading(Kind.LIST, Message(None, False, None, entries), is_field=field is not None)
 
 
 def _load(file: str) -> bytes | str:
     """Return a file's content, or a sentence about why there is none."""
     name = "Standard input" if file == "-" else clean(file)
     try:
-        # As much as is needed to tell that it is too much: it may be a device.
+        # One byte more than is allowed shows that it is too much; it may be an endless device.
         if file == "-":
             data = sys.stdin.buffer.read(MAX_MAIL_FILE + 1)
         else:
@@ -133,7 +143,7 @@ def _as_json(reading: Reading) -> dict[str, object]:
     message = reading.message
     addresses = [
         dict(zip(("address", "name", "first_name", "last_name"), row, strict=True))
-        for row in _people(reading.found)
+        for row in _people(reading.addresses)
     ]
     return {
         "read_as": reading.kind.value,
@@ -146,29 +156,29 @@ def _as_json(reading: Reading) -> dict[str, object]:
         "cut": message.cut,
         "addresses": addresses,
         "rejected": [
-            {"text": one.text, "reason": one.reason, "why": WHY.get(one.reason, "")}
-            for one in reading.rejected
+            {"text": entry.text, "reason": entry.reason, "why": WHY.get(entry.reason, "")}
+            for entry in reading.rejected
         ],
     }
 
 
-def _people(found: Sequence[Address]) -> Iterator[tuple[str, str, str, str]]:
-    return ((one.key, one.name, *person_name(one.name, one.key)) for one in found)
+def _people(addresses: Sequence[Address]) -> Iterator[tuple[str, str, str, str]]:
+    return ((a.key, a.name, *person_name(a.name, a.key)) for a in addresses)
 
 
 def _print(reading: Reading) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an ASCII terminal shows a letter's number
         sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(width=None if Console().is_terminal else 130, highlight=False)
     for line in _about(reading):
         console.print(Text(line))
-    if reading.found:
+    if reading.addresses:
         columns = ("address", "display name", "first name", "last name")
-        console.print(_table("Addresses", columns, _people(reading.found)))
+        console.print(_table("Addresses", columns, _people(reading.addresses)))
     if reading.rejected:
-        rows = ((one.text, one.reason, WHY.get(one.reason, "")) for one in reading.rejected)
+        rows = ((entry.text, entry.reason, WHY.get(entry.reason, "")) for entry in reading.rejected)
         console.print(_table("Rejected", ("entry", "reason", "why"), rows))
-    console.print(Text(f"{len(reading.found)} found, {len(reading.rejected)} rejected."))
+    console.print(Text(f"{len(reading.addresses)} found, {len(reading.rejected)} rejected."))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Table:
@@ -176,7 +186,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterator[tuple[str, ...]]) 
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text: what strangers wrote is no markup
+        table.add_row(*map(Text, row))  # Text: strangers wrote it, and may not send markup
     return table
 
 
@@ -199,5 +209,5 @@ def _about(reading: Reading) -> Iterator[str]:
         yield "Cut: the list may go on beyond the end of what is here."
     if not message.entries and not message.cut:
         yield "Nobody was copied."
-    if not reading.answers:
+    if not reading.is_field:
         yield "In a ticket field this counts as no list: no address is in it."

@@ -1,17 +1,19 @@
-"""`sandbox`: the doubles of Autotask and Graph alone, and what to do with them."""
+"""The command `sandbox`: the doubles of Autotask and Graph alone, and what to do with them."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import threading
+from typing import Annotated
 
-from app.cli.demo import console
+import typer
+
 from sandbox.seed import seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 
-_SANDBOX_IS_UP = """\
+_UP = """\
 Doubles of Autotask and Microsoft Graph are up, as a small MSP would have them. Put this into .env,
 then `make serve`:
 
@@ -37,13 +39,13 @@ Then, in another terminal, let the double post callouts to the service, and make
 curl -H 'Content-Type: application/json' {url}/sandbox/tickets \
 -d '{{"company_id": 174, "cc": "Nina <nina@radiology.example>"}}'
 
-Or let a mail come in, of which Autotask drops the Cc list; it is read in the mailbox:
+Or let a mail come in. Autotask drops its Cc list, which is then read from the mailbox:
 
 curl -H 'Content-Type: application/json' {url}/sandbox/mails -d '{{"company_id": 174, \
 "sender": "ana.ruiz@alpine-dental.example", "subject": "No picture", \
 "cc": ["Nina <nina@radiology.example>"]}}'
 
-What became of it (the answers above name the ticket's id):
+See the result (the answers above name the ticket's id):
 
 curl -H 'Authorization: Bearer {key}' http://127.0.0.1:8000/admin/tickets/<id>
 
@@ -51,23 +53,23 @@ Ctrl-C ends it.
 """
 
 
-def run_sandbox(port: int) -> None:
-    """Run the double alone until Ctrl-C."""
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1.")] = 9100,
+) -> None:
+    """Run the doubles of Autotask and Microsoft Graph alone.
+
+    For trying things out: it prints settings for the service. Ctrl-C ends it.
+    """
     tenant = Tenant()
     seed(tenant)
     with SandboxServer(tenant, port) as server, contextlib.suppress(KeyboardInterrupt):
-        secret, key = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
-        console.print(
-            _SANDBOX_IS_UP.format(
-                api_url=server.api_url,
-                url=server.url,
-                server=server,
-                tenant=tenant,
-                secret=secret,
-                key=key,
-            ),
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
+        text = _UP.format(
+            api_url=server.api_url,
+            url=server.url,
+            server=server,
+            tenant=tenant,
+            secret=secrets.token_urlsafe(24),
+            key=secrets.token_urlsafe(32),
         )
+        typer.echo(text)
         threading.Event().wait()

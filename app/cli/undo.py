@@ -1,39 +1,38 @@
-"""The command `undo`: which tickets, how far it has come, and what is said of each step."""
+"""The command `undo`: which tickets, and a line for each step."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from app.autotask.protocol import printable
-from app.cli.backtest import INTERRUPTED
+from app.cli.common import bar, configured, opened, printable, run, since_option
 from app.contacts.undo import Step, Undo
-from app.db import schema
-from app.records import audit, undo
-from app.services import open_services
+from app.records import audit
+from app.records import undo as records
+from app.services import Services
 from app.settings.settings import Settings
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
+def undo(
+    context: typer.Context,
+    since: Annotated[
+        str | None, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")
+    ] = None,
+    ticket: Annotated[int | None, typer.Option(min=0, help="Only this ticket.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would be done.")] = False,
+) -> None:
+    """Remove links and retire contacts that the service made; what people changed stays.
 
-def read_since(text: str) -> timedelta | datetime:
-    """Read how long ago, or a moment (UTC unless it says otherwise); ValueError if it is none."""
-    ago = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
-    if ago:
-        return timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is neither like 2h nor like 2026-11-23T10:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    Exit code 1: something could not be done now; run it again.
+    """
+    start = since_option(since) if since else None
+    if start is None and ticket is None:
+        raise typer.BadParameter("give --since, --ticket or both")
+    with configured(context) as (settings, url):
+        raise typer.Exit(run_undo(settings, url, start, ticket, dry_run=dry_run))
 
 
 def run_undo(
@@ -44,33 +43,8 @@ def run_undo(
     *,
     dry_run: bool,
 ) -> int:
-    """Undo and say each step, also when it is ended early; gives the exit code.
-
-    That is 1 if something is to be tried again.
-    """
-    steps: list[Step] = []
-    early = True
-    try:
-        asyncio.run(_undo(settings, url, since, ticket, steps, dry_run=dry_run))
-        early = False
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    finally:
-        if steps or not early:
-            _say(steps, dry_run=dry_run, early=early)
-    return 1 if any(step.again for step in steps) else 0
-
-
-def _say(steps: Sequence[Step], *, dry_run: bool, early: bool) -> None:
-    for one in steps:
-        whom = " ".join(str(part) for part in (one.contact_id, one.address) if part)
-        typer.echo(printable(f"{one.ticket_id} {one.action} {whom}: {one.detail}"))
-    done, again = sum(s.done for s in steps), sum(s.again for s in steps)
-    what = "Would be undone" if dry_run else "Undone"
-    typer.echo(f"{what}: {done} of {len(steps)}; to be tried again: {again}.")
-    if early:
-        # The lease of the ticket that it was at may have to run out first.
-        typer.echo("Ended early: run it again in half a minute for the rest.")
+    """Undo and print each step; return 1 if something has to be tried again, else 0."""
+    return run(_undo(settings, url, since, ticket, dry_run=dry_run))
 
 
 async def _undo(
@@ -78,37 +52,46 @@ async def _undo(
     url: str,
     since: timedelta | datetime | None,
     ticket: int | None,
-    steps: list[Step],
     *,
     dry_run: bool,
-) -> None:
-    async with open_services(settings, url) as services:
-        await schema.require_schema(services.sessions)
-        if since is None:
-            ids = [] if ticket is None else [ticket]
-        else:
-            async with services.sessions() as session:
-                ids = await undo.tickets_since(session, since)
-            ids = [one for one in ids if ticket in (None, one)]
-        with _bar(len(ids)) as moved:
-            async for some in Undo(services, audit.CLI, dry_run).tickets(ids):
-                steps += some
-                moved()
+) -> int:
+    steps: list[Step] = []
+    early = True
+    try:
+        async with opened(settings, url) as services:
+            ids = await _ticket_ids(services, since, ticket)
+            tickets, done = f"of {len(ids):,} tickets", 0
+            with bar(f"links {tickets}") as shown:
+                # The links of all tickets come first, then the contacts of all.
+                async for of_ticket in Undo(services, audit.CLI, dry_run).tickets(ids):
+                    steps += of_ticket
+                    done += 1
+                    what = "links" if done < len(ids) else "contacts"
+                    shown.moved(done / (2 * len(ids)), f"{what} {tickets}")
+        early = False
+    finally:
+        if steps or not early:
+            _report(steps, dry_run=dry_run, early=early)
+    return 1 if any(step.again for step in steps) else 0
 
 
-@contextmanager
-def _bar(tickets: int) -> Iterator[Callable[[], None]]:
-    """Show how far it has come, as `backtest` does: the links of all tickets, then the contacts."""
-    console = Console(stderr=True, highlight=False)
-    columns = (BarColumn(20), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
-    done = itertools.count(1)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(f"links of {tickets:,} tickets", total=2 * tickets)
+async def _ticket_ids(
+    services: Services, since: timedelta | datetime | None, ticket: int | None
+) -> list[int]:
+    if since is None:
+        return [] if ticket is None else [ticket]
+    async with services.sessions() as session:
+        ids = await records.tickets_since(session, since)
+    return [ticket_id for ticket_id in ids if ticket in (None, ticket_id)]
 
-        def moved() -> None:
-            what = "links" if (number := next(done)) < tickets else "contacts"
-            progress.update(task, completed=number, description=f"{what} of {tickets:,} tickets")
 
-        yield moved
+def _report(steps: Sequence[Step], *, dry_run: bool, early: bool) -> None:
+    for step in steps:
+        contact = " ".join(str(part) for part in (step.contact_id, step.address) if part)
+        typer.echo(printable(f"{step.ticket_id} {step.action} {contact}: {step.detail}"))
+    done, again = sum(step.done for step in steps), sum(step.again for step in steps)
+    what = "Would be undone" if dry_run else "Undone"
+    typer.echo(f"{what}: {done} of {len(steps)}; to be tried again: {again}.")
+    if early:
+        # The lease of the ticket that it was at may have to run out first.
+        typer.echo("Stopped early: run it again in half a minute for the rest.")

@@ -9,31 +9,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
 
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Busy, NotSent, Overloaded, Unanswered
 from app.autotask.models import Ticket
 from app.db.database import db_now, is_outage
 from app.decide import Facts, decide
-from app.decide.policy import PolicyDocument, PresetName
+from app.decide.policy import PolicyDocument
 from app.looks.on_record import Gathered
 from app.looks.preview import Preview, preview_of, preview_without
 from app.looks.read import Reading, now, why_nobody
 from app.mail.addresses import mask
-from app.mail.text import clean
 from app.outbound.budget import BUSY
 from app.outbound.rules import NotNow
 from app.services import Services
 from app.settings.settings import Settings
-from app.settings.types import PolicyText
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -41,11 +36,6 @@ T = TypeVar("T")
 _TRIES = 3
 _PAUSE_SECONDS = 5.0
 _SCARCE = timedelta(seconds=30)
-_LONGEST_POLICY = 1 << 20  # bytes of a file that are read
-
-
-class PolicyFileError(Exception):
-    """What was given as a policy is none; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,39 +194,3 @@ def as_it_came(facts: Gathered) -> Facts:
         rejected=frozenset(),
         new_left=None,  # of today: it says nothing about the days when these tickets came
     )
-
-
-_NOT_A_PRESET = f"The presets are {', '.join(get_args(PresetName))}."
-
-
-def read_policy(given: str, *, of_account: bool) -> PolicyDocument:
-    """Read a preset's name, or a file with a policy in JSON. Raises PolicyFileError.
-
-    of_account: it is to be one account's own, which has domains.
-    """
-    adapter: TypeAdapter[PolicyDocument] = TypeAdapter(PolicyText)
-    with suppress(ValidationError):
-        return adapter.validate_python(given)
-    name = clean(given)
-    try:
-        with Path(given).open("rb") as file:
-            text = file.read(_LONGEST_POLICY).decode("utf-8-sig")
-        policy = adapter.validate_python(text)
-    except OSError as error:
-        raise PolicyFileError(f"{name} cannot be read: {error.strerror}. {_NOT_A_PRESET}") from None
-    except ValidationError as error:
-        wrong = "; ".join(_wrong(dict(one)) for one in error.errors(include_input=False))
-        raise PolicyFileError(f"{name} is no policy: {wrong}.") from None
-    except ValueError:  # also of a NUL in its name
-        raise PolicyFileError(f"{name} is no policy: it is no UTF-8 text.") from None
-    if policy.own_domains and not of_account:
-        raise PolicyFileError(f"{name}: own_domains belong to an account; name it by --account.")
-    return policy
-
-
-def _wrong(error: dict[str, object]) -> str:
-    """Say where and what; the name of an unknown field is the input's, and of help here."""
-    loc = error["loc"]
-    where = ".".join(map(str, loc)) if isinstance(loc, tuple) else ""
-    what = str(error["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")
-    return f"{where}: {what}" if where else what

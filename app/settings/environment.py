@@ -27,7 +27,7 @@ class SettingsError(Exception):
 
 
 def load_settings(
-    environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")
+    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
 ) -> Settings:
     """Read the settings from the process's environment, and from a file for what is not in it.
 
@@ -36,7 +36,7 @@ def load_settings(
     """
     if environ is None:
         # Not interpolated: a password may contain ${, which single quotes do not protect.
-        file = dotenv_values(env_file, interpolate=False)
+        file = dotenv_values(env_file, interpolate=False) if env_file else {}
         environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
     variables = _Variables(_Fields, environ)
     problems = variables.problems

@@ -18,8 +18,6 @@ from app.mail.addresses import address_key
 from app.settings.cc_sources import CC_SOURCES
 from app.settings.keys import ApiKey, parse_keys
 
-"""Cc sources beside user-defined fields."""
-
 
 def _list(value: object) -> object:
     """Read a comma-separated list."""

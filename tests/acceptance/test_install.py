@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from app.db.embedded.server import EmbeddedPostgres
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
+from tests.acceptance.test_packaging import copied, of, stages
 from tests.acceptance.test_processes import all_done, is_live, want
 from tests.conftest import SECRET
 from tests.support.databases import plain
@@ -54,25 +56,44 @@ def a_plain_role(postgres: EmbeddedPostgres) -> Iterator[str]:
         connection.execute(f"DROP ROLE {name}")
 
 
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The command after the steps of the Dockerfile, on this machine's dependencies."""
+    context, environment = tmp_path / "build", tmp_path / "venv"
+    context.mkdir()
+    for name in copied():
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, context / name, ignore=ignored)
+        else:
+            shutil.copy(ROOT / name, context)
+    venv.create(environment)
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    # In a .pth file: those of the packages themselves are not read, with which this checkout's
+    # modules would come.
+    [site] = environment.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text("\n".join(packages))
+    _, _, options = of(stages()[0], "RUN")[-1].partition("/venv/bin/pip install ")
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "install"]
+    subprocess.run([*pip, "--ignore-installed", *options.split()], cwd=context, check=True)
+    shutil.rmtree(context)
+    return environment / "bin" / "autotask-cc"
+
+
 def test_the_images_files_and_a_plain_role_are_enough(
-    a_plain_role: str, environ: dict[str, str], tmp_path: Path
+    installed: Path, a_plain_role: str, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    """app/ and migrations/ alone: refused before `migrate`, which may run twice, ready after."""
-    for name in ("app", "migrations"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    """From an empty folder: refused before `migrate`, which may run twice, ready after."""
     port = str(free_port())
     environ |= {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "PORT": port}
     environ["DATABASE_URL"] = a_plain_role
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    before = set(tmp_path.rglob("*"))
 
     def start(command: str) -> subprocess.Popen[str]:
-        # -P and -S: not this checkout's packages by way of the working directory or a .pth file.
-        code = f"import sys; sys.path[:0] = {[str(tmp_path), *packages()]!r}; import app.__main__"
         return subprocess.Popen(
-            [sys.executable, "-PS", "-c", code, command],
-            cwd=tmp_path,
-            env=environ,
-            stderr=subprocess.PIPE,
-            text=True,
+            [installed, command], cwd=folder, env=environ, stderr=subprocess.PIPE, text=True
         )
 
     ended = [(one.communicate(timeout=30)[1], one.returncode) for one in [start("serve")]]
@@ -85,12 +106,9 @@ def test_the_images_files_and_a_plain_role_are_enough(
             assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
         finally:
             serving.kill()
-    assert not list(tmp_path.rglob("__pycache__"))
-
-
-def packages() -> list[str]:
-    """Name the directories of installed packages."""
-    return [path for path in sys.path if path.endswith("site-packages")]
+    assert set(tmp_path.rglob("*")) == before
+    with start("demo") as demo:
+        assert demo.communicate(timeout=30)[1].startswith("`demo` and `sandbox` need a checkout")
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,8 +21,9 @@ import yaml
 from dotenv import dotenv_values
 from typer.main import get_command
 
+from app import __version__
 from app.cli import cli
-from app.cli.processes import EXIT_SECONDS
+from app.cli.serve import EXIT_SECONDS
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
 from app.web import health
@@ -52,6 +54,11 @@ def of(stage: list[tuple[str, str]], instruction: str) -> list[str]:
     return [rest for word, rest in stage if word == instruction]
 
 
+def copied() -> list[str]:
+    """Name what the build takes of the checkout."""
+    return [source for rest in of(stages()[0], "COPY") for source in rest.split()[:-1]]
+
+
 def setting_names() -> set[str]:
     """Name all settings as the environment has them, those with _FILE too."""
     names = {name.upper() for name in Settings.model_fields}
@@ -64,29 +71,29 @@ def setting_names() -> set[str]:
 def test_what_is_copied_is_there_and_in_the_build_context() -> None:
     """A path that .dockerignore keeps out fails only where there is an engine."""
     ignored = (ROOT / ".dockerignore").read_text().split()
-    sources = [rest.split()[0] for rest in of(stages()[0], "COPY")]
     assert ignored[0] == "*"
-    for source in sources:
+    for source in copied():
         assert (ROOT / source).exists()
         assert f"!{source}" in ignored
-    assert set(sources) == {"app", "migrations", "requirements/runtime.txt"}
+    needed = {"app", "migrations", "pyproject.toml", "README.md", "requirements/runtime.txt"}
+    assert set(copied()) == needed
 
 
 def test_the_final_stage_takes_everything_from_the_build() -> None:
-    """With the directories at the places where the build made them."""
+    """The environment, with the package in it, at the place where the build made it."""
     build, final = stages()
-    copies = [rest.split() for rest in of(final, "COPY")]
-    assert copies == [["--from=build", path, path] for path in ("/venv", "/srv")]
-    assert of(build, "WORKDIR") == of(final, "WORKDIR") == ["/srv"]
-    assert "python -m venv /venv" in " ".join(of(build, "RUN"))
+    assert of(final, "COPY") == ["--from=build /venv /venv"]
+    assert "python -m venv /venv" in of(build, "RUN")[0]
+    assert of(build, "RUN")[-1].startswith("/venv/bin/pip install ")
     assert "PATH=/venv/bin:" in of(final, "ENV")[0]
 
 
 def test_the_image_holds_the_locked_runtime_and_nothing_else() -> None:
     """Every package with its hash, no tool of development, no trial database."""
-    [install] = [rest for rest in of(stages()[0], "RUN") if "pip install" in rest]
-    assert "--require-hashes" in install
-    assert install.split()[-2:] == ["-r", "runtime.txt"]
+    dependencies, package = [rest for rest in of(stages()[0], "RUN") if "pip install" in rest]
+    assert "--require-hashes" in dependencies
+    assert dependencies.split()[-2:] == ["-r", "runtime.txt"]
+    assert {"--no-deps", "--no-build-isolation", "--no-index"} < set(package.split())
     assert not [rest for rest in of(stages()[1], "RUN") if "pip" in rest]
 
     locked = re.findall(
@@ -108,11 +115,36 @@ def test_the_image_does_not_run_as_root() -> None:
 
 
 def test_the_image_starts_a_command_of_ours() -> None:
-    """In the form without a shell, which would keep SIGTERM for itself."""
+    """Named alone, as compose does it, or as it is written down everywhere."""
     final = stages()[-1]
-    assert json.loads(of(final, "ENTRYPOINT")[0]) == ["python", "-m", "app"]
     [command] = json.loads(of(final, "CMD")[0])
     assert command in COMMANDS - NOT_SERVED
+    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for words in (["--version"], ["autotask-cc", "--version"]):
+        ended = subprocess.run(
+            [*json.loads(of(final, "ENTRYPOINT")[0]), *words],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stdout == f"autotask-cc {__version__}\n"
+
+
+def test_the_image_hands_signals_to_the_command() -> None:
+    """No shell stays in between that would keep SIGTERM for itself."""
+    entrypoint = json.loads(of(stages()[-1], "ENTRYPOINT")[0])
+    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [*entrypoint, "sandbox", "--port", "0"], env=environ, stdout=subprocess.PIPE, text=True
+    ) as running:
+        try:
+            assert running.stdout is not None
+            assert "Doubles" in running.stdout.readline()
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(20) == -signal.SIGTERM
+        finally:
+            running.kill()
 
 
 class _Answer(BaseHTTPRequestHandler):

@@ -20,7 +20,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from app.cli import cli, main
+from app import __version__
+from app.cli import COMMANDS, cli, main
 from app.db.embedded.server import EmbeddedPostgres
 from app.settings.settings import Settings
 from sandbox.seed import Seed
@@ -30,7 +31,7 @@ from tests.conftest import SECRET
 from tests.support.databases import plain
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["serve", "worker", "migrate", "demo", "sandbox", "read", "backtest", "mappings", "undo"]
+SCRIPT = Path(sys.executable).with_name("autotask-cc")
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -97,6 +98,87 @@ def test_each_command_has_help(command: str) -> None:
     listed = CliRunner().invoke(cli, ["--help"]).output
     assert command in listed
     assert len(shown.output.split("Options")[0].split()) > 8
+    assert CliRunner().invoke(cli, [command, "-h"]).output == shown.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_list_shows_how_the_help_of_a_command_begins(command: str) -> None:
+    """The list has its own copy, so that it can be shown without the commands."""
+    sentence = COMMANDS[command][1]
+    shown = CliRunner().invoke(cli, [command, "--help"], terminal_width=200).output
+    assert sentence in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["webhook", "install"], ["mappings", "import"], ["contacts", "stale"]]
+)
+def test_a_command_of_a_group_has_help(words: list[str]) -> None:
+    """With the short option as well."""
+    shown = CliRunner().invoke(cli, [*words, "-h"])
+    assert shown.exit_code == 0
+    assert f"{' '.join(words)} [OPTIONS]" in shown.output
+
+
+@pytest.mark.parametrize("option", ["--help", "-h", "--version"])
+def test_help_and_version_start_fast(option: str) -> None:
+    """Without what the commands need: the database, HTTP, settings."""
+    code = (
+        "import sys; from app.cli import cli; cli(standalone_mode=False);"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, option], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = set(ended.stderr.split())
+    assert "typer" in loaded
+    assert not loaded & {"sqlalchemy", "fastapi", "httpx", "pydantic", "uvicorn", "asyncio"}
+
+
+def test_the_version_is_shown(run: Run) -> None:
+    """That of the package."""
+    assert run("--version") == (0, f"autotask-cc {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("autotask-cc und", ["undo"]),
+        ("autotask-cc webhook r", ["remove", "rotate"]),
+        ("autotask-cc undo --s", ["--since"]),
+        ("autotask-cc --env", ["--env-file"]),
+    ],
+)
+def test_bash_completes_commands_and_options(words: str, completed: list[str]) -> None:
+    """Asked as the script asks that --show-completion prints."""
+    asked = {
+        "_AUTOTASK_CC_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    answered = subprocess.run(
+        [SCRIPT, *words.split()[1:]],
+        env={"PATH": os.environ["PATH"], **asked},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(answered.stdout.split()) == completed
+
+
+def test_completion_can_be_installed(tmp_path: Path) -> None:
+    """For the shell of the user, in the user's own files."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    for option in ("--show-completion", "--install-completion"):
+        ended = subprocess.run(
+            ["bash", "-c", f"'{SCRIPT}' {option}; exit $?"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "autotask-cc" in ended.stdout
+        assert ended.stderr == ""
+    assert "autotask-cc" in (tmp_path / ".bashrc").read_text()
 
 
 def test_python_m_app_is_the_same_command() -> None:
@@ -118,6 +200,37 @@ def test_a_mistyped_command_is_a_usage_error(run: Run, words: list[str]) -> None
     code, _, errors = run(*words)
     assert code == 2
     assert "no-such" in errors
+
+
+# --- --env-file ----------------------------------------------------------------------------------
+
+
+def write_settings(file: Path, environ: dict[str, str]) -> None:
+    """Write a file in the form of .env."""
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in environ.items()))
+
+
+def test_settings_can_come_from_a_file(run: Run, environ: dict[str, str], tmp_path: Path) -> None:
+    """The file that is named, and not .env; the environment wins over both."""
+    file = tmp_path / "other.env"
+    write_settings(file, environ)
+    (tmp_path / ".env").write_text("PORT=no number\n")
+    assert run("--env-file", str(file), "migrate")[:2] == (
+        0,
+        "The database's schema is up to date.\n",
+    )
+    assert "PORT: " in run("migrate")[2]
+    code, _, errors = run("--env-file", str(file), "migrate", PORT="none either")
+    assert code == 1
+    assert "PORT: " in errors
+
+
+def test_a_file_of_settings_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+    """As a usage error that names it, before the command does anything."""
+    for name in ("absent.env", "."):
+        code, out, errors = run("--env-file", str(tmp_path / name), "migrate")
+        assert (code, out) == (2, "")
+        assert "--env-file" in errors
 
 
 # --- what is wrong -------------------------------------------------------------------------------

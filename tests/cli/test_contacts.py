@@ -11,8 +11,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from app.cli.contacts import Order, run_stale, run_undo_file
-from app.cli.contacts_group import contacts
+from app.cli.contacts import Order, contacts, run_stale, run_undo_file
 from app.db.states import LedgerState, Result
 from app.services import Services
 from sandbox.seed import Seed
@@ -74,14 +73,14 @@ async def test_it_lists_and_changes_nothing(
     server.tenant.forget_calls()
     assert await stale(services) == 0
     said = capsys.readouterr().out
-    assert "2 contacts of ours were not used for 180 days." in said
+    assert "2 contacts that we created were not used for 180 days." in said
     assert all(f"174 {one} {key} " in said for key, one in unused.items())
     assert "fresh@" not in said
     assert server.tenant.calls == []
     assert await stale(services, days=300) == 0
-    assert "0 contacts of ours" in capsys.readouterr().out
+    assert "0 contacts that we created" in capsys.readouterr().out
     assert await stale(services, account_id=175) == 0
-    assert "0 contacts of ours" in capsys.readouterr().out
+    assert "0 contacts that we created" in capsys.readouterr().out
 
 
 async def test_a_dry_run_comes_first(
@@ -177,8 +176,8 @@ async def test_a_file_that_is_there_is_not_written_over(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "names nobody"),
-        ("account_id,contact_id,email\n", "names nobody"),
+        ("", "names no contact"),
+        ("account_id,contact_id,email\n", "names no contact"),
         ("a,b\n1,2\n", "line 2 names no account_id and contact_id"),
         ("account_id,contact_id,email\nx,2,a@x.example\n", "line 2 names no"),
         ("account_id,contact_id,email\n1,-2,a@x.example\n", "line 2 names no"),
@@ -261,7 +260,7 @@ def test_the_command_hands_over_what_was_asked(
         asked.append(order)
         return 0
 
-    monkeypatch.setattr(sys.modules["app.cli.contacts_group"], "run_stale", run)
+    monkeypatch.setattr(sys.modules["app.cli.contacts"], "run_stale", run)
     words = ["stale", "--days", "9", "--account", "174", "--retire", "--dry-run", "--file", "n.csv"]
     assert CliRunner().invoke(contacts, words).exit_code == 0
     assert asked == [Order(9, 174, retire=True, dry_run=True, yes=False, file=Path("n.csv"))]

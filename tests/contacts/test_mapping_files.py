@@ -306,7 +306,7 @@ def test_a_file_that_is_not_there_is_said(run: Run, environ: dict[str, str]) -> 
     """In a sentence, exit code 1."""
     code, _, errors = run("mappings", "import", "absent.csv", **environ)
     assert code == 1
-    assert "No such file or directory absent.csv" in errors
+    assert "absent.csv: No such file or directory." in errors
 
 
 def test_an_autotask_that_cannot_be_asked_is_said(

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app.cli.undo import read_since, run_undo
+from app.cli.common import read_since
+from app.cli.undo import run_undo
 from app.contacts.undo import Step, Undo
 from app.db.states import Result
 from app.db.tables import Audit, Due, Ledger, LinkRecord, Mapping, Participant

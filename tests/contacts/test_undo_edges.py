@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -293,13 +294,13 @@ async def test_a_command_that_is_ended_early_says_what_it_did(
     assert url
 
     @contextmanager
-    def stopping(_tickets: int) -> Iterator[Callable[[], None]]:
-        def moved() -> None:
+    def stopping(_label: str) -> Iterator[SimpleNamespace]:
+        def moved(*_: object) -> None:
             raise KeyboardInterrupt
 
-        yield moved
+        yield SimpleNamespace(moved=moved)
 
-    monkeypatch.setattr(undo_command, "_bar", stopping)
+    monkeypatch.setattr(undo_command, "bar", stopping)
     hour = timedelta(hours=1)
     assert (
         await asyncio.to_thread(run_undo, services.settings, url, hour, None, dry_run=False) == 130
@@ -308,7 +309,7 @@ async def test_a_command_that_is_ended_early_says_what_it_did(
     said = capsys.readouterr().out
     assert f"{first} unlink {people.carla} {CARLA}: taken off the ticket" in said
     assert "Undone: 1 of 1" in said
-    assert "Ended early" in said
+    assert "Stopped early" in said
     assert (tenant.linked_contacts(first), tenant.linked_contacts(second)) == ([], [people.carla])
 
 

@@ -21,13 +21,13 @@ from sqlalchemy import func, update
 from app.autotask.client import Autotask
 from app.autotask.errors import Barred
 from app.autotask.models import Ticket
-from app.cli.backtest import COLUMNS, Report
+from app.cli.backtest import COLUMNS, PolicyFileError, Report, read_policy
 from app.db.states import Result
 from app.db.tables import Calls, Gate
 from app.decide import Decision, Reason, Verdict
 from app.decide.policy import PolicyDocument
 from app.looks import backtest
-from app.looks.backtest import Asked, Backtest, PolicyFileError, Tried, read_policy
+from app.looks.backtest import Asked, Backtest, Tried
 from app.looks.preview import Preview
 from app.records import policies
 from app.services import Services, open_services

@@ -231,7 +231,7 @@ async def test_without_a_ticket_it_says_what_to_check(
     assert settings.database_url
     assert await asyncio.to_thread(run_watch, settings, settings.database_url, ticket, 0) == 1
     out = capsys.readouterr().out
-    assert ("No ticket came." if ticket is None else "Nobody told us of ticket 404.") in out
+    assert ("No ticket came." if ticket is None else "Ticket 404 is unknown: no") in out
     assert " x  worker: No worker is alive" in out
     assert "autotask-cc worker" in out
 
@@ -251,7 +251,7 @@ def test_what_is_to_be_looked_at_depends(settings: Settings) -> None:
     """On who is on the ticket, and whether a note was written."""
     records = History(TicketRecord(id=7, result="nobody_copied"), None)
     lines = list(checklist(settings.model_copy(update={"ticket_note": "internal"}), records))
-    assert "  [ ] its additional contacts are: nobody by us" in lines
+    assert "  [ ] its additional contacts are: none by us" in lines
     assert any("client portal" in line for line in lines)
     assert not any("new contacts" in line for line in lines)
 

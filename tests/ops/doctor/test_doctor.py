@@ -416,7 +416,7 @@ def test_the_command_says_each_finding_and_its_cure(
     out = capsys.readouterr().out
     assert "\nok  credentials: Autotask accepts" in out
     assert "\n -  mail_rules: " in out
-    assert out.splitlines()[-1].endswith("not seen from here.")
+    assert out.splitlines()[-1].endswith("not checked.")
     assert "0 wrong" in out
     for secret in (settings.autotask_secret, settings.autotask_integration_code):
         assert secret not in out
