@@ -1,1 +1,1 @@
-"""Measurements that are run by hand: bench/README.md."""
+"""Measurements to run by hand: bench/README.md."""

@@ -1,4 +1,4 @@
-"""Times the readers of strangers' text on the shapes that could make them slow.
+"""Time the readers of strangers' text on shapes that could make them slow.
 
 Run: `python -m bench.reading`. Linear is a ratio of about 4 between 1 MB and 256 kB; more than 6
 is flagged, and the exit code is 1.

@@ -1,4 +1,4 @@
-"""Times how fast callouts are accepted while Autotask answers, refuses, and hangs.
+"""Time how fast callouts are accepted while Autotask answers, refuses, and hangs.
 
 Run: `python -m bench.receiving`. A rate below two thirds of the first one is flagged, and the exit
 code is 1. A worker works at the same time, as it does in production.
@@ -27,7 +27,7 @@ CALLOUTS, AT_ONCE, MIN_RATIO = 400, 8, 2 / 3
 
 
 def post_all(url: str, secret: str, ticket_ids: Sequence[int], at_once: int = AT_ONCE) -> list[int]:
-    """Post a callout for each ticket as Autotask does; gives the statuses, in their order."""
+    """Post a callout for each ticket as Autotask does; return the statuses in order."""
     return asyncio.run(_post_all(f"{url}/webhooks/autotask", secret, ticket_ids, at_once))
 
 
@@ -46,7 +46,7 @@ async def _post_all(url: str, secret: str, ticket_ids: Sequence[int], at_once: i
 
 
 def measure(tenant: Tenant, url: str) -> float:
-    """Return how many callouts of new tickets are accepted in a second."""
+    """Return how many callouts of new tickets are accepted per second."""
     company = next(iter(tenant.companies))
     tickets = [tenant.new_ticket(company, cc="nina@shared.example") for _ in range(CALLOUTS)]
     began = time.perf_counter()

@@ -169,7 +169,7 @@ class Callouts:
             try:
                 await self._post(url, body, signature)
             except _UNREACHED:
-                continue  # nobody promises a second try of this message
+                continue  # no page promises a second attempt for this message
 
     async def _post(self, url: str, body: bytes, signature: str | None) -> int:
         if self._client is None:

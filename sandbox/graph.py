@@ -1,4 +1,4 @@
-"""Hold a Microsoft 365 tenant: its directory, its mailboxes, what may go wrong there. No I/O.
+"""Hold a Microsoft 365 tenant: its directory, its mailboxes, its faults. No I/O.
 
 Facts: https://learn.microsoft.com/graph/api/user-list-messages and the pages named below.
 """
@@ -91,8 +91,8 @@ class Mail:
 class MailSystem:
     """A directory with one application, and the mailboxes of Exchange Online.
 
-    A mailbox is named by its address in any case. in_scope are those the application may read.
-    asked are the query options of each request for messages, calls count requests by kind.
+    A mailbox is named by its address in any case. `in_scope` are those the application may read,
+    `asked` the query options of each request for messages, `calls` the requests by kind.
     """
 
     clock: Callable[[], datetime]
@@ -137,10 +137,10 @@ class MailSystem:
     ) -> str:
         """Put a message into a mailbox, in whatever folder, and return its id.
 
-        People are `Name <a@x>`, `a@x`, or (name, address), of which None is left out; to is the
-        mailbox itself if not given. headers are added to those that any received mail has;
-        without_headers: it was sent from here, so Graph tells none at all. Raise KeyError for a
-        mailbox that does not exist.
+        People are `Name <a@x>`, `a@x`, or (name, address), of which None is left out; `to` is
+        the mailbox itself if not given. `headers` are added to those of any received mail;
+        `without_headers` means that it was sent from here, so Graph returns none. Raise
+        KeyError for a mailbox that does not exist.
         """
         with self.lock:
             number = next(self._numbers)
@@ -187,7 +187,7 @@ class MailSystem:
             return token
 
     def is_good(self, token: str) -> bool:
-        """Tell whether a token was issued and has not ended."""
+        """Return whether a token was issued and has not expired."""
         with self.lock:
             return token in self.tokens and self.clock() < self.tokens[token]
 
@@ -208,7 +208,7 @@ class MailSystem:
 
 
 def person(who: Who) -> Pair:
-    """Read a person; who has no name is called by the address, as Graph does."""
+    """Read a person; without a name the address is the name, as Graph does."""
     if not isinstance(who, str):
         return who
     found = re.fullmatch(r"\s*\"?(.*?)\"?\s*<([^<>]*)>\s*", who, re.DOTALL)
@@ -216,7 +216,7 @@ def person(who: Who) -> Pair:
 
 
 def as_json(mail: Mail) -> dict[str, Any]:
-    """Write a message as Graph does; what Graph leaves out is left out."""
+    """Return a message as Graph does, without the properties that Graph leaves out."""
     moment = mail.received_at.strftime("%Y-%m-%dT%H:%M:%SZ")
     written: dict[str, Any] = {
         "id": mail.id,

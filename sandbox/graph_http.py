@@ -71,7 +71,7 @@ def create_graph(mail: MailSystem) -> Starlette:
 
 
 def _token(mail: MailSystem, tenant: str, form: dict[str, str], origin: str) -> Response:
-    """Give a token, or say why not; numbers and statuses as Entra ID's.
+    """Answer with a token, or with the reason why not, numbers and statuses as Entra ID's.
 
     https://learn.microsoft.com/entra/identity-platform/reference-error-codes
     """

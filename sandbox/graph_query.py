@@ -1,4 +1,4 @@
-"""Read the query options of a request for messages, as far as they are known to be taken."""
+"""Read the query options of a request for messages that Graph is known to accept."""
 
 import re
 from collections.abc import Callable
@@ -54,12 +54,12 @@ class Query:
     skip: int
 
     def matches(self, mail: Mail) -> bool:
-        """Tell whether a message is among those asked for; its time counts to the microsecond."""
+        """Return whether a message matches; its time counts to the microsecond."""
         values = {"receivedDateTime": mail.received_at, "isDraft": mail.is_draft}
         return all(_COMPARISONS[how](values[name], value) for name, how, value in self.clauses)
 
     def selects(self, name: str) -> bool:
-        """Tell whether a property is answered."""
+        """Return whether a property is in the answer."""
         return name in self.selected if self.selected else name not in _ONLY_WHEN_SELECTED
 
     def sorted(self, mails: list[Mail]) -> list[Mail]:
@@ -70,7 +70,7 @@ class Query:
 
 
 def parse_query(asked: dict[str, str]) -> Query:
-    """Read the options; raise InvalidQueryError for whatever is not known to be taken."""
+    """Read the options; raise InvalidQueryError for any that Graph is not known to accept."""
     if unknown := set(asked) - _OPTIONS:
         raise InvalidQueryError(f"The query parameter '{min(unknown)}' is not supported.")
     clauses = _clauses(asked["$filter"]) if "$filter" in asked else ()

@@ -263,8 +263,8 @@ ATTACHMENTS = make_entity(
     not_queryable="creatorType data fileSize",
 )
 
-# Fact sheet 3.6: what the numbers mean was not found, so nobody may know them by heart. Here the
-# vendor's sample (1 and 1) is for everybody to see, and the inner circle has another number.
+# Fact sheet 3.6: the meaning of the numbers was not found, so clients must not hard-code them.
+# Here the vendor's sample (1 and 1) is visible to everyone, and internal notes have another number.
 NOTES = make_entity(
     "TicketNotes",
     "TicketNote",

@@ -5,7 +5,7 @@ Ticket_Merge.htm; `switches.Switches` decides what that page leaves open.
 """
 
 from sandbox.model import COMPLETE, LINKS, Record
-from sandbox.tickets import MAX_LINKS, SOMEBODY, Tickets
+from sandbox.tickets import MAX_LINKS, UI_USER, Tickets
 
 _INTERNAL = 2  # of the picklist of TicketNotes.publish: "Internal Users Only"
 
@@ -21,7 +21,7 @@ class Moves(Tickets):
         contact_id: int | None = None,
         callout: bool = True,
     ) -> None:
-        """Put a ticket into another account, as somebody in the UI does; None: no contact.
+        """Put a ticket into another account, as a person in the UI does; None: no contact.
 
         Raise ValueError for a contact of another company than the new one.
         """
@@ -37,10 +37,10 @@ class Moves(Tickets):
             self.update_ticket(ticket_id, callout, companyID=company_id, contactID=contact_id)
 
     def merge_tickets(self, source: int, destination: int, callout: bool = True) -> None:
-        """Merge a ticket into another one of its company, as somebody in the UI does.
+        """Merge a ticket into another one of its company, as a person in the UI does.
 
-        The source is completed and stays. Whether the destination's notes and links show on it
-        and in a callout, the switches for notes and links say. Raise ValueError for tickets of
+        The source is completed and stays. The switches for notes and links say whether the
+        destination's notes and links show on it and in a callout. Raise ValueError for tickets of
         two companies, and for one ticket given twice.
         """
         with self.lock:
@@ -53,7 +53,7 @@ class Moves(Tickets):
             if self.switches.note_touches_ticket or (carried and self.switches.link_touches_ticket):
                 kept["lastActivityDate"] = self.now()
                 if callout:
-                    self.emit("Update", destination, SOMEBODY)
+                    self.emit("Update", destination, UI_USER)
 
     def _note_merge(self, absorbed: Record, kept: Record) -> None:
         texts, number = self.switches.texts, absorbed["ticketNumber"]
@@ -70,10 +70,10 @@ class Moves(Tickets):
         self, ticket: Record, title: str, description: str, *, publish: int = 1
     ) -> None:
         values = {"title": title, "description": description, "publish": publish}
-        self.insert_note(ticket["id"], {**values, "noteType": 1, "creatorResourceID": SOMEBODY})
+        self.insert_note(ticket["id"], {**values, "noteType": 1, "creatorResourceID": UI_USER})
 
     def _carry_links(self, absorbed: Record, kept: Record) -> bool:
-        """Link the additional contacts to the kept ticket, by the rules; tell if there are any."""
+        """Link the additional contacts to the kept ticket, by the rules; return if any were."""
         before = len(self.link_rows(kept["id"]))
         for contact_id in self.linked_contacts(absorbed["id"]):
             linked = self.linked_contacts(kept["id"])

@@ -45,11 +45,11 @@ class Subscription:
     excluded: dict[int, Record] = field(default_factory=dict)
 
     def is_ready(self, now: datetime) -> bool:
-        """Tell whether callouts flow, as far as its fields go."""
+        """Return whether it has a subscribed field and is ready to call out."""
         return self.ready_at is not None and self.ready_at <= now
 
     def leaves_out(self, person_id: int | None) -> bool:
-        """Tell whether what this resource does causes no callout."""
+        """Return whether this resource's changes cause no callout."""
         return any(row["resourceID"] == person_id for row in self.excluded.values())
 
 

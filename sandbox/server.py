@@ -27,7 +27,7 @@ class _Config(uvicorn.Config):
 
 
 class _Server(uvicorn.Server):
-    """Stop at once: tests start and stop many of these, and nobody needs the last answers."""
+    """Stop at once: tests start and stop many of these, and need no last answers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -78,7 +78,7 @@ class SandboxServer:
 
     @property
     def api_url(self) -> str:
-        """What a client takes for AUTOTASK_API_URL; /v1.0/… follows it."""
+        """AUTOTASK_API_URL for a client; /v1.0/… follows it."""
         return f"{self.url}{BASE}"
 
     @property
@@ -88,12 +88,12 @@ class SandboxServer:
 
     @property
     def graph_url(self) -> str:
-        """What a client takes for GRAPH_URL."""
+        """GRAPH_URL for a client."""
         return f"{self.url}{GRAPH}"
 
     @property
     def login_url(self) -> str:
-        """What a client takes for GRAPH_LOGIN_URL."""
+        """GRAPH_LOGIN_URL for a client."""
         return f"{self.url}{LOGIN}"
 
     def __enter__(self) -> Self:

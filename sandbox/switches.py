@@ -1,4 +1,4 @@
-"""Say what a real tenant might do and nobody has published, and what may go wrong on the way.
+"""Choose what a real tenant might do where no source says, and what goes wrong on the way.
 
 "fact sheet" below means this project's notes on Autotask; the number is its section.
 """
@@ -115,7 +115,7 @@ class Switches:
     # 1.3, 8.6: the Deactivated message: signed or not, and where it goes.
     deactivated_signed: bool = False
     deactivated_to: Literal["deactivation_url", "webhook_url", "both"] = "both"
-    # 1.1: what a level without "Can create WebHooks" is told, and how many webhooks it may have.
+    # 1.1: the answer to a level without "Can create WebHooks", and how many webhooks it may have.
     webhook_right: Literal["granted", "error_500", "status_403"] = "granted"
     webhook_limit: int = 10
     # 1.2: seconds from the first subscribed field until isReady is true.
@@ -160,7 +160,7 @@ class Fault:
     chance: float = 1.0
 
     def matches(self, method: str, entity: str, path: str) -> bool:
-        """Tell whether a request is one of those this fault is for."""
+        """Return whether a request is one of those this fault is for."""
         return (
             self.method in (None, method)
             and self.entity in (None, entity)

@@ -15,7 +15,7 @@ from sandbox.webhook_model import WEBHOOK_ENTITIES
 from sandbox.webhook_table import webhook_table
 
 MAX_TITLE = 255
-OUR_NOTE = "autotask-cc "  # what the product's contacts have at the head of their note
+OUR_NOTE = "autotask-cc "  # how the note of the product's contacts begins
 
 
 class MailRefusedError(ValueError):
@@ -44,8 +44,8 @@ class Tenant(Moves):
         self.api_resource_id = 29682999
         self.faults = Faults()
         self.required_contact_fields: tuple[str, ...] = ()
-        # Called on the server's thread just before a request is worked on: a test's chance to let
-        # somebody else be faster.
+        # Called on the server's thread just before a request is worked on, so that a test can
+        # let another client be faster.
         self.before_call: Callable[[Call], None] = lambda _call: None
         self.mail = MailSystem(clock)
         self._held_copies: dict[int, Callable[[], str]] = {}
@@ -111,9 +111,9 @@ class Tenant(Moves):
             return ticket_id
 
     def who_mails(self, address: str, company_id: int) -> Literal["contact", "nobody", "refused"]:
-        """Tell what would become of a mail of this address in this company now.
+        """Return the fate of a mail from this address in this company now.
 
-        A ticket of the contact; one of nobody; or none at all, as the contact "must be active":
+        A ticket of the contact; one without a contact; or none, as the contact "must be active":
         https://autotask.net/help/content/4_admin/3Automation/EmailSurvey/EMAILS/
         IncomingEmailProcessing/What_Sender.htm. Autotask looks among the MSP's own staff before.
         """
@@ -123,9 +123,9 @@ class Tenant(Moves):
         return "refused" if known else "nobody"
 
     def insane_contacts(self) -> list[Record]:
-        """Return whom autotask-cc made, and left inactive with an address: their mail is refused.
+        """Return contacts that autotask-cc left inactive with an address: their mail is refused.
 
-        Wherever no active contact of the company has the address, too.
+        Contacts whose address an active contact of the company has, too, do not count.
         """
         with self.lock:
             return [
@@ -137,7 +137,7 @@ class Tenant(Moves):
             ]
 
     def _contacts_of(self, address: str, company_id: int) -> list[Record]:
-        # No address is nobody's: contacts_with would find whoever has an e-mail field empty.
+        # An empty address matches no one: contacts_with would find every empty e-mail field.
         return self.contacts_with(address, company_id) if address else []
 
     def deliver_copy(self, ticket_id: int) -> str:

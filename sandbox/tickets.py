@@ -1,4 +1,4 @@
-"""Keep what hangs on tickets, and let people and mail processing do to it what they do."""
+"""Keep tickets and their rows, and change them as people and mail processing do."""
 
 from base64 import b64encode
 from collections.abc import Callable, Collection
@@ -11,8 +11,8 @@ from sandbox.store import CC_UDF, Store, set_udf
 from sandbox.switches import Switches
 
 MAX_LINKS = 30
-# The person whose doing it is when mail processing or somebody in the UI changes a ticket.
-SOMEBODY = 4
+# The resource that changes a ticket when mail processing or a person in the UI does.
+UI_USER = 4
 
 _NEW_TICKET = {
     "status": 1,
@@ -21,13 +21,13 @@ _NEW_TICKET = {
     "queueID": 29682833,
     "ticketCategory": 3,
     "ticketType": 1,
-    "creatorResourceID": SOMEBODY,
+    "creatorResourceID": UI_USER,
     "creatorType": 1,
 }
 
 
 class Tickets(Store):
-    """Tickets, with what hangs on them and the callouts that tell of them."""
+    """Tickets, with their rows and the callouts about them."""
 
     def __init__(self, clock: Callable[[], datetime], switches: Switches) -> None:
         super().__init__(clock)
@@ -102,13 +102,13 @@ class Tickets(Store):
                     del self.links[row["id"]]
             ticket["lastActivityDate"] = self.now()
             if callout:
-                self.emit("Update", ticket_id, person or SOMEBODY)
+                self.emit("Update", ticket_id, person or UI_USER)
 
     def delete_ticket(self, ticket_id: int, callout: bool = True) -> None:
-        """Delete a ticket and all that hangs on it."""
+        """Delete a ticket and all its rows."""
         with self.lock:
             if callout:
-                self.emit("Delete", ticket_id, SOMEBODY)
+                self.emit("Delete", ticket_id, UI_USER)
             del self.tickets[ticket_id]
             for table in (self.links, self.attachments, self.notes):
                 for row in [r for r in table.values() if r["ticketID"] == ticket_id]:
@@ -142,7 +142,7 @@ class Tickets(Store):
                 "fileSize": float(len(data)),
                 "attachmentType": "FILE_ATTACHMENT",
                 "attachDate": self.now(),
-                "attachedByResourceID": SOMEBODY,
+                "attachedByResourceID": UI_USER,
                 "publish": 1,
                 **fields,
             }
@@ -163,11 +163,11 @@ class Tickets(Store):
                 "description": description,
                 "publish": publish,
                 "noteType": 1,
-                "creatorResourceID": SOMEBODY,
+                "creatorResourceID": UI_USER,
                 **fields,
             }
             note_id = self.insert_note(ticket_id, values)
-            self.touch(ticket_id, SOMEBODY, shows=self.switches.note_touches_ticket)
+            self.touch(ticket_id, UI_USER, shows=self.switches.note_touches_ticket)
             return note_id
 
     def insert_note(self, ticket_id: int, values: Record) -> int:
@@ -195,7 +195,7 @@ class Tickets(Store):
             if len(self.link_rows(ticket_id)) >= MAX_LINKS:
                 raise ValueError("the ticket has 30 additional contacts")
             link_id = self.insert(LINKS, {"ticketID": ticket_id, "contactID": contact_id})
-            self.touch(ticket_id, SOMEBODY, shows=self.switches.link_touches_ticket)
+            self.touch(ticket_id, UI_USER, shows=self.switches.link_touches_ticket)
             return link_id
 
     def unlink(self, ticket_id: int, contact_id: int) -> None:
@@ -206,10 +206,10 @@ class Tickets(Store):
                 raise KeyError(f"contact {contact_id} is not on ticket {ticket_id}")
             for row in rows:
                 del self.links[row["id"]]
-            self.touch(ticket_id, SOMEBODY, shows=self.switches.link_touches_ticket)
+            self.touch(ticket_id, UI_USER, shows=self.switches.link_touches_ticket)
 
     def touch(self, ticket_id: int, person: int, *, shows: bool) -> None:
-        """Let what hangs on a ticket show on it and in a callout, if a switch says that it does."""
+        """Move the ticket's last activity and queue a callout, if a switch says so."""
         if shows:
             self.tickets[ticket_id]["lastActivityDate"] = self.now()
             self.emit("Update", ticket_id, person)

@@ -1,4 +1,4 @@
-"""Reading answers: the records that are in them, or why they are none that can be understood."""
+"""Read the records in an answer; raise Unanswered for an answer that cannot be understood."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(item: object, model: type[R]) -> R:
-    """Read one record of an answer; Unanswered, and what is wrong is not quoted, if it is none."""
+    """Read one record of an answer; raise Unanswered, without quoting it, if it is not one."""
     try:
         return model.model_validate(item)
     except ValidationError as error:
@@ -24,7 +24,7 @@ def read_record(item: object, model: type[R]) -> R:
 
 
 def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") -> list[R]:
-    """Read the records of a list or query; Unanswered if it is none."""
+    """Read the records of a list or query; raise Unanswered if it is neither."""
     items = answer.get(key)
     if not isinstance(items, list):
         raise Unanswered(f"the answer has no {key}")
@@ -34,7 +34,7 @@ def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") 
 def read_picklists(
     answer: Mapping[str, Any], names: Collection[str]
 ) -> dict[str, tuple[Choice, ...]]:
-    """Read some fields' picklists of an entity's field definitions; a field it lacks has none."""
+    """Return the picklists of these fields from field definitions; empty for a missing field."""
     fields = {field.name: field.choices for field in read_records(answer, FieldInfo, "fields")}
     return {
         name: tuple(read_record(choice, Choice) for choice in fields.get(name, ()))
@@ -43,7 +43,7 @@ def read_picklists(
 
 
 def read_data(answer: Mapping[str, Any], attachment_id: int) -> bytes | None:
-    """Read what is in the attachment of an answer; None if it is not there or no base64.
+    """Return the data of an attachment in an answer; None if it is missing or not base64.
 
     The child path answers `{"items": [one]}`, the root path `{"item": one}`, as clients report.
     """

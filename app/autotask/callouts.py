@@ -22,7 +22,7 @@ class BadCallout(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Callout:
-    """One event as Autotask posted it. None where a key was absent or of no use."""
+    """One event as Autotask posted it. None where a key was absent or not usable."""
 
     action: str
     entity_type: str | None = None
@@ -33,12 +33,12 @@ class Callout:
 
     @property
     def is_new_ticket(self) -> bool:
-        """Tell whether a ticket was created."""
+        """Return whether a ticket was created."""
         return self._is_ticket and self.action.lower() == "create"
 
     @property
     def changed_ticket(self) -> int | None:
-        """Give the ticket that was changed or deleted; None: another event, or no usable Id."""
+        """Return the changed or deleted ticket; None for another event or without a usable Id."""
         changed = self._is_ticket and self.action.lower() in ("update", "delete")
         return self.entity_id if changed else None
 
@@ -68,7 +68,7 @@ def signature_is_valid(secrets: Iterable[str], header: str | None, body: bytes) 
 def parse_callout(body: bytes) -> Callout:
     """Read a callout's body, whatever the casing of its keys.
 
-    Raises BadCallout when it is not an object with an action, or names no record where it must.
+    Raise BadCallout if it is not an object with an action, or if a required id is missing.
     """
     try:
         payload = json.loads(body)
@@ -96,7 +96,7 @@ def parse_callout(body: bytes) -> Callout:
 
 
 def _text(value: object) -> str | None:
-    """Take a short text of printable ASCII, as all that Autotask sends for these keys."""
+    """Return a short text of printable ASCII, which is all that Autotask sends for these keys."""
     if not isinstance(value, str) or not 0 < len(value) <= 200:
         return None
     return value if value.isascii() and value.isprintable() else None

@@ -1,4 +1,4 @@
-"""Single calls to Autotask, whatever they are about: each permitted, bounded, sent once."""
+"""Single calls to Autotask on any entity: each permitted, bounded in time, sent once."""
 
 from __future__ import annotations
 
@@ -17,35 +17,33 @@ from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLat
 from app.autotask.sending import send
 
 REQUEST_SECONDS = 45.0
-"""After this long without a whole answer a request is given up."""
+"""A request is given up after this time without a whole answer."""
 
 PERMIT_SECONDS = 10.0
-"""A write leaves within this time of its permission, or not at all: a process that was stopped
-in between must not send it later, when another has taken over."""
+"""Send a write within this time of its permission, or not at all: a process that was stopped in
+between must not send it later, when another has taken over."""
 
 _PAGE = 500  # rows at most, says .../REST/API_Calls/REST_Advanced_Query_Features.htm
 _PAGE_LIMIT = 200
 
 
 class Throttle(Protocol):
-    """Asks for permission to make one call on an entity, and keeps it while the call is made.
+    """Asks for permission to make one call, and holds it during the call."""
 
-    write: it changes something at Autotask.
-    """
-
-    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]: ...
+    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
+        """Return a context for one call on an entity; `write` if it changes something there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """.../REST/General_Topics/REST_Security_Auth.htm: three headers on every call."""
+    """The three headers of every call: .../REST/General_Topics/REST_Security_Auth.htm"""
 
     username: str
     secret: str = field(repr=False)
     integration_code: str = field(repr=False)
 
     def headers(self) -> dict[str, str]:
-        """Write the three headers."""
+        """Return the three headers."""
         return {
             "UserName": self.username,
             "Secret": self.secret,
@@ -54,10 +52,9 @@ class Credentials:
 
 
 class Calls:
-    """The kinds of calls that the API knows, by one caller. Each raises as Autotask does.
+    """The API's kinds of calls, for one caller. Each raises an AutotaskError.
 
-    not_after: time.monotonic() after which the request must not leave (TooLate).
-    asked_at: time.monotonic() when the latest call was permitted, just before it left.
+    `not_after` is the time.monotonic() after which a write must not leave (TooLate).
     """
 
     def __init__(
@@ -68,9 +65,10 @@ class Calls:
         self._credentials = credentials
         self._throttle = throttle
         self.asked_at = 0.0
+        """time.monotonic() when the latest call was permitted, just before it left."""
 
     async def get(self, path: str, most: int | None = None) -> dict[str, Any]:
-        """Read whatever is there; TooLarge over most bytes."""
+        """Read any answer; raise TooLarge if it has more than `most` bytes."""
         return await self._call("GET", path, most=most)
 
     async def item(self, path: str, model: type[R]) -> R | None:
@@ -86,7 +84,7 @@ class Calls:
     async def confirm_missing(
         self, refused: Refused, entity: str, ids: dict[str, int], model: type[R]
     ) -> R | None:
-        """Ask once more in another way: a wrong address or a proxy says 404 of everything."""
+        """Repeat the read as a query: a wrong address or a proxy answers 404 to everything."""
         if refused.kind is not Refusal.MISSING:
             raise refused
         wanted = [{"op": "eq", "field": name, "value": number} for name, number in ids.items()]
@@ -103,7 +101,7 @@ class Calls:
         model: type[R],
         fields: tuple[str, ...] = (),
     ) -> list[R]:
-        """Find all records that fulfil a filter, with these fields only (none named: all).
+        """Return all records that match a filter, with these fields only (default: all).
 
         .../REST/API_Calls/REST_Advanced_Query_Features.htm: beyond 500 rows the id must be named.
         """
@@ -116,10 +114,7 @@ class Calls:
         model: type[R],
         fields: tuple[str, ...] = (),
     ) -> tuple[list[R], bool]:
-        """Find the first 500 records that fulfil a filter, and tell whether there are more.
-
-        They come in the order of their ids.
-        """
+        """Return the first 500 records by id that match a filter, and whether there are more."""
         body = _query(wanted, fields)
         answer = await self._call("POST", f"/{entity}/query", body)
         found = read_records(answer, model)
@@ -130,21 +125,21 @@ class Calls:
         return await self._pages("GET", path, None, model)
 
     async def create(self, path: str, body: dict[str, Any], not_after: float) -> int:
-        """Create a record and give its id."""
+        """Create a record and return its id."""
         return _named(await self._call("POST", path, body, not_after=not_after, write=True))
 
     async def change(self, path: str, body: dict[str, Any], not_after: float) -> None:
-        """Change what the body names of a record, its id among it; the rest stays."""
+        """Change the fields of a record that the body names beside its id; the rest stays."""
         _named(await self._call("PATCH", path, body, not_after=not_after, write=True))
 
     async def delete(self, path: str, not_after: float) -> None:
-        """Delete a record; a missing one is Refused as MISSING."""
+        """Delete a record; raise Refused as MISSING if it does not exist."""
         _named(await self._call("DELETE", path, not_after=not_after, write=True))
 
     async def _pages(
         self, method: str, path: str, body: dict[str, Any] | None, model: type[R]
     ) -> list[R]:
-        """Read all pages; each next one is asked for as the first was, on the API's own origin."""
+        """Read all pages; each is requested like the first, on the API's own origin only."""
         answer = await self._call(method, path, body)
         found = read_records(answer, model)
         for _ in range(_PAGE_LIMIT):
@@ -196,7 +191,7 @@ class Calls:
         try:
             return self._http.build_request(method, url, **parts)
         except httpx.InvalidURL as error:
-            raise NotSent("an address that Autotask named is none") from error
+            raise NotSent("Autotask named an invalid address") from error
 
 
 def _query(wanted: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[str, Any]:
@@ -205,7 +200,7 @@ def _query(wanted: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[str, A
 
 
 def _named(answer: dict[str, Any]) -> int:
-    """Give the id of the record that a write was about; without one nobody knows what happened."""
+    """Return the id of the written record; without one it is unknown whether it took effect."""
     item_id = answer.get("itemId")
     if not isinstance(item_id, int) or isinstance(item_id, bool) or item_id <= 0:
         raise Unanswered("the answer names no record")
@@ -213,19 +208,19 @@ def _named(answer: dict[str, Any]) -> int:
 
 
 async def _guarded(content: bytes, not_after: float) -> AsyncIterator[bytes]:
-    """Hand out a request's body, at the last moment before it is written to the socket.
+    """Yield a request's body at the last moment before it is written to the socket.
 
-    By now the connection stands. A body that never comes leaves Autotask with an incomplete
-    request, which it cannot carry out.
+    By now the connection is open. Without the body Autotask has an incomplete request, which it
+    cannot carry out.
     """
     _in_time(not_after)
     yield content
 
 
 def _gate(not_after: float) -> Callable[[str, object], Awaitable[None]]:
-    """Make what httpcore calls at each step of a request (its extension `trace`).
+    """Return a callback for httpcore's extension `trace`, called at each step of a request.
 
-    For requests without a body: by the time their first byte is written the connection stands.
+    For requests without a body: the connection is open when their first byte is written.
     """
 
     async def step(name: str, _details: object) -> None:

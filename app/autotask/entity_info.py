@@ -1,5 +1,4 @@
-"""What Autotask says of its entities: who may do what, which fields there are, what they need.
-
+"""Autotask's description of its entities: rights, fields, required values.
 .../REST/API_Calls/REST_Entity_Information_Call.htm
 """
 
@@ -22,9 +21,9 @@ _ANY_ID = json.dumps(
 
 
 class Access(Record):
-    """What may be done with an entity: by anybody (can_), and by the user who asks.
+    """What the API allows with an entity (`can_…`), and what the asking user may do.
 
-    Levels are None, All or Restricted; Restricted means by department, company or the like.
+    A user's level is None, All or Restricted (by department, company or the like).
     """
 
     can_query: bool | None = Field(None, alias="canQuery")
@@ -38,17 +37,19 @@ class Access(Record):
 
     @property
     def may_update(self) -> bool:
-        """Whether nothing that Autotask says keeps the user from changing such a record."""
+        """Whether no answer of Autotask's rules out that the user changes such a record."""
         return self.can_update is not False and self.update not in _NO_ACCESS
 
 
 class FieldFacts(Record):
-    """One field of an entity, its own or user-defined. length in characters; None: not told."""
+    """One field of an entity, its own or user-defined."""
 
     name: Annotated[str, BeforeValidator(lambda v: v or "")]
     label: str | None = None
     type: str | None = Field(None, validation_alias=AliasChoices("dataType", "type"))
     length: Annotated[int | None, BeforeValidator(lambda v: v or None)] = None
+    """In characters; None if Autotask does not say."""
+
     required: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isRequired")
     read_only: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isReadOnly")
     is_choice: Annotated[bool, BeforeValidator(bool)] = Field(False, alias="isPickList")
@@ -58,7 +59,7 @@ class FieldFacts(Record):
 
     @property
     def choices(self) -> list[Choice]:
-        """Give the picklist's values, where they are numbers; Unanswered where they are not."""
+        """Return the picklist's values; raise Unanswered if they are not numbers."""
         return [read_record(one, Choice) for one in self.picklist]
 
 
@@ -71,13 +72,13 @@ class _Row(Record):
 
 
 class EntityInfo:
-    """What one caller is told. Each method raises as Autotask does."""
+    """Entity information for one caller. Each method raises an AutotaskError."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     async def access(self, entity: str) -> Access:
-        """Read what may be done with an entity."""
+        """Read the rights on an entity."""
         return read_record(await self._calls.get(f"/{entity}/entityInformation"), _Info).info
 
     async def fields(self, entity: str) -> list[FieldFacts]:
@@ -91,6 +92,6 @@ class EntityInfo:
         return read_records(answer, FieldFacts, "fields")
 
     async def shows_any(self, entity: str) -> bool:
-        """Tell whether the user sees at least one record; raises Forbidden where none may be."""
+        """Return whether the user sees at least one record; raise Forbidden without the right."""
         answer = await self._calls.get(f"/{entity}/query?search={quote(_ANY_ID)}")
         return bool(read_records(answer, _Row))

@@ -1,4 +1,4 @@
-"""What can go wrong with a call to Autotask, sorted by what it means for the caller."""
+"""Errors of a call to Autotask, sorted by the consequence for the caller."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class AutotaskError(Exception):
-    """A call to Autotask did not succeed. call names it, as in `POST Contacts`."""
+    """A call to Autotask did not succeed."""
 
     call = ""
+    """Method and entity, as in `POST Contacts`."""
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -21,7 +22,7 @@ class NotSent(AutotaskError):
 
 
 class TooLate(NotSent):
-    """The request's permission to leave had run out, so it was not sent."""
+    """The request's permission to leave had expired, so it was not sent."""
 
 
 class Unanswered(AutotaskError):
@@ -32,30 +33,28 @@ class Unanswered(AutotaskError):
 
 
 class TooLarge(AutotaskError):
-    """The answer is larger than the caller takes: the rest of it was not read."""
+    """The answer is larger than the caller accepts; the rest was not read."""
 
 
 class Busy(AutotaskError):
-    """Autotask turned the request away for load; nothing happened.
-
-    retry_after is in seconds, None when Autotask did not say.
-    """
+    """Autotask rejected the request because of load; nothing happened."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        """Seconds; None if Autotask did not say."""
 
 
 class Overloaded(Busy):
-    """The tenant has used up its requests of the hour: nobody's call would fare better now."""
+    """The tenant has used up its requests of the hour: no other call would succeed now."""
 
 
 class Barred(AutotaskError):
-    """Autotask does not accept our user at all: no other call would fare better."""
+    """Autotask does not accept our API user: no other call would succeed."""
 
 
 class Unauthorized(Barred):
-    """User name, secret or integration code are not accepted."""
+    """Autotask does not accept user name, secret or integration code."""
 
 
 class Forbidden(Barred):
@@ -63,22 +62,20 @@ class Forbidden(Barred):
 
 
 class Refusal(StrEnum):
-    """What a refused request was refused for, as far as the text tells."""
+    """Why a request was refused, as far as the text says."""
 
     REFERENCE = "reference"  # a record that it names does not exist, is inactive or does not fit
     CAP = "cap"  # a maximum is reached
-    DUPLICATE = "duplicate"  # it is there already
+    DUPLICATE = "duplicate"  # it exists already
     MISSING = "missing"  # the record or the route itself does not exist
     OTHER = "other"
 
 
 class Refused(AutotaskError):
-    """Autotask understood the request and refused it; nothing happened.
-
-    errors are Autotask's own texts. They can contain addresses: do not log them unmasked.
-    """
+    """Autotask understood the request and refused it; nothing happened."""
 
     def __init__(self, errors: Sequence[str], kind: Refusal) -> None:
         super().__init__("; ".join(errors))
         self.errors = tuple(errors)
+        """Autotask's own texts. They can contain addresses: mask them before logging."""
         self.kind = kind

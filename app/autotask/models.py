@@ -1,4 +1,4 @@
-"""Autotask's records, as much of them as is used; unknown properties are passed over."""
+"""Autotask's records, with the properties in use; others are ignored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _printable(value: object) -> object:
 
 
 def _moment(value: object) -> datetime | None:
-    # UTC, which not every answer says; nothing else about a record depends on such a date.
+    # UTC, which not every answer says. An unreadable date must not make the record unreadable.
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         if moment is None:
@@ -52,11 +52,7 @@ class UserDefinedField(Record):
 
 
 class Ticket(Record):
-    """.../REST/Entities/TicketsEntity.htm
-
-    title (cut at 255 characters) and description (at 8,000) are what a stranger wrote: text, no
-    more. created_at is in UTC; None when there is none that can be read.
-    """
+    """.../REST/Entities/TicketsEntity.htm"""
 
     id: int
     number: Annotated[str | None, BeforeValidator(_printable)] = Field(None, alias="ticketNumber")
@@ -65,16 +61,22 @@ class Ticket(Record):
     status: int | None = None
     source: int | None = None
     title: str | None = None
+    """A stranger's text, cut at 255 characters."""
+
     description: str | None = None
+    """A stranger's text, cut at 8,000 characters."""
+
     created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
         None, alias="createDate"
     )
+    """UTC; None if it cannot be read."""
+
     fields: Annotated[tuple[UserDefinedField, ...], BeforeValidator(lambda v: v or ())] = Field(
         (), alias="userDefinedFields"
     )
 
     def udf(self, name: str) -> str | None:
-        """Give a user-defined field's text, by its name in any casing; None if there is none."""
+        """Return a user-defined field's text, by its name in any casing; None if there is none."""
         folded = name.casefold()
         return next((f.value for f in self.fields if f.name.casefold() == folded), None)
 
@@ -87,11 +89,10 @@ class Link(Record):
 
 
 class Attachment(Record):
-    """.../REST/Entities/TicketAttachmentsEntity.htm: a file of a ticket, without what is in it.
+    """.../REST/Entities/TicketAttachmentsEntity.htm: a file of a ticket, without its data.
 
-    A ticket's list has those of its notes and time entries too (.../General/AttachmentChanges.htm):
-    what came with a reply, say. size is in bytes, as Autotask tells it. title and full_path are
-    what a stranger wrote.
+    A ticket's list includes those of its notes and time entries, such as the attachments of a
+    reply (.../General/AttachmentChanges.htm). `title` and `full_path` are a stranger's text.
     """
 
     id: int
@@ -99,36 +100,37 @@ class Attachment(Record):
     full_path: str | None = Field(None, alias="fullPath")
     content_type: str | None = Field(None, alias="contentType")
     size: Annotated[int | None, BeforeValidator(_bytes)] = Field(None, alias="fileSize")
+    """In bytes, according to Autotask."""
+
     note_id: int | None = Field(None, alias="ticketNoteID")
     time_entry_id: int | None = Field(None, alias="timeEntryID")
     parent_attachment_id: int | None = Field(None, alias="parentAttachmentID")
 
     @property
     def of_ticket(self) -> bool:
-        """It hangs on the ticket itself, not on a note, a time entry or another attachment."""
+        """Whether it belongs to the ticket itself, not to a note, time entry or attachment."""
         return not (self.note_id or self.time_entry_id or self.parent_attachment_id)
 
 
 class Note(Record):
-    """.../REST/Entities/TicketNotesEntity.htm: a note of a ticket, a mail's reply among them.
-
-    creator_id is the resource that wrote it, None where a contact did. created_at is in UTC; None
-    when there is none that can be read.
-    """
+    """.../REST/Entities/TicketNotesEntity.htm: a note of a ticket; a mailed reply is one, too."""
 
     id: int
     title: str | None = None
     description: str | None = None
     creator_id: int | None = Field(None, alias="creatorResourceID")
+    """The resource that wrote it; None if a contact did."""
+
     created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
         None, alias="createDateTime"
     )
+    """UTC; None if it cannot be read."""
 
 
 class Choice(Record):
     """.../REST/API_Calls/REST_Entity_Information_Call.htm: one value of a field's picklist.
 
-    An inactive one stays on old records and is for no new one.
+    An inactive one stays on old records and cannot be chosen for new ones.
     """
 
     value: int
@@ -146,10 +148,11 @@ class FieldInfo(Record):
 
 
 class UserDefinedFieldInfo(Record):
-    """.../REST/API_Calls/REST_Entity_Information_Call.htm: default: what a new record has in it."""
+    """.../REST/API_Calls/REST_Entity_Information_Call.htm"""
 
     name: str
     default: Annotated[str | None, BeforeValidator(_as_text)] = Field(None, alias="defaultValue")
+    """The value in a new record."""
 
 
 class Content(Record):
@@ -171,7 +174,7 @@ class Contact(Record):
 
     @property
     def emails(self) -> tuple[str, ...]:
-        """Its addresses as Autotask has them, the first field first."""
+        """Its addresses as Autotask has them, in the order of the fields."""
         return tuple(e for e in (self.email, self.email2, self.email3) if e)
 
 
@@ -182,21 +185,22 @@ class WholeContact(Contact):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Give every field as Autotask has it."""
+        """Return every field as Autotask has it."""
         return self.model_dump(by_alias=True)
 
 
 class NewTicket(Record):
-    """When a ticket was created, in UTC; None when that cannot be read."""
+    """A ticket's id and time of creation."""
 
     id: int
     created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
         None, alias="createDate"
     )
+    """UTC; None if it cannot be read."""
 
 
 class TicketState(Record):
-    """Whose ticket it is, and whether it is complete. completed_at: since when, in UTC."""
+    """A ticket's account and status."""
 
     id: int
     company_id: int = Field(alias="companyID")
@@ -204,10 +208,11 @@ class TicketState(Record):
     completed_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
         None, alias="completedDate"
     )
+    """UTC; None if it is not complete."""
 
 
 class Threshold(Record):
-    """.../REST/General_Topics/REST_Thresholds_Limits.htm: calls of the last so many minutes."""
+    """.../REST/General_Topics/REST_Thresholds_Limits.htm: calls within the last `minutes`."""
 
     limit: int = Field(alias="externalRequestThreshold", gt=0)
     minutes: int = Field(alias="requestThresholdTimeframe", gt=0)
@@ -258,16 +263,17 @@ class Zone(Record):
 
 @dataclass(frozen=True, slots=True)
 class NewContact:
-    """A contact to be created. extra: further fields that a tenant requires."""
+    """A contact to be created."""
 
     first_name: str
     last_name: str
     email: str
     note: str
     extra: Mapping[str, Any]
+    """Further fields that a tenant requires."""
 
     def body(self, company_id: int) -> dict[str, Any]:
-        """Write the request. isActive is an integer here, and nobody asked for bulk mail."""
+        """Return the request: isActive is an integer, and surveys and bulk mail are off."""
         return {
             **self.extra,
             "id": 0,

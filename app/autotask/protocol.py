@@ -1,4 +1,4 @@
-"""What Autotask's documentation says, as functions without I/O.
+"""The documented rules of Autotask's API, as functions without I/O.
 
 Facts and their sources: the vendor's developer help, https://www.autotask.net/help/developerhelp/
 """
@@ -25,7 +25,7 @@ from app.autotask.errors import (
 )
 
 MAX_ADDITIONAL_CONTACTS = 30
-"""Additional contacts a ticket can have: .../REST/Entities/TicketAdditionalContactsEntity.htm"""
+"""Additional contacts per ticket, at most: .../REST/Entities/TicketAdditionalContactsEntity.htm"""
 
 THREADS_PER_ENTITY = 3
 """Requests at once per tracking identifier and entity: .../General/ThreadLimiting.htm"""
@@ -35,7 +35,7 @@ REQUESTS_PER_HOUR = 10_000
 
 NOTE_TITLE = 250
 NOTE_DESCRIPTION = 32_000
-"""Characters that a ticket's note has room for: .../REST/Entities/TicketNotesEntity.htm"""
+"""The most characters in a ticket's note: .../REST/Entities/TicketNotesEntity.htm"""
 
 STATUS_COMPLETE = 5
 """The system status "Complete" of a ticket."""
@@ -53,7 +53,7 @@ _LONGEST_WAIT = 3600.0
 
 
 def api_root(url: str) -> str:
-    """Turn the API's address as a zone or a setting gives it into the root of the pinned version.
+    """Return the root of the pinned version for the API's address from a zone or a setting.
 
     `https://webservices5.autotask.net/ATServicesRest/` becomes `…/ATServicesRest/v1.0`.
     """
@@ -61,7 +61,7 @@ def api_root(url: str) -> str:
 
 
 def is_zone_url(url: str) -> bool:
-    """Tell whether a zone that Autotask named is a host of Autotask's."""
+    """Return whether a zone's address is on a host of Autotask's."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -70,7 +70,7 @@ def is_zone_url(url: str) -> bool:
 
 
 def same_origin(url: str, other: str) -> bool:
-    """Tell whether two addresses go to the same scheme, host and port."""
+    """Return whether two addresses have the same scheme, host and port."""
     try:
         return _origin(url) == _origin(other)
     except ValueError:
@@ -91,7 +91,7 @@ _CHILDREN = {
 
 
 def entity_of(path: str) -> str:
-    """Name the entity that a path below the API's root works on, child and root paths alike."""
+    """Return the entity of a path below the API's root, for child and root paths alike."""
     parts = path.strip("/").split("/")
     if len(parts) >= 3:
         return _CHILDREN.get(parts[2].lower(), parts[0])
@@ -104,13 +104,13 @@ _EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
 
 LOOKUP_ADDRESSES = 100
 LOOKUP_IDS = 150
-"""What fits one contact query: 500 values, and an address counts once per e-mail field."""
+"""Limits of one contact query: 500 values, and an address counts once per e-mail field."""
 
 
 def contact_filter(
     company_id: int, addresses: Sequence[str], contact_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """Ask for a company's contacts by any e-mail field, inactive ones too, and for some by id."""
+    """Filter a company's contacts by any e-mail field, inactive ones too, and some by id."""
     wanted: list[dict[str, Any]] = []
     if contact_ids:
         wanted.append({"op": "in", "field": "id", "value": sorted(contact_ids)})
@@ -126,7 +126,7 @@ def contact_filter(
 def created_filter(
     since: datetime, after_id: int, company_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """Ask for what was created since a time and has an id above one; of one company, or of all."""
+    """Filter records created since a time with a greater id, of one company or of all."""
     created = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
     wanted: list[dict[str, Any]] = [
         {"op": "gte", "field": "createDate", "value": created},
@@ -139,10 +139,10 @@ def created_filter(
 
 # --- answers: .../REST/General_Topics/REST_Error_Codes.htm and what clients report ---------------
 
-# The first pattern that is found decides. Those that stop more than one person's work are whole
-# wordings at the start of a text: a text can quote what a stranger wrote, a name for example.
+# The first pattern that matches decides. Those that stop more than one person's work are whole
+# wordings at the start of a text: a text can quote a stranger, for example in a name.
 # "No matching records found. The logged in Resource may not have the required permissions" is
-# about the record, so it stands before the permissions.
+# about the record, so it comes before the permissions.
 _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (meaning, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
     for meaning, pattern in (
@@ -161,7 +161,7 @@ _TEXTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 
 
 def decipher(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """Turn an answer into its JSON object, or raise the AutotaskError that it means.
+    """Return an answer's JSON object, or raise the AutotaskError that it means.
 
     Autotask answers most failures with 500 and `{"errors": ["text"]}`; a 500 without texts may
     come from anything in between and says nothing about whether a write took effect.
@@ -189,7 +189,7 @@ def decipher(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, 
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now; at most an hour."""
+    """Return a Retry-After header, seconds or a date, in seconds from now, at most an hour."""
     if not value:
         return None
     if value.strip().isascii() and value.strip().isdigit():
@@ -224,15 +224,15 @@ def _error_texts(parsed: dict[str, Any] | None) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Give a text on one line without what a database or a log would choke on."""
+    """Return a text as one line of printable characters, safe for a database and a log."""
     line = " ".join(text.split())
     return "".join(char for char in line if char.isprintable())
 
 
 def next_page(answer: Mapping[str, Any]) -> str | None:
-    """Give the address of a query's next page, None after the last one.
+    """Return the address of a query's next page, None after the last one.
 
-    Raises Unanswered when the answer does not tell: half a list must not pass for a whole one.
+    Raise Unanswered if the answer does not say: half a list must not count as a whole one.
     """
     details = answer.get("pageDetails")
     url = details.get("nextPageUrl") if isinstance(details, dict) else details

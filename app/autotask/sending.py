@@ -13,10 +13,10 @@ from app.autotask.errors import NotSent, TooLarge, Unanswered
 async def send(
     http: httpx.AsyncClient, request: httpx.Request, seconds: float, most: int | None = None
 ) -> tuple[int, httpx.Headers, bytes]:
-    """Send a request once and give the answer's status, headers and body.
+    """Send a request once and return the answer's status, headers and body.
 
-    Raises NotSent when Autotask cannot have seen it; Unanswered when it may have, and the whole
-    answer did not come within so many seconds; TooLarge once its body has more than most bytes.
+    Raise NotSent if Autotask cannot have seen it; Unanswered if it may have, and the whole answer
+    did not come within `seconds`; TooLarge if the body has more than `most` bytes.
     """
     if most is not None:
         request.headers["Accept-Encoding"] = "identity"
@@ -29,7 +29,7 @@ async def send(
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise NotSent(f"no connection: {type(error).__name__}") from error
     except httpx.LocalProtocolError:
-        # Its text and its cause quote the header that is wrong, which may be the secret.
+        # Its text and its cause quote the invalid header, which may be the secret.
         raise NotSent("the request cannot be written: see the credentials") from None
     except (httpx.HTTPError, TimeoutError) as error:
         raise Unanswered(f"no answer: {type(error).__name__}") from error
@@ -37,7 +37,7 @@ async def send(
 
 async def _read(response: httpx.Response, most: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        # A few bytes of it can become any number, and it was asked not to be.
+        # A few bytes can expand to any size, and an uncompressed answer was requested.
         raise Unanswered("the answer is compressed")
     body = bytearray()
     async for chunk in response.aiter_bytes():

@@ -1,4 +1,4 @@
-"""Ticket webhooks: the calls that make, read and change them.
+"""Calls that create, read and change ticket webhooks.
 
 https://www.autotask.net/help/developerhelp/Content/APIs/Webhooks/REST_WebhooksEntity.htm, and for
 fields REST_WebhookFieldsEntity.htm, same folder.
@@ -18,7 +18,7 @@ from app.autotask.errors import Unanswered
 from app.autotask.models import Choice, FieldInfo, Record
 
 LEAVE_SECONDS = 20.0
-"""A change leaves within this time, slot and all, or not at all."""
+"""Send a change within this time, waiting for a slot included, or not at all."""
 
 _ROOT = "/TicketWebhooks"
 _ALL = [{"op": "gte", "field": "id", "value": 0}]
@@ -26,7 +26,7 @@ _Flag = Annotated[bool, BeforeValidator(bool)]  # null is no
 
 
 class TicketWebhook(Record):
-    """A webhook of the tenant. owner_id: the resource that made it, whose rights count."""
+    """A webhook of the tenant."""
 
     id: int
     name: str | None = None
@@ -38,20 +38,24 @@ class TicketWebhook(Record):
     updates: _Flag = Field(False, alias="isSubscribedToUpdateEvents")
     deletes: _Flag = Field(False, alias="isSubscribedToDeleteEvents")
     owner_id: int | None = Field(None, alias="ownerResourceID")
+    """The resource that created it; its rights decide what is called out."""
+
     guid: str | None = Field(None, alias="webhookGUID")
 
 
 class WebhookField(Record):
-    """A ticket's field, or a user-defined one, on a webhook. choice: its id in the picklist."""
+    """A ticket's field, or a user-defined one, on a webhook."""
 
     id: int
     choice: int | None = Field(None, validation_alias=AliasChoices("fieldID", "udfFieldID"))
+    """The field's id in the picklist."""
+
     shown: _Flag = Field(False, alias="isDisplayAlwaysField")
     subscribed: _Flag = Field(False, alias="isSubscribedField")
 
 
 class ExcludedResource(Record):
-    """Somebody whose doing causes no callout."""
+    """A resource whose changes cause no callout."""
 
     id: int
     resource_id: int | None = Field(None, alias="resourceID")
@@ -62,17 +66,17 @@ class _Id(Record):
 
 
 class Webhooks:
-    """The tenant's ticket webhooks. Methods raise as those of Autotask; one call at a time."""
+    """The tenant's ticket webhooks. Methods raise an AutotaskError; one call at a time."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     async def all(self) -> list[TicketWebhook]:
-        """List all webhooks that our user may see, whoever made them, inactive ones too."""
+        """List all webhooks that our user may see, of all creators, inactive ones too."""
         return await self._calls.query("TicketWebhooks", _ALL, TicketWebhook)
 
     async def one(self, webhook_id: int) -> TicketWebhook | None:
-        """Read a webhook; None when it does not exist."""
+        """Read a webhook; None if it does not exist."""
         return await self._calls.item(f"{_ROOT}/{webhook_id}", TicketWebhook)
 
     async def fields(self, webhook_id: int) -> list[WebhookField]:
@@ -84,15 +88,15 @@ class Webhooks:
         return await self._calls.pages(f"{_ROOT}/{webhook_id}/UdfFields", WebhookField)
 
     async def excluded(self, webhook_id: int) -> list[ExcludedResource]:
-        """List whose doing a webhook leaves out."""
+        """List the resources whose changes a webhook leaves out."""
         return await self._calls.pages(f"{_ROOT}/{webhook_id}/ExcludedResources", ExcludedResource)
 
     async def field_choices(self) -> tuple[Choice, ...]:
-        """Read which fields a webhook can have: ids that only this picklist knows."""
+        """Read the fields that a webhook can have; their ids are in this picklist only."""
         return await self._choices("TicketWebhookFields", ("fieldid",))
 
     async def udf_choices(self) -> tuple[Choice, ...]:
-        """Read which user-defined fields a webhook can have."""
+        """Read the user-defined fields that a webhook can have."""
         # `fieldID` in older tenants: https://github.com/msoukhomlinov/n8n-nodes-autotask
         return await self._choices("TicketWebhookUdfFields", ("udffieldid", "fieldid"))
 
@@ -112,7 +116,7 @@ class Webhooks:
         return [one.id for one in await self._calls.query("Resources", wanted, _Id, ("id",))]
 
     async def create(self, values: Mapping[str, Any]) -> int:
-        """Make a webhook and give its id."""
+        """Create a webhook and return its id."""
         return await self._calls.create(_ROOT, {"id": 0, **values}, _soon())
 
     async def change(self, webhook_id: int, values: Mapping[str, Any]) -> None:
@@ -120,15 +124,15 @@ class Webhooks:
         await self._calls.change(_ROOT, {"id": webhook_id, **values}, _soon())
 
     async def delete(self, webhook_id: int) -> None:
-        """Delete a webhook with all that hangs on it; a missing one is Refused as MISSING."""
+        """Delete a webhook with its rows; raise Refused as MISSING if it does not exist."""
         await self._calls.delete(f"{_ROOT}/{webhook_id}", _soon())
 
     async def put_field(self, webhook_id: int, choice: int, row: WebhookField | None) -> None:
-        """Subscribe to a field and show it always; row: as it is on the webhook already."""
+        """Subscribe to a field and always include it; `row` if the webhook has the field."""
         await self._put(f"{_ROOT}/{webhook_id}/Fields", webhook_id, {"fieldID": choice}, row)
 
     async def put_udf(self, webhook_id: int, choice: int, row: WebhookField | None) -> None:
-        """Do the same for a user-defined field."""
+        """Do the same with a user-defined field."""
         await self._put(f"{_ROOT}/{webhook_id}/UdfFields", webhook_id, {"udfFieldID": choice}, row)
 
     async def _put(
@@ -142,7 +146,7 @@ class Webhooks:
             await self._calls.change(path, {"id": row.id, **both}, _soon())
 
     async def exclude(self, webhook_id: int, resource_id: int) -> None:
-        """Leave out what a resource does."""
+        """Exclude a resource's changes from the callouts."""
         body = {"id": 0, "webhookID": webhook_id, "resourceID": resource_id}
         path = f"{_ROOT}/{webhook_id}/ExcludedResources"
         await self._calls.create(path, body, _soon())

@@ -1,6 +1,6 @@
-"""The HTTP client: the messages of a mailbox between two times, read as an application.
+"""The HTTP client: reads the messages of a mailbox between two times, as an application.
 
-The application signs in by its secret (client credentials), so there is no user and no refresh
+The application signs in with its secret (client credentials), so there is no user and no refresh
 token: https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 """
 
@@ -29,7 +29,7 @@ from app.graph.errors import (
 from app.graph.models import SELECTED, Message, Token, read_message
 
 REQUEST_SECONDS = 30.0
-"""After this long a reading is given up: all its pages, and a token if it needs one."""
+"""A reading is given up after this time: all its pages, and a token if it needs one."""
 
 _MOST_PAGES = 20
 _PAGE_SIZE = 100  # of 1,000 possible: larger pages time out at Microsoft's gateway (504)
@@ -38,7 +38,7 @@ _RENEW_BEFORE = 300.0  # seconds; as Microsoft's own libraries do
 
 @dataclass(frozen=True, slots=True)
 class GraphCredentials:
-    """An application of the directory, by its secret."""
+    """An application of the directory, and its secret."""
 
     tenant_id: str
     client_id: str
@@ -46,9 +46,9 @@ class GraphCredentials:
 
 
 class Graph:
-    """Microsoft Graph as one application sees it. Keeps the token: make one for a process.
+    """Microsoft Graph for one application. It keeps the token: make one per process.
 
-    url and login_url are for other clouds: https://learn.microsoft.com/graph/deployments
+    `url` and `login_url` are for other clouds: https://learn.microsoft.com/graph/deployments
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class Graph:
         self._renew_at = 0.0
 
     async def messages(self, mailbox: str, since: datetime, until: datetime) -> list[Message]:
-        """List what a mailbox received between two times, whatever the folder, newest first.
+        """List the messages that a mailbox received between two times, in any folder, newest first.
 
-        Both ends count, and fractions of a second are rounded outwards. Raises GraphError, and
-        TooManyMessages where more than 20 pages were received.
-        One message that cannot be read makes the whole answer AWAY: it could be the very one that
-        is looked for, and without it another may seem to be. A sender cannot bring that about, as
-        read_message takes whatever he can write.
+        Both ends count, and fractions of a second are rounded outwards. Raise GraphError, or
+        TooManyMessages for more than 20 pages.
+        A single unreadable message makes the whole answer AWAY: it could be the one looked for, and
+        without it another could pass for it. A sender cannot cause that: read_message accepts
+        anything a sender can write.
         """
         query = {
-            # Graph's rule: what is ordered by comes first in the filter.
+            # Graph's rule: the property of $orderby comes first in $filter.
             "$filter": f"receivedDateTime ge {_second(since)}"
             f" and receivedDateTime le {_second(until + timedelta(microseconds=999_999))}",
             "$orderby": "receivedDateTime desc",
@@ -88,22 +88,22 @@ class Graph:
             return await self._pages(self._messages_url(mailbox, query))
 
     async def check(self, mailbox: str) -> None:
-        """See whether the mailbox can be read; raises GraphError when not.
+        """Read one message's id; raise GraphError if the mailbox cannot be read.
 
-        By reading: what an application may do in Exchange is not among the roles of its token
+        The token does not tell: its roles lack the rights that Exchange grants
         (https://learn.microsoft.com/exchange/permissions-exo/application-rbac).
         """
         async with _bounded():
             await self._page(self._messages_url(mailbox, {"$top": "1", "$select": "id"}))
 
     async def _pages(self, url: str) -> list[Message]:
-        # By id: pages are cut by counting, so a message moves on to the next one when a newer one
-        # comes in between. It is one message, and must not seem to be two candidates.
+        # By id: pages are cut by counting, so a message moves to the next page when a newer one
+        # arrives in between. It must not count as two candidates.
         found: dict[str, Message] = {}
         for _ in range(_MOST_PAGES):
-            told, next_url = await self._page(url)
+            members, next_url = await self._page(url)
             known = len(found)
-            for message in map(_read, told):
+            for message in map(_read, members):
                 found.setdefault(message.id, message)
             if next_url is None:
                 return list(found.values())
@@ -113,17 +113,17 @@ class Graph:
         raise TooManyMessages(f"more than {len(found)} messages came in at about that time")
 
     async def _page(self, url: str) -> tuple[list[Any], object]:
-        """Give a page's members, and what it names as the next one: a page may be empty."""
+        """Return a page's members, and the address of the next page; a page may be empty."""
         response = await self._ask(url)
         if response.status_code == 401:  # revoked, or our clocks differ: a fresh one decides
             response = await self._ask(url)
         if response.status_code != 200:
             raise refused_call(response)
         answer = json_object(response) or {}
-        told = answer.get("value")
-        if not isinstance(told, list):
+        members = answer.get("value")
+        if not isinstance(members, list):
             raise GraphError(Trouble.AWAY, "Graph's answer is no list of messages")
-        return told, answer.get("@odata.nextLink")
+        return members, answer.get("@odata.nextLink")
 
     async def _ask(self, url: str) -> httpx.Response:
         token = await self._bearer()
@@ -133,7 +133,7 @@ class Graph:
         return response
 
     async def _bearer(self) -> str:
-        """Give a token; those who come while it is fetched wait for the same one."""
+        """Return a token; callers that come while it is fetched wait for the same one."""
         async with self._fetching:
             if self._token is None or monotonic() >= self._renew_at:
                 asked_at = monotonic()
@@ -165,7 +165,7 @@ class Graph:
             request = self._http.build_request(method, url, **parts)
             return await self._http.send(request, follow_redirects=False)
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError):
-            # Their texts and causes quote what is wrong, which may be a secret.
+            # Their texts and causes quote the invalid part, which may be a secret.
             raise GraphError(Trouble.AWAY, "the request cannot be written") from None
         except httpx.HTTPError as error:
             raise GraphError(Trouble.AWAY, f"no answer: {type(error).__name__}") from error
@@ -191,9 +191,9 @@ async def _bounded() -> AsyncIterator[None]:
         raise GraphError(Trouble.AWAY, f"no answer within {REQUEST_SECONDS:.0f} s") from error
 
 
-def _read(told: object) -> Message:
+def _read(answer: object) -> Message:
     try:
-        return read_message(told)
+        return read_message(answer)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
         raise GraphError(Trouble.AWAY, f"a message cannot be read: {wrong}") from None
@@ -204,7 +204,7 @@ def _second(moment: datetime) -> str:
 
 
 def _origin(url: str) -> tuple[str, str, int | None, bytes] | None:
-    """Give what decides who gets the token; None: it is no URL."""
+    """Return the parts of a URL that decide where the token goes; None if it is not a URL."""
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL:

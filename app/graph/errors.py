@@ -1,6 +1,6 @@
-"""What keeps us from a mailbox, and which answers of Microsoft's mean which of it.
+"""Reasons why a mailbox cannot be read, and the answers of Microsoft's that mean them.
 
-Texts of Microsoft's are never quoted: they contain addresses and ids. Codes are.
+Microsoft's texts are never quoted, because they contain addresses and ids; its codes are.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 
 
 class Trouble(StrEnum):
-    """What keeps us from the mailbox; each has another cure."""
+    """Why the mailbox cannot be read; each reason has its own cure."""
 
     THROTTLED = "mailbox_throttled"  # too many requests, ours or others'
     SECRET_EXPIRED = "mailbox_secret_expired"  # noqa: S105 - a code, no secret
-    CREDENTIALS = "mailbox_credentials"  # the directory knows the application, but not like this
+    CREDENTIALS = "mailbox_credentials"  # the directory knows the application, but not this secret
     TENANT = "mailbox_tenant"  # no such directory, or the application is not in it
     OUT_OF_SCOPE = "mailbox_out_of_scope"  # the application may not read this mailbox
     MISSING = "mailbox_missing"  # no such mailbox, or it is not in Exchange Online
@@ -31,23 +31,21 @@ class Trouble(StrEnum):
 
 
 class GraphError(Exception):
-    """A mailbox could not be read. Its text has no secrets, tokens or addresses in it.
-
-    retry_after is in seconds, None when Microsoft did not say.
-    """
+    """A mailbox could not be read. The text contains no secrets, tokens or addresses."""
 
     def __init__(self, trouble: Trouble, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.trouble = trouble
         self.retry_after = retry_after
+        """Seconds; None if Microsoft did not say."""
 
 
 class TooManyMessages(Exception):
-    """More was received in the time asked for than is read: nothing is wrong with the mailbox."""
+    """More messages were received than are read; nothing is wrong with the mailbox."""
 
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes, which warns that the
-# numbers change: one that is not here is judged by OAuth's word below.
+# numbers change: for a number that is not listed, OAuth's word below decides.
 _MEANING_OF_NUMBER = {
     7000222: Trouble.SECRET_EXPIRED,
     7000215: Trouble.CREDENTIALS,  # wrong secret, often the secret's id
@@ -58,7 +56,7 @@ _MEANING_OF_NUMBER = {
     50059: Trouble.TENANT,  # no directory named
     50194: Trouble.TENANT,  # /common for an application of one directory
     700016: Trouble.TENANT,  # application not in this directory
-    7000229: Trouble.TENANT,  # registered, but nobody there has consented
+    7000229: Trouble.TENANT,  # registered, but without consent in this directory
     50196: Trouble.THROTTLED,  # the same request too often
     90055: Trouble.THROTTLED,
 }
@@ -77,9 +75,9 @@ _SENTENCES = {
 
 
 def refused_token(response: httpx.Response) -> GraphError:
-    """Tell why the directory gave no token.
+    """Return why the directory issued no token.
 
-    Statuses are 400 and 401 without a rule, so the body decides:
+    The status is 400 or 401 without a rule, so the body decides:
     https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
     """
     if busy := _busy(response):
@@ -94,7 +92,7 @@ def refused_token(response: httpx.Response) -> GraphError:
 
 
 def refused_call(response: httpx.Response) -> GraphError:
-    """Tell why Graph gave no messages: https://learn.microsoft.com/graph/errors
+    """Return why Graph returned no messages: https://learn.microsoft.com/graph/errors
 
     A 404 without Graph's own error object comes from something else at that address.
     """
@@ -115,7 +113,7 @@ def refused_call(response: httpx.Response) -> GraphError:
 
 
 def json_object(response: httpx.Response) -> dict[str, Any] | None:
-    """Read a body as a JSON object; None when it is none."""
+    """Return a body as a JSON object; None if it is not one."""
     try:
         parsed = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -124,7 +122,7 @@ def json_object(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or a date, as seconds from now; at most an hour."""
+    """Return a Retry-After header, seconds or a date, in seconds from now, at most an hour."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(min(int(text[:9]), _LONGEST_WAIT))
@@ -138,8 +136,7 @@ def retry_after(value: str | None) -> float | None:
 
 
 def _busy(response: httpx.Response) -> GraphError | None:
-    """Throttling: 429, often without a time, and unavailability that says for how long.
-
+    """Return the error for throttling: 429, often without a time, or 503 and 504 with one.
     https://learn.microsoft.com/graph/throttling
     """
     status, wait = response.status_code, response.headers.get("retry-after")
@@ -150,7 +147,7 @@ def _busy(response: httpx.Response) -> GraphError | None:
 
 
 def _aadsts(answer: dict[str, Any]) -> int | None:
-    """Find the number of a directory's error, from the list or from the text."""
+    """Return the number of a directory's error, from the list or from the text."""
     codes = answer.get("error_codes")
     if isinstance(codes, list) and codes and type(codes[0]) is int:
         return codes[0]

@@ -1,4 +1,4 @@
-"""A mail message as Graph tells it, as much of it as is used; no body is ever asked for.
+"""A mail message from Graph, with the properties in use; no body is ever requested.
 
 https://learn.microsoft.com/graph/api/resources/message
 """
@@ -19,16 +19,16 @@ SELECTED = (
     "internetMessageId",
     "receivedDateTime",
     "internetMessageHeaders",
-    # /messages lists drafts, too, with a receivedDateTime: a reply begun in the mailbox can carry
-    # the very subject. Leaving them out by $filter was not tried together with $orderby, which
-    # Graph answers with InefficientFilter when it does not like the two together.
+    # /messages lists drafts, too, with a receivedDateTime: a reply begun in the mailbox can have
+    # the same subject. Excluding them by $filter was not tried together with $orderby: Graph
+    # answers some such pairs with InefficientFilter.
     "isDraft",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody a message names, as it is told: either can be empty.
+    """A sender or recipient of a message; name or address can be empty.
 
     The address of a sender within Exchange can be a path: `/O=EXCHANGELABS/OU=…/CN=…`.
     """
@@ -39,26 +39,26 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message. Texts are the sender's, with whatever characters he chose (also NUL).
-
-    sender is Graph's `from`, whom the message is from, and not its `sender`, who sent it for him.
-    headers: name and value in the message's order; none of what was sent from the mailbox itself
-    has any (https://github.com/microsoftgraph/microsoft-graph-docs/issues/3066).
-    """
+    """A message. Its texts can contain any character, NUL included."""
 
     id: str
     message_id: str | None
     subject: str
     sender: Person | None
+    """Graph's `from`, the author; not its `sender`, who may have sent it on the author's behalf."""
+
     to: tuple[Person, ...]
     cc: tuple[Person, ...]
     received_at: datetime
     headers: tuple[tuple[str, str], ...]
+    """Names and values in the message's order; empty for a message sent from the mailbox itself:
+    https://github.com/microsoftgraph/microsoft-graph-docs/issues/3066"""
+
     is_draft: bool
 
 
 def _text(value: object) -> object:
-    """Take null for empty, and half a surrogate pair, which no database stores, for U+FFFD."""
+    """Return null as empty, and half a surrogate pair, which no database stores, as U+FFFD."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -69,16 +69,16 @@ def _text(value: object) -> object:
 Text = Annotated[str, BeforeValidator(_text)]
 
 
-class _Told(BaseModel):
+class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
-class _Address(_Told):
+class _Address(_Answer):
     name: Text = ""
     address: Text = ""
 
 
-class _Recipient(_Told):
+class _Recipient(_Answer):
     email: Annotated[_Address, BeforeValidator(lambda value: value or {})] = Field(
         _Address(), alias="emailAddress"
     )
@@ -87,7 +87,7 @@ class _Recipient(_Told):
         return Person(self.email.name, self.email.address)
 
 
-class _Header(_Told):
+class _Header(_Answer):
     name: Text = ""
     value: Text = ""
 
@@ -96,7 +96,7 @@ _Recipients = Annotated[tuple[_Recipient, ...], BeforeValidator(lambda value: va
 _Headers = Annotated[tuple[_Header, ...], BeforeValidator(lambda value: value or ())]
 
 
-class _Message(_Told):
+class _Message(_Answer):
     id: str
     subject: Text = ""
     sender: _Recipient | None = Field(None, alias="from")
@@ -108,28 +108,29 @@ class _Message(_Told):
     is_draft: bool = Field(False, alias="isDraft")
 
 
-def read_message(told: object) -> Message:
-    """Read one message; raises pydantic's ValidationError, which does not quote it.
+def read_message(answer: object) -> Message:
+    """Read one message; raise pydantic's ValidationError, which does not quote it.
 
-    Whatever a sender can leave out or garble is taken as it is: only an id, a time and the shapes
-    that Graph itself makes are insisted on.
+    Anything that a sender can omit or garble is accepted; only an id, a time and the shapes that
+    Graph itself makes are required.
     """
-    one = _Message.model_validate(told)
+    message = _Message.model_validate(answer)
     return Message(
-        id=one.id,
-        message_id=one.message_id or None,
-        subject=one.subject,
-        sender=one.sender.person() if one.sender else None,
-        to=tuple(recipient.person() for recipient in one.to),
-        cc=tuple(recipient.person() for recipient in one.cc),
-        received_at=one.received_at,
-        headers=tuple((header.name, header.value) for header in one.headers),
-        is_draft=one.is_draft,
+        id=message.id,
+        message_id=message.message_id or None,
+        subject=message.subject,
+        sender=message.sender.person() if message.sender else None,
+        to=tuple(recipient.person() for recipient in message.to),
+        cc=tuple(recipient.person() for recipient in message.cc),
+        received_at=message.received_at,
+        headers=tuple((header.name, header.value) for header in message.headers),
+        is_draft=message.is_draft,
     )
 
 
-class Token(_Told):
-    """An access token, as it can stand in a header; expires_in is in seconds from its making."""
+class Token(_Answer):
+    """An access token that is valid in a header."""
 
     access_token: str = Field(pattern=r"^[!-~]+$", repr=False)
     expires_in: int
+    """Seconds from its creation."""

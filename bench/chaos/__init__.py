@@ -1,1 +1,1 @@
-"""Proof under fire: real processes, a plan of faults out of a seed, and a verdict."""
+"""Chaos tests: real processes, a plan of faults drawn from a seed, and a verdict."""

@@ -1,6 +1,6 @@
-"""Runs plans of faults against the product: `python -m bench.chaos --seeds 2`.
+"""Run plans of faults against the product: `python -m bench.chaos --seeds 2`.
 
-Exit code 1: something that must hold did not. bench/README.md says what is done and judged.
+Exit code 1 if anything is violated. bench/README.md says what is done and judged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _play(plan: Plan, asked: argparse.Namespace, struck: Counter[str]) -> bool:
-    """Play a plan, print its row, and count what struck; True: something was violated."""
+    """Play a plan, print its row, and count what struck; return whether anything was violated."""
     logs = Path(tempfile.mkdtemp(prefix=f"chaos-{plan.seed}-"))
     ran, wrong = judge(plan, logs)
     struck += ran.struck

@@ -1,6 +1,6 @@
-"""What the API and the workers run here: the product, with short times.
+"""The product with short times, as the API and the workers run it here.
 
-What takes minutes in production on purpose takes seconds, in the same proportions. None of it is a
+Times that are minutes in production are seconds here, in the same proportions. None of them is a
 setting. Processes are forked from one that has imported this, so a restart costs no imports.
 """
 
@@ -32,7 +32,7 @@ def start(command: str, environ: dict[str, str], log: Path) -> BaseProcess:
 
 
 def run(command: str, environ: dict[str, str], log: Path) -> None:
-    """Be one of the product's processes."""
+    """Run one of the product's processes."""
     with log.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
@@ -46,7 +46,7 @@ def run(command: str, environ: dict[str, str], log: Path) -> None:
 
 
 def make_short() -> None:
-    """Shorten the times; safe to do again. Raises AttributeError for a name that is gone."""
+    """Shorten the times; may be repeated. Raise AttributeError for a name that is gone."""
     from app.due import work
 
     # Before the modules are loaded that take these over.

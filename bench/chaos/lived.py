@@ -1,6 +1,6 @@
-"""What has to hold of tickets to which people did something, and of contacts kept for a time.
+"""Judge the tickets that people changed, and the contacts that are kept for a time.
 
-Where it depends on who was faster, only what must hold either way is judged.
+Where the outcome depends on timing, only what must hold either way is judged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LEFT_OUT = {"ignored", "held"}
 
 
 def as_made(ran: Ran, number: int) -> Case | None:
-    """Give what exactly is expected of a ticket; None: it depends on who was faster."""
+    """Return the exact expectation for a ticket; None if it depends on timing."""
     case, life = ran.world.cases[number], ran.lives.of[number]
     if (
         life.absorbed
@@ -39,7 +39,7 @@ def as_made(ran: Ran, number: int) -> Case | None:
 
 
 def was_told(ran: Ran, number: int, since: datetime) -> bool:
-    """Tell whether we accepted a callout of a change since then."""
+    """Return whether we accepted a callout about a change since then."""
     return any(
         attempt.payload["Id"] == ran.ids[number]
         and attempt.payload["Action"] == "Update"
@@ -50,7 +50,7 @@ def was_told(ran: Ran, number: int, since: datetime) -> bool:
 
 
 def always(ran: Ran, number: int) -> Iterator[str]:
-    """Say what is wrong with a ticket, whoever was faster."""
+    """Yield what is wrong with a ticket, however the race ended."""
     case, life, tenant = ran.world.cases[number], ran.lives.of[number], ran.tenant
     ticket = tenant.tickets[ran.ids[number]]
     own = life.contact_id if life.companies else case.contact_id
@@ -78,7 +78,7 @@ def always(ran: Ran, number: int) -> Iterator[str]:
 
 
 def _known_there(ran: Ran, number: int, ticket: Record, linked: set[int]) -> Iterator[str]:
-    """Whom the company that a ticket is in now knows by a listed address has to be on it."""
+    """Yield contacts of the ticket's present company that are listed and not on it."""
     case, life = ran.world.cases[number], ran.lives.of[number]
     firm = _firm(ran, ticket["companyID"])
     if firm is None or life.completed or case.result in ("complete", "no_list"):
@@ -94,7 +94,7 @@ def _known_there(ran: Ran, number: int, ticket: Record, linked: set[int]) -> Ite
 def _in_books(ran: Ran, number: int, ticket: Record, linked: set[int]) -> Iterator[str]:
     case, life, books = ran.world.cases[number], ran.lives.of[number], ran.books
     if ticket["id"] not in books.results:
-        yield "nobody knows of it"
+        yield "the product does not know it"
         return
     result, allowed = books.results[ticket["id"]], _results(ran, case, life, ticket)
     if result not in allowed:
@@ -119,7 +119,7 @@ def _in_books(ran: Ran, number: int, ticket: Record, linked: set[int]) -> Iterat
 
 
 def _results(ran: Ran, case: Case, life: Life, ticket: Record) -> set[str]:
-    """Say how a ticket's looks may have ended: it is followed only while people are on it."""
+    """Return the results a ticket may have: it is followed only while people are on it."""
     unnoticed = {case.result} if case.result == "no_list" else set()
     if ticket["status"] == COMPLETE:
         return {"complete"} | unnoticed
@@ -131,7 +131,7 @@ def _results(ran: Ran, case: Case, life: Life, ticket: Record) -> set[str]:
 
 
 def _handed_on(ran: Ran, number: int) -> set[str]:
-    """Name whom a ticket has to know of because of merges; not where it went elsewhere."""
+    """Return the addresses a ticket must know of because of merges, unless it was moved."""
     if ran.lives.of[number].companies:
         return set()
     sources = ran.lives.of[number].absorbed
@@ -142,7 +142,7 @@ def _handed_on(ran: Ran, number: int) -> set[str]:
 
 
 def wanted(ran: Ran) -> set[tuple[int, str]]:
-    """Name the companies and addresses for which there may be a contact of ours."""
+    """Return the companies and addresses for which we may have created a contact."""
     found: set[tuple[int, str]] = set()
     for number in ran.ids:
         case, life = ran.world.cases[number], ran.lives.of[number]
@@ -156,7 +156,7 @@ def wanted(ran: Ran) -> set[tuple[int, str]]:
 
 
 def contacts(ran: Ran) -> Iterator[str]:
-    """Say which contacts of ours should have been ended, or should not."""
+    """Yield the contacts of ours that should have been retired, or should not."""
     on: dict[int, set[int]] = {}
     numbers = {ticket_id: number for number, ticket_id in ran.ids.items()}
     for row in ran.tenant.links.values():
@@ -185,15 +185,15 @@ def _of_contact(ran: Ran, contact: Record, tickets: set[int]) -> Iterator[str]:
         yield f"{who} is ended, though a technician has changed it"
     why = ran.books.kept.get(contact["id"])
     if why and contact["id"] not in ran.lives.touched | ran.lives.carried:
-        yield f"{who} is kept for good, and nobody has done anything to it: {why}"
+        yield f"{who} is kept for good, though no person has touched it: {why}"
     if is_ended(contact) and tickets:
         yield f"{who} is ended and still on tickets {sorted(tickets)}"
 
 
 def _unnoticed(ran: Ran) -> set[tuple[int, str]]:
-    """Name who may be kept: of tickets that are open, and whom a person took off there.
+    """Return the addresses that may be kept: those of open tickets, and those taken off there.
 
-    Or which were opened again without a word: whoever is ended by then stays so.
+    A ticket may have been opened again without a callout: a contact retired by then stays so.
     """
     found: set[tuple[int, str]] = set()
     for number, ticket_id in ran.ids.items():
@@ -207,16 +207,16 @@ def _unnoticed(ran: Ran) -> set[tuple[int, str]]:
 
 
 def _may_look_taken_off(ran: Ran, number: int) -> bool:
-    """Tell whether a ticket went and came back where a move drops who is on it.
+    """Return whether a ticket moved and came back where a move drops its contacts.
 
-    To whoever did not see it elsewhere a person has taken them off.
+    If the product did not see it elsewhere, a person seems to have taken them off.
     """
     been = [ran.world.cases[number].company_id, *ran.lives.of[number].companies]
     return ran.tenant.switches.moved_links == "dropped" and len(set(been)) < len(been)
 
 
 def at_once(tenant: Tenant) -> Iterator[str]:
-    """Say what must not be even for a moment: to be asked before any request is worked on."""
+    """Yield what must not hold even for a moment; to be called before each request is served."""
     with tenant.lock:
         for contact in tenant.insane_contacts():
             yield f"contact {contact['id']} was inactive with its address for a moment"
@@ -232,17 +232,17 @@ def at_once(tenant: Tenant) -> Iterator[str]:
 
 
 def is_ours(contact: Record) -> bool:
-    """Tell whether the product has created a contact."""
+    """Return whether the product has created a contact."""
     return str(contact["note"] or "").startswith(OUR_NOTE)
 
 
 def is_ended(contact: Record) -> bool:
-    """Tell whether a contact is inactive and has no address."""
+    """Return whether a contact is inactive and has no address."""
     return not contact["isActive"] and not any(contact[name] for name in EMAIL_FIELDS)
 
 
 def addresses_of(tenant: Tenant, contact_ids: set[int]) -> set[str]:
-    """Give all addresses of some contacts."""
+    """Return all addresses of some contacts."""
     carriers = [tenant.contacts[one] for one in contact_ids]
     return {one[name].lower() for one in carriers for name in EMAIL_FIELDS if one[name]}
 

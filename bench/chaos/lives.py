@@ -1,4 +1,4 @@
-"""What people do to tickets and contacts while a plan is played, and what was really done."""
+"""People's changes of tickets and contacts while a plan is played, and a record of them."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ WAIT_SECONDS = 40.0
 
 @dataclass(slots=True)
 class Life:
-    """What was done to a ticket. companies: where it was moved to; contact_id: its own since.
+    """What was done to a ticket.
 
-    off: contacts that were taken off by hand, and that the product knew to be on it; off_first: it
-    was moved later. handed_on: addresses that were on it when it was merged.
+    `companies`: where it was moved to; `contact_id`: its own contact since. `off`: contacts that
+    were taken off by hand while the product knew them to be on it; `off_first`: before a move.
+    `handed_on`: addresses that were on it when it was merged.
     """
 
     companies: list[int] = field(default_factory=list)
@@ -58,9 +59,9 @@ class Life:
 
 @dataclass(slots=True)
 class Lives:
-    """All that was done. touched: contacts that a technician has changed.
+    """All that was done. `touched`: contacts that a technician has changed.
 
-    carried: contacts that a merge has put on a ticket, which nobody can tell from a person's doing.
+    `carried`: contacts that a merge has put on a ticket, which looks like a person's doing.
     """
 
     of: dict[int, Life] = field(default_factory=lambda: defaultdict(Life))
@@ -69,17 +70,17 @@ class Lives:
 
 
 class People:
-    """Whoever works with the tickets in Autotask's own interface."""
+    """The people who work with tickets in Autotask's own interface."""
 
     def __init__(self, tenant: Tenant, world: World, ids: dict[int, int], ask: Ask) -> None:
         self.lives = Lives()
         self._tenant, self._world, self._ids, self._ask = tenant, world, ids, ask
 
     def do(self, event: Event) -> None:
-        """Do what a plan says to a ticket, where it makes sense."""
+        """Apply an event of the plan to a ticket, where it makes sense."""
         case = self._world.cases[event.number]
         if case.afterwards and case.result == "parked" and event.what in ("touch", "take_off"):
-            self._assign(event, case)  # there is nobody on it: it gets its account instead
+            self._assign(event, case)  # no one is on it: it gets its account instead
         else:
             getattr(self, f"_{event.what}")(event, case)
 
@@ -147,7 +148,7 @@ class People:
             self.lives.carried |= after - before
 
     def _touch(self, event: Event, _case: Case) -> None:
-        """Give a contact that the product has made a telephone number."""
+        """Set the telephone number of a contact that the product created."""
         with self._tenant.lock:
             ours = [one for one in self._linked(event) if self._is_ours(one)]
             if ours:
@@ -156,7 +157,7 @@ class People:
                 self.lives.touched.add(chosen)
 
     def _take_off(self, event: Event, _case: Case) -> None:
-        """Take somebody off of whom the product knows that they are on the ticket."""
+        """Take off a contact that the product knows to be on the ticket."""
         ticket_id = self._ids[event.number]
         seen = {contact_id for (contact_id,) in self._ask(_SEEN_ON, ticket_id)}
         with self._tenant.lock:
@@ -186,7 +187,7 @@ class People:
 
 
 class Patience:
-    """Makes the deeds of a ticket wait for the one before, and for us where a plan says so."""
+    """Makes the changes of a ticket wait for the one before, and for us where a plan says so."""
 
     def __init__(self, ids: dict[int, int], ask: Ask) -> None:
         self._ids, self._ask = ids, ask
@@ -196,11 +197,11 @@ class Patience:
         self._read_at = -1.0
 
     def expect(self, event: Event) -> None:
-        """Take note of a deed that is to come."""
+        """Register a change to come."""
         self._first[event.number].append(event)
 
     def must_wait(self, event: Event, now: float) -> bool:
-        """Tell whether it is too early for a deed; else the next one of its ticket may come."""
+        """Return whether it is too early for a change; if not, let its ticket's next one come."""
         turn = self._first[event.number]
         if turn[0] is not event:
             return True

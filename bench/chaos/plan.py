@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a pure function of the seed."""
+"""The plan of what goes wrong, and when: a pure function of the seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Outage = Literal["refuses", "reset_before", "hang_before", "error_500"]
 How: TypeAlias = FaultKind | Outage
 
 STORM = 4
-"""So many tickets come at once, in one company and with somebody new in common: a thread of mails
+"""So many tickets come at once, in one company and with a new person in common: a thread of mails
 that Autotask takes for several tickets."""
 
 API = 0
@@ -91,10 +91,10 @@ _DOUBLING: tuple[FaultKind, ...] = ("late_commit", "late_commit", "late_commit",
 class Event:
     """Something that happens `at` seconds after the start.
 
-    number: the ticket's, or the process's (API, or one of WORKERS). seconds: how long it lasts.
-    how: which fault or outage; target: the calls that a fault hits. pick: which firm, person or
-    ticket, counted on from the first; told: a deed's callout is sent, where one is subscribed to;
-    settled: it waits until we are done with the ticket as it was.
+    `number`: the ticket's, or the process's (API, or one of WORKERS). `seconds`: how long it lasts.
+    `how`: which fault or outage; `target`: the calls that a fault hits. `pick`: which firm, person
+    or ticket, counted from the first; `told`: a change's callout is sent, where one is subscribed
+    to; `settled`: it waits until we are done with the ticket as it was.
     """
 
     at: float
@@ -118,10 +118,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All events of a run in their order. lossy: some tickets have no callout.
+    """All events of a run in their order.
 
-    lives: tickets end, move and merge, and contacts are kept as long as their tickets. updates:
-    callouts of changes are subscribed to, too.
+    `lossy`: some tickets have no callout. `lives`: tickets end, move and merge, and contacts are
+    kept as long as their tickets. `updates`: callouts of changes are subscribed to, too.
     """
 
     seed: int
@@ -137,7 +137,7 @@ class Plan:
 
 
 def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool, lives: bool = True) -> Plan:
-    """Draw a plan. lossy: some callouts never come, and only reconciliation finds their tickets."""
+    """Draw a plan; if `lossy`, some callouts never come, and only reconciliation helps."""
     dice = random.Random(f"chaos {seed}")  # noqa: S311  no secret
     events = [
         *_tickets(dice, tickets, seconds, lossy=lossy),
@@ -154,7 +154,7 @@ def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool, lives: bo
 
 
 def _tickets(dice: random.Random, tickets: int, seconds: float, *, lossy: bool) -> Iterator[Event]:
-    """Let tickets come, and their callouts: at once, late and so out of order, twice, or never."""
+    """Draw tickets and their callouts: at once, late and so out of order, twice, or never."""
     at = 0.0
     for number in range(tickets):
         fate = dice.random()
@@ -169,7 +169,7 @@ def _tickets(dice: random.Random, tickets: int, seconds: float, *, lossy: bool) 
 
 
 def _blows(dice: random.Random, seconds: float) -> Iterator[Event]:
-    """Hit our own processes, the database, and Autotask as a whole."""
+    """Draw blows to our own processes, the database, and Autotask as a whole."""
 
     def often(every: float) -> list[float]:
         return [dice.uniform(0.5, seconds) for _ in range(max(1, round(seconds / every)))]
@@ -190,8 +190,8 @@ def _blows(dice: random.Random, seconds: float) -> Iterator[Event]:
 
 
 def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event]:
-    """Let single calls go wrong, the writes more often than the others."""
-    for target in _TARGETS[:2]:  # what a double comes of, if anything, in every plan
+    """Draw faults of single calls, of writes more often than of others."""
+    for target in _TARGETS[:2]:  # the likeliest cause of a duplicate: in every plan
         for kind in _DOUBLING:
             yield _fault(dice, 0.5, kind, target)
     refusals = 0
@@ -199,7 +199,7 @@ def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event
         [kind] = dice.choices(list(FAULTS), list(FAULTS.values()))
         [target] = dice.choices(_TARGETS, (6, 6, 2, 2, 3, 3))
         if kind == "error_500_errors":
-            # Somebody whom Autotask has refused three times is given up, and rightly.
+            # A person that Autotask has refused three times is given up, and rightly.
             target = target if refusals < 2 else {"method": "GET"}
             refusals += 1
         yield _fault(dice, seconds, kind, target)
@@ -211,7 +211,7 @@ def _fault(dice: random.Random, seconds: float, kind: FaultKind, target: dict[st
 
 
 def _deeds(dice: random.Random, events: Sequence[Event], seconds: float) -> Iterator[Event]:
-    """Let people do something to every other ticket, at once or when it has been looked at."""
+    """Draw people's changes of every other ticket, at once or when it has been looked at."""
     for ticket in events:
         if ticket.what != "ticket":
             continue
@@ -225,7 +225,7 @@ def _deeds(dice: random.Random, events: Sequence[Event], seconds: float) -> Iter
 
 
 def _life_faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event]:
-    """Let what ends contacts, brings them back and takes links off go wrong."""
+    """Draw faults of the calls that retire contacts, bring them back and take links off."""
     for _ in range(max(6, tickets // 6)):
         kind = dice.choice(_LIFE_FAULTS)
         yield _fault(dice, seconds + LIFE_SECONDS, kind, dice.choice(_LIFE_TARGETS))

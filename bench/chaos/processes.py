@@ -25,7 +25,7 @@ class Processes:
         self._not_before = dict.fromkeys((API, *WORKERS), 0.0)
 
     def tend(self) -> None:
-        """Start what does not run and may."""
+        """Start each process that is down and may run."""
         for number, not_before in self._not_before.items():
             running = self._running.get(number)
             if running is not None and not running.is_alive():
@@ -48,7 +48,7 @@ class Processes:
         return was_alive
 
     def freeze(self, number: int) -> Callable[[], object] | None:
-        """Stop a process in the middle of what it does; gives what lets it go on. None: dead."""
+        """Freeze a process; return a function that lets it go on, or None if it is dead."""
         running = self._running.get(number)
         if running is None or not _signal(running, signal.SIGSTOP):
             return None

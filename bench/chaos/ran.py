@@ -17,7 +17,7 @@ from sandbox.tenant import Tenant
 class Books:
     """Our records: each ticket's result, and each address's outcome by ticket.
 
-    kept: why contacts of ours are never ended by themselves.
+    `kept`: why contacts of ours are never retired by themselves.
     """
 
     results: dict[int, str | None]
@@ -27,10 +27,11 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A plan that was played. ids: the tickets' ids by number; quiet: it came to rest in time.
+    """A plan that was played.
 
-    struck: how often each of bench.chaos.struck.KINDS did. lives: what people did. meanwhile: what
-    did not hold at some moment.
+    `ids`: the tickets' ids by number; `quiet`: it came to rest in time. `struck`: how often each
+    of bench.chaos.struck.KINDS did. `lives`: what people did. `meanwhile`: what did not hold at
+    some moment.
     """
 
     plan: Plan
@@ -46,12 +47,12 @@ class Ran:
 
     @property
     def failed_calls(self) -> int:
-        """How many calls got no answer, or another one than was asked for."""
+        """Count the calls that got no answer, or an error."""
         return sum(call.status != 200 for call in self.tenant.calls)
 
 
 def read_books(connection: psycopg.Connection) -> Books:
-    """Read what our database says of all tickets."""
+    """Read our records of all tickets."""
     known = connection.execute("SELECT id, result FROM tickets").fetchall()
     results: dict[int, str | None] = dict(known)
     outcomes: dict[int, dict[str, str | None]] = {}

@@ -41,7 +41,7 @@ START_SECONDS = 30.0
 
 
 class Play:
-    """The stage: Autotask, the database and the processes; and what is still to happen."""
+    """Autotask, the database and the processes, and the events still to come."""
 
     def __init__(self, plan: Plan, tenant: Tenant, world: World, database: EmbeddedPostgres):
         self.tenant, self.world, self.database = tenant, world, database
@@ -96,7 +96,7 @@ class Play:
         heapq.heappush(self._to_come, (at, next(self._order), action))
 
     def _watch(self, call: Call) -> None:
-        """Look for what must not be even for a moment; only writes can have brought it about."""
+        """Look for what must not hold even for a moment; only writes can have caused it."""
         if call.method != "GET" and not call.path.endswith("/query"):
             for wrong in at_once(self.tenant):
                 self.meanwhile.setdefault(wrong, f"{wrong}: before {call.method} {call.path}")
@@ -179,7 +179,7 @@ class Play:
 
 
 def play(plan: Plan, logs: Path) -> Ran:
-    """Play a plan from an empty database to the end, and read what is in the books then."""
+    """Play a plan from an empty database to the end, and read the records then."""
     log.configure("console", quiet=True)
     tenant = Tenant()
     # What is counted are our own requests; one that Autotask goes on with alone is not ours.
@@ -211,7 +211,7 @@ def play(plan: Plan, logs: Path) -> Ran:
 
 
 def _choose(tenant: Tenant, seed: int) -> None:
-    """Draw what a real tenant might do when tickets move and contacts end."""
+    """Draw what a real tenant might do when tickets move and contacts are retired."""
     dice = random.Random(f"switches {seed}")  # noqa: S311  no secret
     switches = tenant.switches
     switches.moved_links = dice.choice(("stay", "dropped"))
@@ -249,7 +249,7 @@ def _environ(stage: Play, plan: Plan) -> dict[str, str]:
 
 
 def allowed_calls(plan: Plan) -> int:
-    """Say how many calls a budget window may have.
+    """Return how many calls a budget window may have.
 
     A process that is frozen between permission and request sends up to four reads later than they
     were counted; the window here is so short that this shows.
@@ -258,7 +258,7 @@ def allowed_calls(plan: Plan) -> int:
 
 
 def judge(plan: Plan, logs: Path) -> tuple[Ran, list[str]]:
-    """Play a plan, and say what does not hold that must."""
+    """Play a plan, and return what is violated."""
     ran = play(plan, logs)
     return ran, [
         *violations(ran),

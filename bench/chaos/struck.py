@@ -1,4 +1,4 @@
-"""Count what really struck: a fault that no call met struck nobody, nor did a kill of the dead."""
+"""Count the faults that really struck: not those that no call met, nor kills of dead processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Struck(Faults):
         return fault
 
     def all_took_effect(self) -> bool:
-        """Tell whether no write is still to take effect of which the client has gone."""
+        """Return whether no write is left to take effect whose client has gone."""
         return time.monotonic() > self._late_until
 
 
@@ -62,7 +62,7 @@ def callouts(ids: Iterable[int], attempts: Iterable[Attempt]) -> Counter[str]:
 
 
 def table(counts: Counter[str]) -> Iterator[str]:
-    """Write how often each kind struck; what never did proves nothing, and is marked."""
+    """Return how often each kind struck; a kind that never did proves nothing, and is marked."""
     yield "| what struck | times |"
     yield "| --- | ---: |"
     for kind in KINDS:

@@ -1,4 +1,4 @@
-"""What has to hold in the end, judged by Autotask's own records and by our books."""
+"""Judge the end of a run by Autotask's own records and by ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEFT_OUT = {"ignored", "held"}
 
 
 def violations(ran: Ran) -> Iterator[str]:
-    """Say what is wrong with tickets and contacts; nothing: all is right."""
+    """Return what is wrong with tickets and contacts; empty if nothing is."""
     if not ran.quiet:
         yield "it did not come to rest in time"
     for number, ticket_id in ran.ids.items():
@@ -36,7 +36,7 @@ def violations(ran: Ran) -> Iterator[str]:
 
 
 def limits(tenant: Tenant, window: float, allowed: int) -> Iterator[str]:
-    """Say which of Autotask's limits was passed: three requests at once, calls in a window."""
+    """Return which of Autotask's limits was exceeded: three requests at once, calls in a window."""
     for entity, peak in tenant.peak.items():
         if peak > THREADS:
             yield f"{peak} requests at once for {entity}"
@@ -81,7 +81,7 @@ def _on_ticket(tenant: Tenant, case: Case, ticket_id: int, off: set[int]) -> Ite
 
 def _in_books(case: Case, ticket_id: int, books: Books, off: set[str]) -> Iterator[str]:
     if ticket_id not in books.results:
-        yield "nobody knows of it"
+        yield "the product does not know it"
         return
     if (result := books.results[ticket_id]) != case.result:
         yield f"its result is {result}, not {case.result}"
@@ -96,7 +96,7 @@ def _in_books(case: Case, ticket_id: int, books: Books, off: set[str]) -> Iterat
 
 
 def _contacts(ran: Ran) -> Iterator[str]:
-    """Every address has one contact in a company, and of ours there are no others than wanted."""
+    """Yield addresses with two contacts in a company, and contacts of ours without need."""
     tenant, wanted = ran.tenant, lived.wanted(ran)
     carriers: Counter[tuple[int, str]] = Counter()
     for contact in tenant.contacts.values():
@@ -104,7 +104,7 @@ def _contacts(ran: Ran) -> Iterator[str]:
         carriers.update((contact["companyID"], address) for address in addresses)
         for_somebody = any((contact["companyID"], one) in wanted for one in addresses)
         if lived.is_ours(contact) and not lived.is_ended(contact) and not for_somebody:
-            yield f"contact {contact['id']} was created for nobody: {sorted(addresses)}"
+            yield f"contact {contact['id']} was created without need: {sorted(addresses)}"
     for (company_id, address), times in carriers.items():
         if times > 1:
             yield f"{address} has {times} contacts in company {company_id}"

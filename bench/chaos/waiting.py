@@ -1,4 +1,4 @@
-"""Wait for what the processes bring about, and look into their books."""
+"""Wait for the processes, and read their records."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tend = Callable[[], None]
 
 
 def wait_for(condition: Callable[[], bool], tend: Tend, seconds: float) -> bool:
-    """Wait for something that the processes bring about; False if that takes too long."""
+    """Wait for a condition; return False if it takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         tend()
@@ -41,12 +41,12 @@ def comes_to_rest(
     *,
     lives: bool = False,
 ) -> bool:
-    """Wait until all is done; False when for QUIET_SECONDS nothing more was.
+    """Wait until all is done; return False after QUIET_SECONDS without progress.
 
-    A fault that strikes is a step, too: each strikes once, but of those that no call has met yet
-    many can wait for the last contact that is brought back. A write that is still to take effect
-    could double something after the verdict. lives: wait for what follows tickets and ends
-    contacts, too.
+    A fault that strikes is progress, too: each strikes once, but many that no call has met yet can
+    wait for the last contact that is brought back. A write that is still to take effect could
+    create a duplicate after the verdict. `lives`: wait for the chores that follow tickets and
+    retire contacts, too.
     """
     passes = Passes(books)
 
@@ -65,7 +65,7 @@ def comes_to_rest(
 
 
 def progress(books: psycopg.Connection) -> int:
-    """Count what only grows while work is done: triggers looked at, tickets with a result, endings.
+    """Count what only grows while work is done: triggers, tickets with a result, retirements.
 
     The first look at a ticket covers its trigger, and often only makes it wait for the next one.
     """
@@ -77,18 +77,18 @@ def progress(books: psycopg.Connection) -> int:
 
 
 class Passes:
-    """Counts the passes of the chores that find out what people did, and what is to be ended."""
+    """Counts the passes of the chores that notice changes and retire contacts."""
 
     def __init__(self, books: psycopg.Connection) -> None:
         self._books = books
         self._since: dict[int, int] = {}
 
     def begin_anew(self) -> None:
-        """Count from now on."""
+        """Start counting again."""
         self._since = {}
 
     def two_are_over(self) -> bool:
-        """Tell whether each was begun and ended once at least: the one before may be half over."""
+        """Return whether each began and ended once since: an earlier pass may be half over."""
         chores = (Chore.RECONCILE, Chore.FOLLOW, Chore.LIFETIMES)
         query = "SELECT ref, attempt, holder IS NULL FROM due WHERE kind = 'chore'"
         rows = {ref: (attempt, idle) for ref, attempt, idle in self._books.execute(query)}
@@ -113,15 +113,15 @@ SELECT count(*) FROM ledger l WHERE l.kept IS NULL AND (
 
 
 def _to_end(books: psycopg.Connection) -> int:
-    """Count the contacts that are being ended or brought back, or are about to be."""
+    """Count the contacts that are being retired or brought back, or are about to be."""
     [[waiting]] = books.execute(_TO_END).fetchall()
     return int(waiting)
 
 
 def all_up(books: psycopg.Connection) -> bool:
-    """Tell whether all workers live, and the tickets that were there before are told apart.
+    """Return whether all workers live, and reconciliation has begun.
 
-    What comes before that and without a callout is history to reconciliation.
+    To reconciliation, earlier tickets without a callout are old tickets.
     """
     counts = "SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM reconciliation)"
     [(alive, begun)] = books.execute(counts).fetchall()
@@ -129,7 +129,7 @@ def all_up(books: psycopg.Connection) -> bool:
 
 
 def _is_quiet(tenant: Tenant, tickets: int, books: psycopg.Connection) -> bool:
-    """Tell whether no callout waits, every ticket is known, and none is due."""
+    """Return whether no callout waits, every ticket is known, and none is due."""
     if any(tenant.outbox.queues.values()):
         return False
     [[due]] = books.execute(

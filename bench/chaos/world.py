@@ -1,6 +1,6 @@
-"""A tenant with many companies, its tickets, and who has to be on each in the end.
+"""A tenant with many companies, its tickets, and the people each must have in the end.
 
-What is expected follows from how a ticket was made; nothing here asks the product's decisions.
+The expectation follows from how a ticket was made, never from the product's decisions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_LISTED = 7  # new people of a ticket stay below the policy's limit of 10
 
 @dataclass(frozen=True, slots=True)
 class Firm:
-    """A company. people: contacts by their first address; second: other addresses of theirs."""
+    """A company. `people`: contacts by first address; `second`: their other addresses."""
 
     id: int
     domain: str
@@ -35,12 +35,12 @@ class Firm:
 
 @dataclass(slots=True)
 class Case:
-    """A ticket to come. result: what our record of it has to say.
+    """A ticket to come. `result`: the result that our record must have.
 
-    there: contacts that have to be linked; ours: addresses whose contacts we have to create and
-    link; others: addresses that may not lead to anybody; contact_id: the ticket's own contact.
-    listed: every address of the list. afterwards: of one to which nobody is added, what it would
-    be as an open ticket of its firm.
+    `there`: contacts that must be linked; `ours`: addresses whose contacts we must create and
+    link; `others`: addresses that must not lead to a contact; `contact_id`: the ticket's own
+    contact. `listed`: every address of the list. `afterwards`: for a ticket to which no one is
+    added, the expectation if it were an open ticket of its firm.
     """
 
     company_id: int
@@ -70,7 +70,7 @@ class World:
 
 
 def build(tenant: Tenant, seed: int, tickets: int) -> World:
-    """Fill a tenant, and draw the tickets that are to come."""
+    """Fill a tenant, and draw the tickets to come."""
     dice = random.Random(f"world {seed}")  # noqa: S311  no secret
     tenant.add_company("Northwind Managed IT", "www.northwind-msp.example", id=0)
     for address in TECHNICIANS:
@@ -102,13 +102,13 @@ def _firm(tenant: Tenant, number: int) -> Firm:
 
 
 def title(number: int) -> str:
-    """Give each ticket a subject of its own: many of one subject and sender are a mail loop."""
+    """Return a subject per ticket: many with one subject and sender would be a mail loop."""
     letters = "abcdefghij"
     return "Printer is offline: " + "".join(letters[int(digit)] for digit in str(number))
 
 
 def is_nobodys(address: str, firm: Firm | None) -> bool:
-    """Tell whether an address leads to nobody, whatever ticket of a firm it stands on."""
+    """Return whether an address leads to no contact, on any ticket of a firm."""
     ours = address in TECHNICIANS or address.endswith("@northwind-msp.example")
     left = firm is not None and address in (*firm.gone, *firm.loops)
     return ours or left or address in MACHINES
@@ -119,7 +119,7 @@ def _case(dice: random.Random, firms: tuple[Firm, ...], catch_all: int, number: 
     firm = firms[storm % len(firms)]
     contact = dice.choice([None, *firm.people.values()])
     kind = dice.random()
-    if kind < 0.05:  # mail of an unknown sender: nobody is added there
+    if kind < 0.05:  # mail of an unknown sender: no one is added there
         case = Case(catch_all, None, "parked")
     elif kind < 0.09:
         case = Case(firm.id, contact, "complete", COMPLETE)
@@ -172,7 +172,7 @@ def _stranger(dice: random.Random, case: Case, _firm: Firm, _firms: object, numb
 def _freelancer(
     dice: random.Random, case: Case, firm: Firm, firms: tuple[Firm, ...], _number: int
 ) -> str:
-    """Somebody who is a contact of another company: here it takes one of its own."""
+    """A contact of another company: this company needs a contact of its own."""
     other = dice.choice([one for one in firms if one is not firm])
     return _ours(case, next(address for address in other.people if "mail.test" in address))
 
@@ -180,7 +180,7 @@ def _freelancer(
 def _other_client(
     dice: random.Random, case: Case, firm: Firm, firms: tuple[Firm, ...], _number: int
 ) -> str:
-    """Somebody of another customer: held. A firm without a web address is not known as one."""
+    """A person of another customer: held. A firm without a web address is not known as one."""
     with_domain = [one for n, one in enumerate(firms) if n % 4 and one is not firm]
     domain = dice.choice(with_domain).domain
     return _nobody(case, f"{dice.choice(('ada', 'unknown'))}@{domain}")

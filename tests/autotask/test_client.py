@@ -209,7 +209,7 @@ async def test_rows_of_another_shape_are_no_answer(answer: dict[str, Any]) -> No
     ],
 )
 async def test_a_next_page_that_is_no_address_is_no_answer(url: str) -> None:
-    """Every method raises an AutotaskError, or the look is taken for a defect of ours."""
+    """Every method raises an AutotaskError; anything else counts as our defect."""
     async with answered_by(lambda _: page(url)) as autotask:
         with pytest.raises(AutotaskError):
             await autotask.active_resources()

@@ -150,7 +150,7 @@ async def test_a_404_of_everything_does_not_make_it_gone() -> None:
 
 
 async def test_a_404_of_what_the_query_finds_does_not_make_it_gone() -> None:
-    """Nobody can tell which of the two is right: later."""
+    """It is unknown which of the two is right: try later."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":

@@ -42,7 +42,7 @@ def link(tenant: Tenant, people: Seed) -> int:
 
 
 def state(tenant: Tenant) -> str:
-    """Tell all that the writes could have changed."""
+    """Return everything that the writes could have changed."""
     return json.dumps([tenant.contacts, tenant.links, tenant.notes])
 
 

@@ -165,7 +165,7 @@ async def test_a_request_that_cannot_be_written_was_not_sent(
 
 @pytest.fixture
 def zones(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Autotask's place for zones be the sandbox."""
+    """Make the sandbox answer for Autotask's zones."""
     monkeypatch.setattr(client, "_ZONES", server.api_url)
 
 
@@ -183,7 +183,7 @@ async def test_a_zone_is_found_by_the_user_alone(
 async def test_a_zone_elsewhere_is_refused(
     http: httpx.AsyncClient, tenant: Tenant, zones: None, url: str | None
 ) -> None:
-    """Whoever answers for Autotask's name cannot send us and our credentials anywhere."""
+    """A server that answers under Autotask's name cannot send our credentials elsewhere."""
     tenant.switches.zone_url = url
     with pytest.raises(Unanswered):
         await discover_zone(http, tenant.username)

@@ -93,7 +93,7 @@ def test_a_default_port_may_be_written_out() -> None:
 
 @pytest.mark.parametrize("url", ["https://[bad", "https://webservices5.autotask.net:99999/"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    """It comes from outside: an answer, not an exception that nobody expects."""
+    """It comes from outside: return an answer, not an unexpected exception."""
     assert not same_origin(url, API)
 
 

@@ -96,12 +96,12 @@ A_TOKEN = {"access_token": TOKEN, "expires_in": 3599}
 
 @asynccontextmanager
 async def answered_by(answer: Answer, token: Any = A_TOKEN) -> AsyncIterator[Graph]:
-    """Give a client to whom any server answers, also what the sandbox does not."""
+    """Yield a client of a server that answers anything, also what the sandbox does not."""
 
     def all_answers(request: httpx.Request) -> httpx.Response:
         if request.url.host == "login.microsoftonline.com":
             return token if isinstance(token, httpx.Response) else httpx.Response(200, json=token)
-        assert request.url.host == "graph.microsoft.com", "nobody else is asked"
+        assert request.url.host == "graph.microsoft.com", "no other host is asked"
         return answer(request)
 
     transport = httpx.MockTransport(all_answers)
@@ -183,7 +183,7 @@ async def test_a_mailbox_with_odd_characters_is_one_mailbox(graph: Graph, mail: 
 
 
 async def test_people_are_taken_as_told(graph: Graph, mail: MailSystem) -> None:
-    """Without a name or address, with an X.500 path for one, or nobody at all."""
+    """Without a name or address, with an X.500 path for one, or empty."""
     path = "/O=EXCHANGELABS/OU=GROUP/CN=RECIPIENTS/CN=ANA"
     mail.deliver(
         HELP_DESK,
@@ -219,7 +219,7 @@ def test_half_a_character_is_replaced() -> None:
 
 
 def test_what_is_wrong_with_a_message_is_not_quoted() -> None:
-    """It is somebody's mail."""
+    """It is private mail."""
     with pytest.raises(ValidationError) as caught:
         read_message({**TOLD, "subject": ["secret"]})
     assert "secret" not in str(caught.value)
@@ -361,7 +361,7 @@ async def test_a_fifth_request_at_once_is_throttled(graph: Graph, mail: MailSyst
 async def test_a_reading_without_an_answer_is_bounded(
     graph: Graph, mail: MailSystem, monkeypatch: pytest.MonkeyPatch, on: Any
 ) -> None:
-    """And a token that never came keeps nobody else from asking for one."""
+    """A token that never came does not block the next request for one."""
     monkeypatch.setattr(client, "REQUEST_SECONDS", 0.2)
     mail.fail(MailFault("hang", on=on))
     begun = time.monotonic()
@@ -476,7 +476,7 @@ async def test_pages_without_end_come_to_an_end(graph: Graph, mail: MailSystem) 
 async def test_more_than_can_be_read_is_no_trouble_of_the_mailbox(
     graph: Graph, mail: MailSystem
 ) -> None:
-    """A busy hour concerns the tickets of that hour, and nobody else's."""
+    """A busy hour affects the tickets of that hour only."""
     mail.switches.page_size, mail.switches.pages_overlap = 1, False
     for n in range(25):
         mail.deliver(HELP_DESK, sender="a@x.example", subject=str(n), received_at=NOON)
@@ -511,7 +511,7 @@ async def test_a_token_is_renewed_before_its_end(
 
 
 async def test_a_revoked_token_is_replaced(graph: Graph, mail: MailSystem) -> None:
-    """Once, without anybody noticing."""
+    """Once, without an error."""
     await graph.check(HELP_DESK)
     mail.tokens.clear()
     assert await read(graph) == []

@@ -107,18 +107,3 @@ def test_operating_explains_what_a_request_can_be_answered() -> None:
     }
     assert len(messages) > 12
     assert {one for one in messages if " ".join(one.split()[:3]) not in OPERATING} == set()
-
-
-def test_the_pages_lead_somewhere() -> None:
-    """To files that exist, and to headings of the same page."""
-    for name in ("operating.md", "scaling-out.md"):
-        text = (ROOT / "docs" / name).read_text()
-        headings = {
-            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in text.splitlines()
-            if line.startswith("#")
-        }
-        for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
-            path, _, heading = target.partition("#")
-            assert not heading or heading in headings, target
-            assert not path or (ROOT / "docs" / path).exists(), target
