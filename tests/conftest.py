@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from app import log
 from app.autotask.client import Autotask, Credentials, http_client
@@ -72,6 +74,25 @@ def bare_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _certificates() -> Iterator[None]:
+    """Load the certificates once; each client of httpx would take 20 ms to do it again."""
+    context = httpx.create_ssl_context()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", lambda **_: context)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Restore the configuration of the log, which commands change."""
+    root = logging.getLogger()
+    before = structlog.get_config(), root.handlers[:], root.level
+    yield
+    structlog.configure(**before[0])
+    root.handlers[:], root.level = before[1:]
+
+
 @pytest.fixture(autouse=True)
 def calls_in_transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """In every test: no transaction is open while Autotask or Microsoft is waited for."""
@@ -100,9 +121,14 @@ def people(tenant: Tenant) -> Seed:
 
 
 @pytest.fixture
-def server(tenant: Tenant) -> Iterator[SandboxServer]:
-    """The tenant over HTTP; whatever is sent or answered has to keep to the contract."""
-    checker = ContractChecker()
+def checker() -> ContractChecker:
+    """The check of what the tenant's server is sent and answers."""
+    return ContractChecker()
+
+
+@pytest.fixture
+def server(tenant: Tenant, checker: ContractChecker) -> Iterator[SandboxServer]:
+    """The tenant over HTTP; each request and answer has to keep to the contract."""
     with SandboxServer(tenant, wrap=checker) as running:
         yield running
     assert checker.violations == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,18 +20,14 @@ Read = Callable[[], str]
 
 
 @pytest.fixture
-def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Read]]:
+def configured(capsys: pytest.CaptureFixture[str]) -> Callable[..., Read]:
     """Configure logs for one test: `configured("json")` gives what reads them."""
-    root = logging.getLogger()
-    before = structlog.get_config(), root.handlers[:], root.level
 
     def configure(log_format: str, **options: Any) -> Read:
         log.configure(log_format, **options)
         return lambda: capsys.readouterr().err
 
-    yield configure
-    structlog.configure(**before[0])
-    root.handlers[:], root.level = before[1:]
+    return configure
 
 
 def boom() -> None:

@@ -2,43 +2,16 @@
 
 import asyncio
 from base64 import b64decode
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from sandbox.seed import Seed, seed
+from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
-from tests.support.contract import ContractChecker
 
 MAIL = b"From: ana.ruiz@alpine-dental.example\r\n\r\n\xff"
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
-
-
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
-@pytest.fixture
-def server(tenant: Tenant) -> Iterator[SandboxServer]:
-    checker = ContractChecker()
-    with SandboxServer(tenant, wrap=checker) as server:
-        yield server
-    assert checker.violations == []
-
-
-@pytest.fixture
-def api(tenant: Tenant, server: SandboxServer) -> Iterator[httpx.Client]:
-    url = f"{server.api_url}/V1.0"
-    with httpx.Client(base_url=url, headers=tenant.credentials) as client:
-        yield client
 
 
 def by(field: str, value: object, **more: Any) -> dict[str, Any]:

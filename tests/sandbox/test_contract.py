@@ -9,28 +9,13 @@ import httpx
 import pytest
 
 from sandbox.model import ENTITIES, Entity, parse_utc, utc_text
-from sandbox.seed import Seed, seed
+from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.contract import ContractChecker, contract
 
 SCHEMAS = contract()["components"]["schemas"]
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
-
-
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
-@pytest.fixture
-def checker() -> ContractChecker:
-    return ContractChecker()
 
 
 @pytest.fixture

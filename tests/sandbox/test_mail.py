@@ -8,17 +8,9 @@ import pytest
 from sandbox.graph import HELP_DESK
 from sandbox.seed import VENDOR, Seed
 from sandbox.tenant import MailRefusedError, Tenant
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
 
 DORA = "dora.lind@alpine-dental.example"
 OURS = "autotask-cc T20261123.0001 Cc"
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
 
 
 def test_it_is_told_what_would_become_of_a_mail(tenant: Tenant, ids: Seed) -> None:

@@ -12,9 +12,6 @@ import pytest
 from sandbox.model import COMPLETE
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
 
 START = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 

@@ -9,14 +9,6 @@ import pytest
 
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
 
 
 def note(**fields: Any) -> dict[str, Any]:

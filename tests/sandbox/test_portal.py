@@ -13,14 +13,6 @@ from sandbox.seed import VENDOR, Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.sandbox.test_contract import SCHEMAS, kind_of
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
 
 
 def by(field: str, value: object, **more: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The query grammar: what matches, what is refused, how pages follow each other."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,32 +8,9 @@ import pytest
 
 from sandbox.model import CONTACTS, TICKETS, RefusedError
 from sandbox.query import TOO_MANY_OR, parse_query
-from sandbox.seed import VENDOR, Seed, seed
-from sandbox.server import SandboxServer
+from sandbox.seed import VENDOR, Seed
 from sandbox.switches import Switches
 from sandbox.tenant import Tenant
-from tests.support.contract import ContractChecker
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
-
-
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
-@pytest.fixture
-def api(tenant: Tenant) -> Iterator[httpx.Client]:
-    checker = ContractChecker()
-    with (
-        SandboxServer(tenant, wrap=checker) as server,
-        httpx.Client(base_url=f"{server.api_url}/v1.0", headers=tenant.credentials) as client,
-    ):
-        yield client
-    assert checker.violations == []
 
 
 def found(tenant: Tenant, *filters: dict[str, Any]) -> list[int]:

@@ -13,11 +13,6 @@ def tenant() -> Tenant:
     return Tenant(clock=lambda: datetime(2026, 11, 23, 9, 30, tzinfo=UTC))
 
 
-@pytest.fixture
-def ids(tenant: Tenant) -> Seed:
-    return seed(tenant)
-
-
 def test_a_new_ticket_looks_like_one_from_mail(tenant: Tenant) -> None:
     """Id, number, status and the CC field are as mail processing leaves them."""
     company = tenant.add_company("Corner Bakery")

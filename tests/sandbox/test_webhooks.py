@@ -13,9 +13,6 @@ from sandbox.seed import Seed
 from sandbox.tenant import Tenant
 from sandbox.webhook_model import WEBHOOK_ENTITIES
 from tests.sandbox.test_contract import SCHEMAS, kind_of
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
 
 HOOK: dict[str, Any] = {
     "name": "a webhook",

@@ -7,17 +7,9 @@ import pytest
 
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.support.sandboxes import api, ids
-
-__all__ = ["api", "ids"]
 
 ADDRESS = "old@mail.test"
 REFERENCE = "Reference value on field: contactID of type: Contact does not exist or is invalid."
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    return Tenant()
 
 
 def errors(response: httpx.Response) -> list[str]:
