@@ -21,11 +21,11 @@ LIST_LIMIT = 100
 
 def decide(entries: Sequence[Address | Rejected], facts: Facts) -> list[Decision]:
     """Decide about every entry of a list, in its order; one decision for each key."""
-    # Addresses first: what two entries say alike is decided by the one that can be used.
+    # Addresses first: of two entries with one text, the usable one decides.
     decisions: dict[str, Decision] = {}
     for entry in sorted(entries, key=lambda entry: isinstance(entry, Rejected)):
-        one = _decide_alone(entry, facts)
-        decisions.setdefault(one.key, one)
+        decision = _decide_alone(entry, facts)
+        decisions.setdefault(decision.key, decision)
     order = list(dict.fromkeys(_key(entry) for entry in entries))
     return _within_limits([decisions[key] for key in order], facts)
 
@@ -37,9 +37,9 @@ def _key(entry: Address | Rejected) -> str:
 def needs_contacts(
     entries: Sequence[Address | Rejected], help_desk: HelpDesk, approved: Collection[str] = ()
 ) -> list[str]:
-    """Name the addresses whose decision depends on Autotask's contacts.
+    """Return the addresses whose decision depends on Autotask's contacts.
 
-    Those among the first hundred, and who was approved wherever they stand.
+    Only the first hundred are considered, and those approved wherever they stand.
     """
     listed = list(dict.fromkeys(_key(entry) for entry in entries))
     order = listed[:LIST_LIMIT] + [key for key in listed[LIST_LIMIT:] if key in approved]
@@ -87,7 +87,7 @@ _Verdict: TypeAlias = tuple[Verdict, Reason, Candidate | None]
 def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     address: Address, facts: Facts
 ) -> _Verdict | None:
-    """Go through lines 6 to 8: what is so on this ticket, whatever the account allows."""
+    """Go through lines 6 to 8: what holds on this ticket, whatever the account allows."""
     candidates = sorted(facts.candidates.get(address.key, ()), key=Candidate.rank)
     by_id = {candidate.contact_id: candidate for candidate in candidates}
     if address.key in facts.contact_keys or facts.contact_id in by_id:  # 6
@@ -129,19 +129,19 @@ def _of_this_account(  # noqa: PLR0911  a line of the table each
         verdict = Verdict.LINK if wanted else _ON_INACTIVE[policy.inactive]
         return verdict, Reason.INACTIVE, best
     if not address.is_ascii and not wanted:
-        # Look-alike letters, and few systems can send there: a person has to see it first.
+        # Letters can look alike, and few systems can send there: a person has to see it first.
         return Verdict.HOLD, Reason.NON_ASCII, None
-    reason, act = _class_of(address, facts)
+    reason, act = _origin_of(address, facts)
     if facts.moved and act == "create" and not wanted and reason is not Reason.INSIDE:
-        # Copied on another customer's ticket: nobody here has seen them yet.
+        # Copied on another customer's ticket: no person has seen the address here yet.
         return Verdict.HOLD, Reason.MOVED, None
     return Verdict.CREATE if wanted else Verdict(act), reason, None
 
 
-def _class_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
-    """Go through lines 12 to 14: where somebody unknown is from, and what the policy says."""
+def _origin_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
+    """Go through lines 12 to 14: where an unknown address is from, and what the policy says."""
     policy, own = facts.policy, {*facts.account_domains, *facts.policy.own_domains}
-    # A domain that is also the account's own is nobody else's here: two accounts of one customer.
+    # A domain that is also the account's own counts as its own: one customer has two accounts.
     closest = next((domain for domain in and_parents(address.domain) if domain in own), None)
     others = next((d for d in and_parents(address.domain) if d in facts.other_clients), None)
     if others and (closest is None or len(others) > len(closest)):  # 12
@@ -159,15 +159,15 @@ _ON_INACTIVE = {
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:
-    """Take the best customer among the contacts, else the best at all."""
+    """Return the best contact that is a customer's, else the best of all."""
     ranked = sorted(candidates, key=Candidate.rank)
     return next((one for one in ranked if not one.not_customer), next(iter(ranked), None))
 
 
 def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
-    """Apply line 15: hold what there is no room for, the best-known people first.
+    """Apply line 15: hold those for whom there is no room; the best-known get a place first.
 
-    Who was approved passes the policy's limits, and not Autotask's.
+    The approved pass the policy's limits, but not Autotask's.
     """
     room = MAX_ADDITIONAL_CONTACTS - len(facts.linked)
     new = facts.policy.max_new_per_ticket - len(facts.created)
@@ -195,7 +195,7 @@ def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
 
 
 def _best_known(position: int, decisions: Sequence[Decision], facts: Facts) -> tuple[int, int]:
-    """Order those who want a place: mapped, other contacts, inside, outside; then as listed."""
+    """Order decisions: mapped contacts, other contacts, inside, outside; then as listed."""
     one = decisions[position]
     mapped = any(
         c.mapped and c.contact_id == one.contact_id for c in facts.candidates.get(one.key, ())

@@ -36,38 +36,36 @@ from app.sources import Found, Search
 log = structlog.get_logger()
 
 GIVE_UP = timedelta(hours=72)
-"""A ticket that could not be finished for so long has failed."""
+"""A ticket that could not be finished within this time has failed."""
 
 _PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
-_TRIES = 10  # before that nothing is given up: it may have waited most of the time
+_TRIES = 10  # before these no ticket is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
-_SEARCH_SECONDS = 5.0  # after which what was read before is read once more
-_BARREN = 3  # of which so many in a row may lead to nothing
+_SEARCH_SECONDS = 5.0  # a search that took longer is followed by another reading of the ticket
+_BARREN = 3  # readings in a row that may lead to no write
 _OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a look ended. Without a result there is something left to do at again_at.
-
-    spent: it counts as a try, so the next pause is longer.
-    excused: not the ticket's own trouble, so it never makes the ticket fail.
-    """
+    """How a look ended. Without a result the ticket is due again at again_at."""
 
     result: Result | None
     note: str | None = None
     again_at: datetime | None = None
     spent: bool = False
+    """It counts as a try, so the next pause is longer."""
     excused: bool = False
+    """It is not the ticket's own trouble, so it never makes the ticket fail."""
     ticket: Ticket | None = None
     found: Found | None = None
     waits_for_mailbox: bool = False
 
 
 async def look(services: Services, lease: Lease) -> Result | None:
-    """Look at a ticket and record how it ended; None when it is due again.
+    """Look at a ticket and record how the look ended; return None if the ticket is due again.
 
-    Raises LeaseLost when another worker has taken over, in which case nothing was recorded.
+    Raises LeaseLost if another worker has taken over; then nothing was recorded.
     """
     ending = await _look_and_judge(services, lease)
     tired = lease.age > GIVE_UP and lease.tries >= _TRIES
@@ -81,7 +79,7 @@ async def look(services: Services, lease: Lease) -> Result | None:
 
 
 async def _look_and_judge(services: Services, lease: Lease) -> Ending:  # noqa: PLR0911  a case each
-    """Look, and turn what kept it from its end into when to look again."""
+    """Look; after an error, return when to look again."""
     began = time.monotonic()
 
     def after(pause: timedelta) -> datetime:
@@ -108,7 +106,7 @@ async def _look_and_judge(services: Services, lease: Lease) -> Ending:  # noqa: 
         if is_outage(error):
             raise
         log.exception("look_failed")
-        note = f"a defect of ours, see the log: {type(error).__name__}"
+        note = f"a bug in this service, see the log: {type(error).__name__}"
         return Ending(None, note, after(_backoff(lease.tries)), spent=True)
 
 
@@ -146,14 +144,14 @@ async def _look(services: Services, lease: Lease) -> Ending:
             note = "a request got no answer; whether it took effect is looked up"
             return Ending(None, note, halt.until, spent=True, ticket=ticket, found=found)
         ending = _acted(ticket, search, found, acting.waits)
-        return ending if gathered.observes else await _told(services, autotask, lease, ending)
-    raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
+        return ending if gathered.observes else await _with_note(services, autotask, lease, ending)
+    raise Unanswered(f"the ticket changed at each of {_ROUNDS} readings")
 
 
 async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading | Ending:
-    """Read the ticket; how the look ends where nobody is to be added.
+    """Read the ticket, or return how the look ends that adds nobody.
 
-    Where it has moved, what we did for the account that it has left is taken back first.
+    If the ticket has moved, our links of the account that it has left are taken back first.
     """
     reading = await read.read_ticket(services, autotask, lease.ref)
     if reading.ticket and await moves.take_back(services, autotask, lease, reading.ticket):
@@ -166,9 +164,9 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
 
 
 def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> Ending:
-    """End a look that did what could be done now."""
+    """Return the end of a look that has done all that could be done now."""
     if waits:
-        note = "somebody has to wait: for another ticket's request, or to be tried again"
+        note = "a participant has to wait: for another ticket's request, or to be tried again"
         return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
         over = read.without_list(ticket, search)
@@ -179,12 +177,14 @@ def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) 
     return Ending(Result.DONE, found.note, ticket=ticket, found=found)
 
 
-async def _told(services: Services, autotask: Autotask, lease: Lease, ending: Ending) -> Ending:
-    """Write the note about a ticket that is done; while it cannot be told, the looks go on."""
+async def _with_note(
+    services: Services, autotask: Autotask, lease: Lease, ending: Ending
+) -> Ending:
+    """Write the note on a ticket that is done; while that fails, the ticket is due again."""
     if ending.result is None:
         return ending
     try:
-        await notes.tell(services, autotask, lease)
+        await notes.write_note(services, autotask, lease)
     except NotNow as wait:
         until = _jittered(wait.until, 2)
         return replace(ending, result=None, note=wait.reason, again_at=until, excused=True)
@@ -192,7 +192,7 @@ async def _told(services: Services, autotask: Autotask, lease: Lease, ending: En
 
 
 async def _without_list(services: Services, lease: Lease, ticket: Ticket, search: Search) -> Ending:
-    """End a look that found nobody to add."""
+    """Return the end of a look that found nobody to add."""
     over = read.without_list(ticket, search)
     async with services.sessions() as session:
         known_for = await tickets.known_for(session, lease)
@@ -212,7 +212,7 @@ async def _without_list(services: Services, lease: Lease, ticket: Ticket, search
 
 
 async def _still_waiting(services: Services, lease: Lease) -> Ending | None:
-    """Spare Autotask the readings of tickets that only the mailbox can help, while it is shut."""
+    """Skip the reading of a ticket whose list only the mailbox can have, while that is shut."""
     if lease.age <= sources.REREADS[-1]:
         return None  # fields and attachments may still come
     until = await services.mailbox.pause()
@@ -228,7 +228,7 @@ async def _still_waiting(services: Services, lease: Lease) -> Ending | None:
 
 
 async def _record(services: Services, lease: Lease, ending: Ending) -> None:
-    """Store the look's end and free the ticket, in one transaction."""
+    """Store how the look ended and release the ticket, in one transaction."""
     note = mask(ending.note)[:500] if ending.note else None
     async with fenced(services.sessions, lease) as session:
         due_at = await work.finish(session, lease, ending.again_at, spent=ending.spent)
@@ -252,11 +252,11 @@ async def _record(services: Services, lease: Lease, ending: Ending) -> None:
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:
-    """Wait longer after each try: from 5 seconds to `longest`, give or take a fifth."""
+    """Return a pause that doubles with each try: 5 seconds to `longest`, plus or minus a fifth."""
     seconds = min(5 * 2 ** min(tries - 1, 20), longest)
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311  no secret
 
 
 def _jittered(at: datetime, seconds: float) -> datetime:
-    """Add up to some seconds, so that those who wait for one thing do not all come at once."""
+    """Add up to so many seconds: tickets that wait for one thing must not all come at once."""
     return at + timedelta(seconds=random.uniform(0, seconds))  # noqa: S311  no secret
