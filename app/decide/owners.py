@@ -8,7 +8,7 @@ from app.decide.types import HelpDesk, Reason
 
 
 def is_own(key: str, help_desk: HelpDesk) -> bool:
-    """Return whether mail to an address comes to the help desk; `help+x@` is the same as `help@`."""
+    """Return whether mail to an address comes to the help desk; `help+x@` counts as `help@`."""
     local, _, domain = key.rpartition("@")
     without_tag = f"{local.partition('+')[0]}@{domain}"
     # Autotask's own intake addresses are the last ones.

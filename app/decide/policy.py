@@ -1,8 +1,8 @@
 """Policies: what an account allows, put together from the defaults and its own document. Pure.
 
 Applied in this order: built-in, default preset, default fields, account preset, account fields. A
-preset replaces what was set so far and it speaks of, so that no default opens what an account's
-preset closes; what an account says itself stands.
+preset replaces the fields that it sets, so that no default opens what an account's preset closes;
+the account's own fields come last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ENTRIES = 1_000
 
 
 def _entry(text: str) -> str:
-    """Read an address, or a domain with or without its @, as it is compared."""
+    """Return an address, or a domain with or without its @, in the form that is compared."""
     text = text.strip()
     is_address = "@" in text.removeprefix("@")
     key = address_key(text if is_address else f"x@{text.removeprefix('@')}")
