@@ -61,8 +61,8 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
     if early:
         verdict, reason = early
         return Decision(entry.key, entry.name, verdict, reason)
-    verdict, reason, one = _of_this_ticket(entry, facts) or _of_this_account(entry, facts)
-    contact_id, muted = (one.contact_id, one.muted) if one else (None, None)
+    verdict, reason, contact = _of_this_ticket(entry, facts) or _of_this_account(entry, facts)
+    contact_id, muted = (contact.contact_id, contact.muted) if contact else (None, None)
     if reason is Reason.TICKET_CONTACT:
         contact_id = facts.contact_id
     restores = facts.retired.get(entry.key) if verdict is Verdict.CREATE else None
@@ -92,10 +92,10 @@ def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     by_id = {candidate.contact_id: candidate for candidate in candidates}
     if address.key in facts.contact_keys or facts.contact_id in by_id:  # 6
         return Verdict.IGNORE, Reason.TICKET_CONTACT, None
-    on_ticket = next((one for one in candidates if one.contact_id in facts.linked), None)
+    on_ticket = next((c for c in candidates if c.contact_id in facts.linked), None)
     if on_ticket is not None:  # 7
         return Verdict.LINK, Reason.ALREADY_LINKED, on_ticket
-    taken_off = next((one for one in candidates if one.contact_id in facts.removed), None)
+    taken_off = next((c for c in candidates if c.contact_id in facts.removed), None)
     ended = facts.retired.get(address.key) in facts.removed
     if taken_off is not None or ended or address.key in facts.removed_elsewhere:  # 8
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
@@ -161,7 +161,7 @@ _ON_INACTIVE = {
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the best contact that is a customer's, else the best of all."""
     ranked = sorted(candidates, key=Candidate.rank)
-    return next((one for one in ranked if not one.not_customer), next(iter(ranked), None))
+    return next((c for c in ranked if not c.not_customer), next(iter(ranked), None))
 
 
 def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
@@ -175,30 +175,31 @@ def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
     placed = set(facts.linked)
     within = list(decisions)
     for position in sorted(range(len(decisions)), key=lambda p: _best_known(p, decisions, facts)):
-        one = decisions[position]
-        if not one.acts or one.contact_id in placed:
+        decision = decisions[position]
+        if not decision.acts or decision.contact_id in placed:
             continue  # two addresses of one contact take one place
-        creates = one.verdict is Verdict.CREATE
-        approved = one.key in facts.approved
+        creates = decision.verdict is Verdict.CREATE
+        approved = decision.key in facts.approved
         over = not approved and (position >= LIST_LIMIT or (creates and new <= 0))
-        over_today = one.is_new_outside and not approved and today <= 0
+        over_today = decision.is_new_outside and not approved and today <= 0
         if room <= 0 or over or over_today:
             reason = Reason.OVER_LIMIT if room <= 0 or over else Reason.OVER_DAILY_LIMIT
-            within[position] = replace(one, verdict=Verdict.HOLD, reason=reason)
+            within[position] = replace(decision, verdict=Verdict.HOLD, reason=reason)
             continue
         room -= 1
         new -= creates
-        today -= one.is_new_outside
-        if one.contact_id is not None:
-            placed.add(one.contact_id)
+        today -= decision.is_new_outside
+        if decision.contact_id is not None:
+            placed.add(decision.contact_id)
     return within
 
 
 def _best_known(position: int, decisions: Sequence[Decision], facts: Facts) -> tuple[int, int]:
     """Order decisions: mapped contacts, other contacts, inside, outside; then as listed."""
-    one = decisions[position]
+    decision = decisions[position]
     mapped = any(
-        c.mapped and c.contact_id == one.contact_id for c in facts.candidates.get(one.key, ())
+        c.mapped and c.contact_id == decision.contact_id
+        for c in facts.candidates.get(decision.key, ())
     )
     order = {Reason.KNOWN: 0 if mapped else 1, Reason.INACTIVE: 1, Reason.INSIDE: 2}
-    return order.get(one.reason, 3), position
+    return order.get(decision.reason, 3), position

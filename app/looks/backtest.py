@@ -194,8 +194,8 @@ def as_it_came(facts: Gathered) -> Facts:
         removed=facts.removed - ours,
         created=frozenset(),
         candidates={
-            key: [one for one in found if one.contact_id not in facts.created]
-            for key, found in facts.candidates.items()
+            key: [c for c in candidates if c.contact_id not in facts.created]
+            for key, candidates in facts.candidates.items()
         },
         approved=frozenset(),
         rejected=frozenset(),

@@ -37,7 +37,7 @@ async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ti
     async with services.sessions() as session:
         known = await tickets.is_merged(session, ticket.id)
         people = await participants.of_ticket(session, ticket.id)
-    if ticket.number is None or not any(_is_news(one, known) for one in people):
+    if ticket.number is None or not any(_is_news(row, known) for row in people):
         return
     into = await _destination(autotask, ticket, ticket.number)
     if into is None:
@@ -54,13 +54,13 @@ async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ti
     log.info("ticket_merged", into=into, carried=len(new))
 
 
-def _is_news(one: Participant, merged: bool) -> bool:
+def _is_news(row: Participant, merged: bool) -> bool:
     """Return whether a participant may have to be carried over.
 
     merged: those of then have been. A merged ticket may still get participants of a ticket that was
     merged into it before.
     """
-    return one.outcome is None and bool(one.carried_from) if merged else one.outcome in _CARRIED
+    return row.outcome is None and bool(row.carried_from) if merged else row.outcome in _CARRIED
 
 
 def to_carry(
@@ -86,8 +86,8 @@ async def _destination(autotask: Autotask, ticket: Ticket, number: str) -> int |
     named = numbers_in(await autotask.notes(ticket.id), number)
     if not named:
         return None
-    found = await autotask.tickets_numbered(named)
-    for other in sorted(found, key=lambda one: -one.id):
+    tickets_named = await autotask.tickets_numbered(named)
+    for other in sorted(tickets_named, key=lambda ticket: -ticket.id):
         if other.id == ticket.id or other.company_id != ticket.company_id:
             continue
         if has_absorbed(await autotask.notes(other.id), number):
@@ -101,7 +101,7 @@ def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
     by_us = [note for note in notes if note.creator_id is not None]
     texts = [f"{note.title or ''} {note.description or ''}" for note in by_us]
     named = [number.upper() for text in texts for number in _NUMBER.findall(text)]
-    return [one for one in dict.fromkeys(named) if one != own.upper()][-_CANDIDATES:]
+    return [number for number in dict.fromkeys(named) if number != own.upper()][-_CANDIDATES:]
 
 
 def has_absorbed(notes: Iterable[Note], number: str) -> bool:
@@ -111,7 +111,7 @@ def has_absorbed(notes: Iterable[Note], number: str) -> bool:
             continue  # a mail, whose subject is its title
         title = " ".join((note.title or "").split()).casefold()
         if title.startswith(_ABSORBED) and number.upper() in (
-            found.upper() for found in _NUMBER.findall(title)
+            named.upper() for named in _NUMBER.findall(title)
         ):
             return True
     return False
