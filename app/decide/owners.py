@@ -1,4 +1,4 @@
-"""Who an address belongs to: us, a machine, a domain. Pure."""
+"""Whose an address is: the help desk's, a machine's, a domain's. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.decide.types import HelpDesk, Reason
 
 
 def is_own(key: str, help_desk: HelpDesk) -> bool:
-    """Tell whether mail to an address comes to the help desk; `help+x@` goes where `help@` does."""
+    """Return whether mail to an address comes to the help desk; `help+x@` counts as `help@`."""
     local, _, domain = key.rpartition("@")
     without_tag = f"{local.partition('+')[0]}@{domain}"
     # Autotask's own intake addresses are the last ones.
@@ -17,7 +17,7 @@ def is_own(key: str, help_desk: HelpDesk) -> bool:
 
 
 def not_customer(keys: Collection[str], help_desk: HelpDesk) -> Reason | None:
-    """Tell why a contact with these addresses is not a customer's: mail to it would come to us."""
+    """Return why mail to a contact with these addresses comes to the help desk; None if not."""
     if any(is_own(key, help_desk) for key in keys):
         return Reason.OWN_ADDRESS
     return None if help_desk.technicians.isdisjoint(keys) else Reason.TECHNICIAN
@@ -38,18 +38,18 @@ _MACHINE_PREFIXES = tuple(
 
 
 def is_machine(key: str) -> bool:
-    """Tell whether an address is read by no person: exact names and prefixes, never substrings."""
+    """Return whether a machine reads an address: by exact names and prefixes, never substrings."""
     local = key.rpartition("@")[0]
     return local in _MACHINES or local.startswith(_MACHINE_PREFIXES)
 
 
 def belongs_to(domain: str, domains: Collection[str]) -> bool:
-    """Tell whether a domain is one of these or lies below one."""
+    """Return whether a domain is one of these or lies below one."""
     return any(part in domains for part in and_parents(domain))
 
 
 def and_parents(domain: str) -> Iterator[str]:
-    """Give a domain and those above it, the closest first."""
+    """Yield a domain and those above it, the closest first."""
     while domain:
         yield domain
         domain = domain.partition(".")[2]

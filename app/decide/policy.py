@@ -1,8 +1,8 @@
 """Policies: what an account allows, put together from the defaults and its own document. Pure.
 
 Applied in this order: built-in, default preset, default fields, account preset, account fields. A
-preset replaces what was set so far and it speaks of, so that no default opens what an account's
-preset closes; what an account says itself stands.
+preset replaces the fields that it sets, so that no default opens what an account's preset closes;
+the account's own fields come last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ENTRIES = 1_000
 
 
 def _entry(text: str) -> str:
-    """Read an address, or a domain with or without its @, as it is compared."""
+    """Return an address, or a domain with or without its @, in the form that is compared."""
     text = text.strip()
     is_address = "@" in text.removeprefix("@")
     key = address_key(text if is_address else f"x@{text.removeprefix('@')}")
@@ -64,7 +64,7 @@ class Lifetime(BaseModel):
 
 
 class PolicyDocument(BaseModel):
-    """A policy as it is written down: every field is optional, what is left out is inherited."""
+    """A policy as it is stored: every field is optional, and a missing one is inherited."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     preset: PresetName | None = None
@@ -81,7 +81,7 @@ class PolicyDocument(BaseModel):
     act: Literal["live", "observe"] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Give what the document says, by name, without its preset."""
+        """Return the fields that the document sets, by name, without its preset."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields
@@ -94,9 +94,10 @@ _PERMANENT = Lifetime(inside="permanent", outside="permanent")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy in effect; the defaults are the built-in one. off: nobody is added at all."""
+    """A policy in effect; the defaults are the built-in policy."""
 
     off: bool = False
+    """Nobody is added to a ticket."""
     inside: Act = "create"
     outside: Act = "create"
     other_client: Act = "hold"
@@ -110,14 +111,14 @@ class Policy:
     act: Literal["live", "observe"] = "live"
 
     def ends(self, whose: Side) -> bool:
-        """Tell whether contacts of a class are for their tickets only."""
+        """Return whether contacts from inside, or outside, are for their tickets only."""
         kept = self.lifetime.inside if whose == "inside" else self.lifetime.outside
         return kept == "ticket"
 
     def says(self, key: str) -> ListName | None:
-        """Tell whether an address is allowed or denied, None if it is not spoken of.
+        """Return the list that names an address or its domain; None if neither does.
 
-        An address beats a domain, a domain those above it; at the same level denied wins.
+        An address beats a domain, and a domain those above it; at the same level denied wins.
         """
         for entry in _levels(key):
             if entry in self.denied:
@@ -145,7 +146,10 @@ class InEffect:
 
 
 def in_effect(default: PolicyDocument, account: PolicyDocument | None = None) -> InEffect:
-    """Put a policy together; the origins are built-in, default (preset), account (preset)."""
+    """Return the policy of an account and where its fields come from.
+
+    The origins are: built-in, default preset, default, account preset, account.
+    """
     policy = Policy()
     origins = dict.fromkeys((name for name in Policy.__slots__), "built-in")
     layers = [("default", default), ("account", account)]
@@ -162,7 +166,7 @@ def in_effect(default: PolicyDocument, account: PolicyDocument | None = None) ->
 
 
 def _inherited(fields: dict[str, Any], so_far: Policy) -> dict[str, Any]:
-    """Fill what a document's lifetime leaves out with what was said before."""
+    """Complete a document's lifetime by what was set before."""
     said: Lifetime | None = fields.get("lifetime")
     if said is None:
         return fields
@@ -175,7 +179,7 @@ def _inherited(fields: dict[str, Any], so_far: Policy) -> dict[str, Any]:
 
 
 def _preset(name: PresetName, so_far: Policy) -> dict[str, Any]:
-    """Give what a preset sets. What creates unknown people elsewhere must not outlive it."""
+    """Return what a preset sets; earlier fields that create unknown contacts do not outlive it."""
     values = dict(_PRESETS[name])
     outside = values.get("outside")
     if outside in ("hold", "ignore"):
@@ -185,7 +189,7 @@ def _preset(name: PresetName, so_far: Policy) -> dict[str, Any]:
 
 
 def _levels(key: str) -> list[str]:
-    """List an address and the domains it is in, the closest first."""
+    """Return an address and the domains that it is in, the closest first."""
     levels, domain = [key], key.rpartition("@")[2]
     while domain:
         levels.append(domain)

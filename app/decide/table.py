@@ -21,11 +21,11 @@ LIST_LIMIT = 100
 
 def decide(entries: Sequence[Address | Rejected], facts: Facts) -> list[Decision]:
     """Decide about every entry of a list, in its order; one decision for each key."""
-    # Addresses first: what two entries say alike is decided by the one that can be used.
+    # Addresses first: of two entries with one text, the usable one decides.
     decisions: dict[str, Decision] = {}
     for entry in sorted(entries, key=lambda entry: isinstance(entry, Rejected)):
-        one = _decide_alone(entry, facts)
-        decisions.setdefault(one.key, one)
+        decision = _decide_alone(entry, facts)
+        decisions.setdefault(decision.key, decision)
     order = list(dict.fromkeys(_key(entry) for entry in entries))
     return _within_limits([decisions[key] for key in order], facts)
 
@@ -37,9 +37,9 @@ def _key(entry: Address | Rejected) -> str:
 def needs_contacts(
     entries: Sequence[Address | Rejected], help_desk: HelpDesk, approved: Collection[str] = ()
 ) -> list[str]:
-    """Name the addresses whose decision depends on Autotask's contacts.
+    """Return the addresses whose decision depends on Autotask's contacts.
 
-    Those among the first hundred, and who was approved wherever they stand.
+    Only the first hundred are considered, and those approved wherever they stand.
     """
     listed = list(dict.fromkeys(_key(entry) for entry in entries))
     order = listed[:LIST_LIMIT] + [key for key in listed[LIST_LIMIT:] if key in approved]
@@ -61,8 +61,8 @@ def _decide_alone(entry: Address | Rejected, facts: Facts) -> Decision:
     if early:
         verdict, reason = early
         return Decision(entry.key, entry.name, verdict, reason)
-    verdict, reason, one = _of_this_ticket(entry, facts) or _of_this_account(entry, facts)
-    contact_id, muted = (one.contact_id, one.muted) if one else (None, None)
+    verdict, reason, contact = _of_this_ticket(entry, facts) or _of_this_account(entry, facts)
+    contact_id, muted = (contact.contact_id, contact.muted) if contact else (None, None)
     if reason is Reason.TICKET_CONTACT:
         contact_id = facts.contact_id
     restores = facts.retired.get(entry.key) if verdict is Verdict.CREATE else None
@@ -87,15 +87,15 @@ _Verdict: TypeAlias = tuple[Verdict, Reason, Candidate | None]
 def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     address: Address, facts: Facts
 ) -> _Verdict | None:
-    """Go through lines 6 to 8: what is so on this ticket, whatever the account allows."""
+    """Go through lines 6 to 8: what holds on this ticket, whatever the account allows."""
     candidates = sorted(facts.candidates.get(address.key, ()), key=Candidate.rank)
     by_id = {candidate.contact_id: candidate for candidate in candidates}
     if address.key in facts.contact_keys or facts.contact_id in by_id:  # 6
         return Verdict.IGNORE, Reason.TICKET_CONTACT, None
-    on_ticket = next((one for one in candidates if one.contact_id in facts.linked), None)
+    on_ticket = next((c for c in candidates if c.contact_id in facts.linked), None)
     if on_ticket is not None:  # 7
         return Verdict.LINK, Reason.ALREADY_LINKED, on_ticket
-    taken_off = next((one for one in candidates if one.contact_id in facts.removed), None)
+    taken_off = next((c for c in candidates if c.contact_id in facts.removed), None)
     ended = facts.retired.get(address.key) in facts.removed
     if taken_off is not None or ended or address.key in facts.removed_elsewhere:  # 8
         return Verdict.IGNORE, Reason.REMOVED_BY_PERSON, taken_off
@@ -129,19 +129,19 @@ def _of_this_account(  # noqa: PLR0911  a line of the table each
         verdict = Verdict.LINK if wanted else _ON_INACTIVE[policy.inactive]
         return verdict, Reason.INACTIVE, best
     if not address.is_ascii and not wanted:
-        # Look-alike letters, and few systems can send there: a person has to see it first.
+        # Letters can look alike, and few systems can send there: a person has to see it first.
         return Verdict.HOLD, Reason.NON_ASCII, None
-    reason, act = _class_of(address, facts)
+    reason, act = _origin_of(address, facts)
     if facts.moved and act == "create" and not wanted and reason is not Reason.INSIDE:
-        # Copied on another customer's ticket: nobody here has seen them yet.
+        # Copied on another customer's ticket: no person has seen the address here yet.
         return Verdict.HOLD, Reason.MOVED, None
     return Verdict.CREATE if wanted else Verdict(act), reason, None
 
 
-def _class_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
-    """Go through lines 12 to 14: where somebody unknown is from, and what the policy says."""
+def _origin_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
+    """Go through lines 12 to 14: where an unknown address is from, and what the policy says."""
     policy, own = facts.policy, {*facts.account_domains, *facts.policy.own_domains}
-    # A domain that is also the account's own is nobody else's here: two accounts of one customer.
+    # A domain that is also the account's own counts as its own: one customer has two accounts.
     closest = next((domain for domain in and_parents(address.domain) if domain in own), None)
     others = next((d for d in and_parents(address.domain) if d in facts.other_clients), None)
     if others and (closest is None or len(others) > len(closest)):  # 12
@@ -159,15 +159,15 @@ _ON_INACTIVE = {
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:
-    """Take the best customer among the contacts, else the best at all."""
+    """Return the best contact that is a customer's, else the best of all."""
     ranked = sorted(candidates, key=Candidate.rank)
-    return next((one for one in ranked if not one.not_customer), next(iter(ranked), None))
+    return next((c for c in ranked if not c.not_customer), next(iter(ranked), None))
 
 
 def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
-    """Apply line 15: hold what there is no room for, the best-known people first.
+    """Apply line 15: hold those for whom there is no room; the best-known get a place first.
 
-    Who was approved passes the policy's limits, and not Autotask's.
+    The approved pass the policy's limits, but not Autotask's.
     """
     room = MAX_ADDITIONAL_CONTACTS - len(facts.linked)
     new = facts.policy.max_new_per_ticket - len(facts.created)
@@ -175,30 +175,31 @@ def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
     placed = set(facts.linked)
     within = list(decisions)
     for position in sorted(range(len(decisions)), key=lambda p: _best_known(p, decisions, facts)):
-        one = decisions[position]
-        if not one.acts or one.contact_id in placed:
+        decision = decisions[position]
+        if not decision.acts or decision.contact_id in placed:
             continue  # two addresses of one contact take one place
-        creates = one.verdict is Verdict.CREATE
-        approved = one.key in facts.approved
+        creates = decision.verdict is Verdict.CREATE
+        approved = decision.key in facts.approved
         over = not approved and (position >= LIST_LIMIT or (creates and new <= 0))
-        over_today = one.is_new_outside and not approved and today <= 0
+        over_today = decision.is_new_outside and not approved and today <= 0
         if room <= 0 or over or over_today:
             reason = Reason.OVER_LIMIT if room <= 0 or over else Reason.OVER_DAILY_LIMIT
-            within[position] = replace(one, verdict=Verdict.HOLD, reason=reason)
+            within[position] = replace(decision, verdict=Verdict.HOLD, reason=reason)
             continue
         room -= 1
         new -= creates
-        today -= one.is_new_outside
-        if one.contact_id is not None:
-            placed.add(one.contact_id)
+        today -= decision.is_new_outside
+        if decision.contact_id is not None:
+            placed.add(decision.contact_id)
     return within
 
 
 def _best_known(position: int, decisions: Sequence[Decision], facts: Facts) -> tuple[int, int]:
-    """Order those who want a place: mapped, other contacts, inside, outside; then as listed."""
-    one = decisions[position]
+    """Order decisions: mapped contacts, other contacts, inside, outside; then as listed."""
+    decision = decisions[position]
     mapped = any(
-        c.mapped and c.contact_id == one.contact_id for c in facts.candidates.get(one.key, ())
+        c.mapped and c.contact_id == decision.contact_id
+        for c in facts.candidates.get(decision.key, ())
     )
     order = {Reason.KNOWN: 0 if mapped else 1, Reason.INACTIVE: 1, Reason.INSIDE: 2}
-    return order.get(one.reason, 3), position
+    return order.get(decision.reason, 3), position

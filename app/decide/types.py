@@ -1,4 +1,4 @@
-"""What a decision is made of, and what it says."""
+"""The facts that decisions are made on, and decisions with their reasons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BUILT_IN = Policy()
 
 
 class Verdict(StrEnum):
-    """What is done about an address."""
+    """What to do about an address."""
 
     LINK = "link"
     CREATE = "create"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why: one for each line of the table."""
+    """Why it was decided so: a reason for each line of the table."""
 
     INVALID = "invalid"
     FORGOTTEN = "forgotten"
@@ -53,7 +53,7 @@ NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A contact of the ticket's company that an address could mean."""
+    """A contact of the ticket's account that an address could mean."""
 
     contact_id: int
     active: bool = True
@@ -74,7 +74,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class HelpDesk:
-    """Who is not a customer: the help desk's addresses and domains, and its technicians."""
+    """Addresses that are no customer's: the help desk's addresses, domains, and technicians."""
 
     addresses: frozenset[str]
     domains: frozenset[str]
@@ -83,69 +83,74 @@ class HelpDesk:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about a ticket and the people in its list.
-
-    linked: contacts on the ticket. contact_keys: all addresses of the ticket's own contact.
-    removed: contacts that were on it and that a person took off. created: contacts that earlier
-    looks at this ticket created. candidates: by address key. account_domains: domains that are the
-    account's own. unlisted: addresses that were in the list earlier and are not any more.
-    automatic: the list is of a machine's mail, so nobody may be added unasked. other_clients:
-    domains of other customer accounts. forgotten, approved, rejected: addresses, by people's word.
-    new_left: outside people that may still be created today. moved: the ticket was another
-    account's when people were first decided about. removed_elsewhere: addresses that a person took
-    off while it was. retired: contacts of ours that were ended and can be brought back.
-    """
+    """What is known about a ticket and the addresses in its list."""
 
     help_desk: HelpDesk
     contact_id: int | None = None
+    """The ticket's own contact."""
     contact_keys: frozenset[str] = frozenset()
+    """All addresses of the ticket's own contact."""
     linked: frozenset[int] = frozenset()
+    """Contacts on the ticket."""
     removed: frozenset[int] = frozenset()
+    """Contacts that were on the ticket, and that a person took off."""
     created: frozenset[int] = frozenset()
+    """Contacts that earlier looks at this ticket created."""
     candidates: Mapping[str, Sequence[Candidate]] = field(default_factory=dict)
+    """Contacts that an address could mean, by address."""
     account_domains: frozenset[str] = frozenset()
+    """The account's own domains, by its web address."""
     unlisted: frozenset[str] = frozenset()
+    """Addresses that were in the list earlier and are not any more."""
     automatic: bool = False
+    """Whether a machine wrote the mail, so that new addresses are held."""
     policy: Policy = _BUILT_IN
     other_clients: frozenset[str] = frozenset()
+    """Domains of other customer accounts."""
     forgotten: frozenset[str] = frozenset()
+    """Addresses that were forgotten on request."""
     approved: frozenset[str] = frozenset()
+    """Addresses that a person approved on this ticket, in this account."""
     rejected: frozenset[str] = frozenset()
+    """Addresses that a person rejected on this ticket."""
     new_left: int | None = None
+    """Contacts from outside that may still be created today; None: no limit."""
     moved: bool = False
+    """Whether the ticket was in another account when participants were first decided about."""
     removed_elsewhere: frozenset[str] = frozenset()
+    """Addresses that a person took off while the ticket was in another account."""
     retired: Mapping[str, int] = field(default_factory=dict)
+    """Contacts that we retired and can bring back, by address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do about one entry of a list, and why.
-
-    contact_id: where a contact is meant; one that is inactive is activated first. muted: it gets
-    no mail. detail: what is wrong with an entry that is no address. restores: the contact of ours
-    that is brought back rather than a new one created.
-    """
+    """What to do about one entry of a list, and why."""
 
     key: str
     name: str
     verdict: Verdict
     reason: Reason
     contact_id: int | None = None
+    """The contact that the address means; an inactive one is activated first."""
     detail: str | None = None
+    """What is wrong with an entry that is no address."""
     muted: bool | None = None
+    """Whether the contact is set to get no mail; None: not known."""
     restores: int | None = None
+    """The retired contact to bring back, rather than create a new one."""
 
     @property
     def acts(self) -> bool:
-        """Whether somebody is to be brought onto the ticket."""
+        """Whether the address is to be put on the ticket."""
         return self.verdict in (Verdict.LINK, Verdict.CREATE)
 
     @property
     def whose(self) -> Side:
-        """Whose lifetime a contact has that is created for this."""
+        """Which lifetime a contact gets that is created by this decision."""
         return "inside" if self.reason is Reason.INSIDE else "outside"
 
     @property
     def is_new_outside(self) -> bool:
-        """Whether somebody from outside the account is to be created."""
+        """Whether a contact from outside the account is to be created."""
         return self.verdict is Verdict.CREATE and self.reason is not Reason.INSIDE

@@ -1,7 +1,7 @@
 """What a policy would have done with the tickets of the last days. Nothing is changed.
 
-Each ticket is decided about as if it had just come: what our looks did for it, and what people
-approved or rejected on it, is left out. Who is in Autotask by other ways counts as it is now.
+Each ticket is decided about as if it had just come, without the contacts and links of its looks and
+without approvals and rejections. All other contacts count as they are at Autotask now.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _SCARCE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be tried. policy: takes the place of the default, or of the one account's own.
-
-    days: how far back. limit: tickets at most, the oldest first.
-    """
+    """What to try."""
 
     days: int
+    """How far back."""
     policy: PolicyDocument | None = None
+    """In place of the default policy; with account_id in place of that account's own."""
     account_id: int | None = None
     limit: int | None = None
+    """Tickets at most, the oldest first."""
 
     def settings(self, settings: Settings) -> Settings:
-        """Give the settings to try it with: half the budget is left to those who work."""
+        """Return the settings to try it with; half of the budget stays free for looks."""
         changes: dict[str, object] = {"budget_share": settings.budget_share / 2}
         if self.policy and self.account_id is None:
             changes["default_policy"] = self.policy
@@ -60,14 +60,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What would have become of one ticket. preview: None: it could not be told, because of error.
-
-    progress: the share of the work that is done with it, 0 to 1.
-    """
+    """What a look would have come to on one ticket."""
 
     ticket: Ticket
     progress: float
+    """The share of the work that is done, 0 to 1."""
     preview: Preview | None = None
+    """None: unknown, because of the error."""
     error: str | None = None
 
 
@@ -77,20 +76,18 @@ def _ignore(_reason: str | None, _until: datetime | None) -> None:
 
 @dataclass(slots=True)
 class Backtest:
-    """One backtest on a desk of its own (Asked.settings).
-
-    waits: is told what is waited for and until when, and (None, None) when it goes on.
-    """
+    """One backtest, on services of its own (Asked.settings)."""
 
     services: Services
     asked: Asked
     waits: Callable[[str | None, datetime | None], None] = _ignore
+    """Called with reason and time when it waits, and with (None, None) when it goes on."""
     _done: int = field(default=0, init=False)
 
     async def run(self) -> AsyncIterator[Tried]:
-        """Try ticket after ticket, by id. Errors of single tickets are told, and not raised.
+        """Try ticket after ticket, by id; yield errors of single tickets rather than raise them.
 
-        Raises Barred, and what keeps Autotask from listing tickets or the database from answering.
+        Raises Barred, errors when Autotask lists tickets, and those of the database.
         """
         autotask = await self.services.autotask()
         until = await now(self.services)
@@ -111,7 +108,7 @@ class Backtest:
         return await self._patiently(lambda: autotask.tickets_created(since, after, account))
 
     def _progress(self, ticket: Ticket, since: datetime, until: datetime) -> float:
-        """Tell how far it has come: ids rise with time."""
+        """Return the share of the work that is done: ids rise with time."""
         created = ticket.created_at or since
         of_limit = self._done / self.asked.limit if self.asked.limit else 0.0
         return min(max((created - since) / (until - since), of_limit, 0.0), 1.0)
@@ -127,11 +124,11 @@ class Backtest:
             if is_outage(error):
                 raise
             log.exception("backtest_failed", ticket=ticket.id)
-            return Tried(ticket, 0.0, error=f"a defect of ours: {type(error).__name__}")
+            return Tried(ticket, 0.0, error=f"a bug in this service: {type(error).__name__}")
         return Tried(ticket, 0.0, ended)
 
     async def _preview(self, autotask: Autotask, ticket: Ticket) -> Preview:
-        ticket = ticket.model_copy(update={"status": None})  # what is complete was open once
+        ticket = ticket.model_copy(update={"status": None})  # a complete ticket was open once
         if nobody := why_nobody(ticket, self.services.settings, ()):
             return preview_without(nobody)
         reading = Reading(ticket, time.monotonic(), await now(self.services))
@@ -144,7 +141,7 @@ class Backtest:
         return replace(ended, decisions=decide(ended.found.entries, as_it_came(ended.gathered)))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call when it may be made, and again where that may help."""
+        """Make a call when the gate allows it, and again where that may help."""
         tries = 0
         while True:
             try:
@@ -152,7 +149,7 @@ class Backtest:
             except NotNow as wait:
                 await self._wait(wait)
             except Overloaded:
-                await asyncio.sleep(1)  # the gate is shut by now, and the next try says until when
+                await asyncio.sleep(1)  # the gate is shut by now; the next try raises until when
             except (Busy, NotSent, Unanswered) as error:
                 tries += 1
                 if tries == _TRIES:
@@ -161,7 +158,7 @@ class Backtest:
                 await asyncio.sleep(max(pause, _PAUSE_SECONDS))
 
     async def _give_way(self) -> None:
-        """Wait while the tenant's calls are scarce: nobody waits for a backtest as for a ticket."""
+        """Wait while the tenant's calls are scarce: a backtest is less urgent than a ticket."""
         while True:
             async with self.services.sessions() as session:
                 use = await self.services.budget.use(session)
@@ -187,10 +184,10 @@ def as_it_came(facts: Gathered) -> Facts:
         removed=facts.removed - ours,
         created=frozenset(),
         candidates={
-            key: [one for one in found if one.contact_id not in facts.created]
-            for key, found in facts.candidates.items()
+            key: [c for c in candidates if c.contact_id not in facts.created]
+            for key, candidates in facts.candidates.items()
         },
         approved=frozenset(),
         rejected=frozenset(),
-        new_left=None,  # of today: it says nothing about the days when these tickets came
+        new_left=None,  # today's limit says nothing about the days when these tickets came
     )

@@ -94,7 +94,7 @@ def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact]) -> Gathe
         contact_keys=frozenset(address_keys(own)) if own else gathered.contact_keys,
         removed=gathered.removed | taken_off,
         candidates=_candidates(gathered, here),
-        # A contact to which a person has given another address is somebody else.
+        # A contact to which a person has given another address is another person's now.
         retired={
             key: contact_id
             for key, contact_id in gathered.restorable.items()

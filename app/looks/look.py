@@ -36,52 +36,48 @@ from app.sources import Found, Search
 log = structlog.get_logger()
 
 GIVE_UP = timedelta(hours=72)
-"""A ticket that could not be finished for so long has failed."""
+"""A ticket that could not be finished within this time has failed."""
 
 _PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
-_TRIES = 10  # before that nothing is given up: it may have waited most of the time
+_TRIES = 10  # before these no ticket is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
-_SEARCH_SECONDS = 5.0  # after which what was read before is read once more
-_BARREN = 3  # of which so many in a row may lead to nothing
+_SEARCH_SECONDS = 5.0  # a search that took longer is followed by another reading of the ticket
+_BARREN = 3  # readings in a row that may lead to no write
 _OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a look ended. Without a result there is something left to do at again_at.
-
-    spent: it counts as a try, so the next pause is longer.
-    excused: not the ticket's own trouble, so it never makes the ticket fail.
-    """
+class LookEnd:
+    """How a look ended. Without a result the ticket is due again at again_at."""
 
     result: Result | None
     note: str | None = None
     again_at: datetime | None = None
     spent: bool = False
+    """It counts as a try, so the next pause is longer."""
     excused: bool = False
+    """It is not the ticket's own trouble, so it never makes the ticket fail."""
     ticket: Ticket | None = None
     found: Found | None = None
     waits_for_mailbox: bool = False
 
 
 async def look(services: Services, lease: Lease) -> Result | None:
-    """Look at a ticket and record how it ended; None when it is due again.
+    """Look at a ticket and record how the look ended; return None if the ticket is due again.
 
-    Raises LeaseLost when another worker has taken over, in which case nothing was recorded.
+    Raises LeaseLost if another worker has taken over; then nothing was recorded.
     """
-    ending = await _look_and_judge(services, lease)
+    end = await _look_or_wait(services, lease)
     tired = lease.age > GIVE_UP and lease.tries >= _TRIES
-    if ending.result is None and tired and not ending.excused:
-        ending = Ending(
-            Result.FAILED, f"given up after 72 hours: {ending.note}", ticket=ending.ticket
-        )
-    await _record(services, lease, ending)
-    log.info("looked", result=ending.result, note=ending.note, tries=lease.tries)
-    return ending.result
+    if end.result is None and tired and not end.excused:
+        end = LookEnd(Result.FAILED, f"given up after 72 hours: {end.note}", ticket=end.ticket)
+    await _record(services, lease, end)
+    log.info("looked", result=end.result, note=end.note, tries=lease.tries)
+    return end.result
 
 
-async def _look_and_judge(services: Services, lease: Lease) -> Ending:  # noqa: PLR0911  a case each
-    """Look, and turn what kept it from its end into when to look again."""
+async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:  # noqa: PLR0911  a case each
+    """Look; after an error, return when to look again."""
     began = time.monotonic()
 
     def after(pause: timedelta) -> datetime:
@@ -91,28 +87,28 @@ async def _look_and_judge(services: Services, lease: Lease) -> Ending:  # noqa: 
     try:
         return await _look(services, lease)
     except NotNow as wait:
-        return Ending(None, wait.reason, _jittered(wait.until, 2), excused=True)
+        return LookEnd(None, wait.reason, _jittered(wait.until, 2), excused=True)
     except Barred as error:
-        return Ending(None, str(error), _jittered(after(_PAUSE), 5), excused=True)
+        return LookEnd(None, str(error), _jittered(after(_PAUSE), 5), excused=True)
     except Overloaded as error:
         pause = max(timedelta(seconds=error.retry_after or 0), _PAUSE)
-        return Ending(None, str(error), _jittered(after(pause), 5), excused=True)
+        return LookEnd(None, str(error), _jittered(after(pause), 5), excused=True)
     except Busy as error:
         pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
-        return Ending(None, str(error), after(pause), spent=True)
+        return LookEnd(None, str(error), after(pause), spent=True)
     except AutotaskError as error:
-        return Ending(None, str(error), after(_backoff(lease.tries)), spent=True)
+        return LookEnd(None, str(error), after(_backoff(lease.tries)), spent=True)
     except LeaseLost:
         raise
     except Exception as error:
         if is_outage(error):
             raise
         log.exception("look_failed")
-        note = f"a defect of ours, see the log: {type(error).__name__}"
-        return Ending(None, note, after(_backoff(lease.tries)), spent=True)
+        note = f"a bug in this service, see the log: {type(error).__name__}"
+        return LookEnd(None, note, after(_backoff(lease.tries)), spent=True)
 
 
-async def _look(services: Services, lease: Lease) -> Ending:
+async def _look(services: Services, lease: Lease) -> LookEnd:
     if still := await _still_waiting(services, lease):
         return still
     autotask = await services.autotask(lease)
@@ -121,7 +117,7 @@ async def _look(services: Services, lease: Lease) -> Ending:
     ask, barren = False, 0
     for _ in range(_ROUNDS):
         reading = await _read(services, autotask, lease)
-        if isinstance(reading, Ending):
+        if isinstance(reading, LookEnd):
             return reading
         ticket = reading.ticket
         if searched is None or searched[0] != ticket:
@@ -144,16 +140,16 @@ async def _look(services: Services, lease: Lease) -> Ending:
             continue
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
-            return Ending(None, note, halt.until, spent=True, ticket=ticket, found=found)
-        ending = _acted(ticket, search, found, acting.waits)
-        return ending if gathered.observes else await _told(services, autotask, lease, ending)
-    raise Unanswered(f"the ticket did not keep still for {_ROUNDS} readings")
+            return LookEnd(None, note, halt.until, spent=True, ticket=ticket, found=found)
+        end = _acted(ticket, search, found, acting.waits)
+        return end if gathered.observes else await _with_note(services, autotask, lease, end)
+    raise Unanswered(f"the ticket changed at each of {_ROUNDS} readings")
 
 
-async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading | Ending:
-    """Read the ticket; how the look ends where nobody is to be added.
+async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading | LookEnd:
+    """Read the ticket, or return how the look ends that adds nobody.
 
-    Where it has moved, what we did for the account that it has left is taken back first.
+    If the ticket has moved, our links of the account that it has left are taken back first.
     """
     reading = await read.read_ticket(services, autotask, lease.ref)
     if reading.ticket and await moves.take_back(services, autotask, lease, reading.ticket):
@@ -162,37 +158,39 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
         return reading
     if reading.result is Result.COMPLETE and reading.ticket:
         await merges.carry(services, autotask, lease, reading.ticket)
-    return Ending(reading.result, reading.note, ticket=reading.ticket)
+    return LookEnd(reading.result, reading.note, ticket=reading.ticket)
 
 
-def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> Ending:
-    """End a look that did what could be done now."""
+def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> LookEnd:
+    """Return the end of a look that has done all that could be done now."""
     if waits:
-        note = "somebody has to wait: for another ticket's request, or to be tried again"
-        return Ending(None, note, min(waits), excused=True, ticket=ticket, found=found)
+        note = "a participant has to wait: for another ticket's request, or to be tried again"
+        return LookEnd(None, note, min(waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
         over = read.without_list(ticket, search)
-        return Ending(over.result, over.note, ticket=ticket)
+        return LookEnd(over.result, over.note, ticket=ticket)
     if search.shut:
         until = _jittered(search.shut.until, 5)
-        return Ending(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
-    return Ending(Result.DONE, found.note, ticket=ticket, found=found)
+        return LookEnd(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
+    return LookEnd(Result.DONE, found.note, ticket=ticket, found=found)
 
 
-async def _told(services: Services, autotask: Autotask, lease: Lease, ending: Ending) -> Ending:
-    """Write the note about a ticket that is done; while it cannot be told, the looks go on."""
-    if ending.result is None:
-        return ending
+async def _with_note(services: Services, autotask: Autotask, lease: Lease, end: LookEnd) -> LookEnd:
+    """Write the note on a ticket that is done; while that fails, the ticket is due again."""
+    if end.result is None:
+        return end
     try:
-        await notes.tell(services, autotask, lease)
+        await notes.write_note(services, autotask, lease)
     except NotNow as wait:
         until = _jittered(wait.until, 2)
-        return replace(ending, result=None, note=wait.reason, again_at=until, excused=True)
-    return ending
+        return replace(end, result=None, note=wait.reason, again_at=until, excused=True)
+    return end
 
 
-async def _without_list(services: Services, lease: Lease, ticket: Ticket, search: Search) -> Ending:
-    """End a look that found nobody to add."""
+async def _without_list(
+    services: Services, lease: Lease, ticket: Ticket, search: Search
+) -> LookEnd:
+    """Return the end of a look that found nobody to add."""
     over = read.without_list(ticket, search)
     async with services.sessions() as session:
         known_for = await tickets.known_for(session, lease)
@@ -203,16 +201,16 @@ async def _without_list(services: Services, lease: Lease, ticket: Ticket, search
         until = _jittered(over.shut.until, 5)
         # A field or an attachment may come earlier than the mailbox.
         again_at = min(until, again_at) if again_at else until
-        return Ending(
+        return LookEnd(
             None, over.note, again_at, excused=True, ticket=ticket, waits_for_mailbox=True
         )
     if over.result is Result.NO_LIST and again_at:
-        return Ending(None, f"{over.note}; asked again", again_at, excused=True, ticket=ticket)
-    return Ending(over.result, over.note, ticket=ticket, found=over.found)
+        return LookEnd(None, f"{over.note}; asked again", again_at, excused=True, ticket=ticket)
+    return LookEnd(over.result, over.note, ticket=ticket, found=over.found)
 
 
-async def _still_waiting(services: Services, lease: Lease) -> Ending | None:
-    """Spare Autotask the readings of tickets that only the mailbox can help, while it is shut."""
+async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
+    """Skip the reading of a ticket whose list only the mailbox can have, while that is shut."""
     if lease.age <= sources.REREADS[-1]:
         return None  # fields and attachments may still come
     until = await services.mailbox.pause()
@@ -224,27 +222,27 @@ async def _still_waiting(services: Services, lease: Lease) -> Ending | None:
         if await participants.of_ticket(session, lease.ref):
             return None
     note = "the mailbox cannot be read now; see /health/work"
-    return Ending(None, note, _jittered(until, 60), excused=True, waits_for_mailbox=True)
+    return LookEnd(None, note, _jittered(until, 60), excused=True, waits_for_mailbox=True)
 
 
-async def _record(services: Services, lease: Lease, ending: Ending) -> None:
-    """Store the look's end and free the ticket, in one transaction."""
-    note = mask(ending.note)[:500] if ending.note else None
+async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
+    """Store how the look ended and release the ticket, in one transaction."""
+    note = mask(end.note)[:500] if end.note else None
     async with fenced(services.sessions, lease) as session:
-        due_at = await work.finish(session, lease, ending.again_at, spent=ending.spent)
-        if ending.result in _OVER:
+        due_at = await work.finish(session, lease, end.again_at, spent=end.spent)
+        if end.result in _OVER:
             created = await creating.contacts_created_for(session, lease.ref)
-            await participants.close(session, lease.ref, created, note or ending.result)
-        found, ticket = ending.found, ending.ticket
+            await participants.close(session, lease.ref, created, note or end.result)
+        found, ticket = end.found, end.ticket
         looked = Looked(
             ticket,
-            ending.result,
+            end.result,
             note,
             due_at,
             source=found.source if found else None,
             message_id=found.message_id if found else None,
             by_mail=sources.comes_by_mail(ticket, services.settings) if ticket else None,
-            waits_for_mailbox=ending.waits_for_mailbox,
+            waits_for_mailbox=end.waits_for_mailbox,
         )
         await tickets.record_look(session, lease, looked)
         if ticket:
@@ -252,11 +250,11 @@ async def _record(services: Services, lease: Lease, ending: Ending) -> None:
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:
-    """Wait longer after each try: from 5 seconds to `longest`, give or take a fifth."""
+    """Return a pause that doubles with each try: 5 seconds to `longest`, plus or minus a fifth."""
     seconds = min(5 * 2 ** min(tries - 1, 20), longest)
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311  no secret
 
 
 def _jittered(at: datetime, seconds: float) -> datetime:
-    """Add up to some seconds, so that those who wait for one thing do not all come at once."""
+    """Add up to so many seconds: tickets that wait for one thing must not all come at once."""
     return at + timedelta(seconds=random.uniform(0, seconds))  # noqa: S311  no secret

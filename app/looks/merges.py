@@ -1,8 +1,8 @@
-"""A ticket that was merged into another one: its people are carried over.
+"""A ticket that was merged into another one: its participants are carried over.
 
-No field tells of a merge. What does, says the vendor: the source is complete, its note names the
+No field shows a merge. By the vendor's page, the source is complete and has a note with the
 destination's number, and the destination has a note `Absorbed Ticket Description [number]` with
-the source's, which nobody can edit. Both have to say so: a number in a note alone is a guess.
+the source's, which cannot be edited. Both notes are required: a number in one is only a guess.
 https://ww2.autotask.net/help/content/3_Features/7_ServiceDesk/ManageTickets/Ticket_Merge.htm
 """
 
@@ -26,58 +26,58 @@ from app.services import Services
 log = structlog.get_logger()
 
 _ABSORBED = "absorbed ticket description"
-_CANDIDATES = 5  # numbers in a ticket's notes that are looked up, the last ones
+_CANDIDATES = 5  # the last numbers in a ticket's notes are looked up
 _CARRIED = (*ON_TICKET, Outcome.CREATED_NOT_LINKED, Outcome.HELD, None)
 _STAYS = (Reason.AUTOMATIC_MAIL, Reason.MOVED)
 
 
 async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> None:
-    """Carry a complete ticket's people over, where it was merged into another one."""
+    """Carry a complete ticket's participants over, if it was merged into another one."""
     async with services.sessions() as session:
         known = await tickets.is_merged(session, ticket.id)
         people = await participants.of_ticket(session, ticket.id)
-    if ticket.number is None or not any(_is_news(one, known) for one in people):
+    if ticket.number is None or not any(_is_news(row, known) for row in people):
         return
     into = await _destination(autotask, ticket, ticket.number)
     if into is None:
         return
-    there = {link.contact_id for link in await autotask.additional_contacts(ticket.id)}
+    linked = {link.contact_id for link in await autotask.additional_contacts(ticket.id)}
     async with fenced(services.sessions, lease) as session:
-        # As it stands now: somebody may have been rejected meanwhile.
+        # Read again: a participant may have been rejected meanwhile.
         people = await participants.of_ticket(session, ticket.id)
-        carried = whom_to_carry(people, there, ticket.company_id)
-        # The destination's due row before its people, as everywhere.
+        carried = to_carry(people, linked, ticket.company_id)
+        # The destination's due row before its participants, as everywhere.
         await tickets.want(session, into, timedelta(0), Priority.LIVE)
         new = await participants.carry_over(session, carried, into)
         await tickets.merged(session, ticket.id, into)
     log.info("ticket_merged", into=into, carried=len(new))
 
 
-def _is_news(one: Participant, merged: bool) -> bool:
-    """Tell whether somebody may have to be carried over; merged: all who were there then are.
+def _is_news(row: Participant, merged: bool) -> bool:
+    """Return whether a participant may have to be carried over.
 
-    A ticket that was merged may itself get people of one that was merged into it before.
+    merged: those of then have been. A merged ticket may still get participants of a ticket that was
+    merged into it before.
     """
-    return one.outcome is None and bool(one.carried_from) if merged else one.outcome in _CARRIED
+    return row.outcome is None and bool(row.carried_from) if merged else row.outcome in _CARRIED
 
 
-def whom_to_carry(
-    people: Sequence[Participant], there: Collection[int], account_id: int
+def to_carry(
+    people: Sequence[Participant], linked: Collection[int], account_id: int
 ) -> list[Participant]:
-    """Pick whom a merged ticket hands on: who is on it still, and who waits or is held.
+    """Return the participants to carry over: those still on the ticket, waiting, or held.
 
-    Not whom a person took off, rejected or left out, nor whom a machine's mail named. Nor whom
-    another account's ticket brought here, unless a person has let them in: on the other ticket they
-    would be strangers like any.
+    Left out are those that a person took off or rejected, that a machine's mail named, and, unless
+    approved, that were copied in another account: on the other ticket they would be strangers.
     """
     return [
-        one
-        for one in people
-        if one.outcome in _CARRIED
-        and one.rejected_by is None
-        and one.account_id == account_id
-        and one.reason not in _STAYS
-        and (one.outcome not in ON_TICKET or one.contact_id in there)
+        row
+        for row in people
+        if row.outcome in _CARRIED
+        and row.rejected_by is None
+        and row.account_id == account_id
+        and row.reason not in _STAYS
+        and (row.outcome not in ON_TICKET or row.contact_id in linked)
     ]
 
 
@@ -85,8 +85,8 @@ async def _destination(autotask: Autotask, ticket: Ticket, number: str) -> int |
     named = numbers_in(await autotask.notes(ticket.id), number)
     if not named:
         return None
-    found = await autotask.tickets_numbered(named)
-    for other in sorted(found, key=lambda one: -one.id):
+    tickets_named = await autotask.tickets_numbered(named)
+    for other in sorted(tickets_named, key=lambda ticket: -ticket.id):
         if other.id == ticket.id or other.company_id != ticket.company_id:
             continue
         if has_absorbed(await autotask.notes(other.id), number):
@@ -95,16 +95,16 @@ async def _destination(autotask: Autotask, ticket: Ticket, number: str) -> int |
 
 
 def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
-    """List the other tickets' numbers that notes name, the last ones."""
-    # One by a contact is a mail, whatever it says: anybody can write a number, or that title.
+    """Return the last ticket numbers in notes, but for the ticket's own."""
+    # A contact's note is a mail, whatever it says: any sender can write a number, or that title.
     by_us = [note for note in notes if note.creator_id is not None]
     texts = [f"{note.title or ''} {note.description or ''}" for note in by_us]
     named = [number for text in texts for number in ticket_numbers(text)]
-    return [one for one in dict.fromkeys(named) if one != own.upper()][-_CANDIDATES:]
+    return [number for number in dict.fromkeys(named) if number != own.upper()][-_CANDIDATES:]
 
 
 def has_absorbed(notes: Iterable[Note], number: str) -> bool:
-    """Tell whether a ticket's notes say that it has absorbed another one."""
+    """Return whether a ticket's notes say that it has absorbed another one."""
     for note in notes:
         if note.creator_id is None:
             continue  # a mail, whose subject is its title

@@ -1,6 +1,6 @@
 """A ticket that has moved to another account: what we did for the old one is taken back first.
 
-Its people are decided about anew under the new account's policy, by the rest of the look.
+The rest of the look then decides about its participants under the new account's policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TAKE_BACK = Marks(ending.intend_unlink, link_records.taken_back, ending.keep_li
 
 
 async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> bool:
-    """Take our links of other accounts off a ticket; tells whether Autotask was asked for it.
+    """Take our links of other accounts off a ticket; return whether there were any.
 
     Raises Unanswered while one of them is still there, or may be.
     """
@@ -39,10 +39,10 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
         return False
     rows = await rows_of(autotask, ticket.id) if links else {}
     missing = [link for link in links if link.contact_id not in rows]
-    # One of the new account's may be there though the move has dropped all others.
+    # A link of the new account may be there although the move has dropped all others.
     old = {n for n, link in records.items() if link.account_id != ticket.company_id}
     async with fenced(services.sessions, lease) as session:
-        # First of all: once ours are off, it cannot be told any more.
+        # First of all: once our links are off, this cannot be known any more.
         waits = await _see_missing(
             session, services, ticket, missing, others_stay=bool(old & {*rows})
         )
@@ -68,10 +68,10 @@ async def _see_missing(
     *,
     others_stay: bool,
 ) -> bool:
-    """Conclude from links that are not there any more; tells whether one may still come.
+    """Record links that are not there any more; return whether one may still come.
 
-    others_stay: links outlive a move at this Autotask, so a person has taken these off. Where none
-    is left the move may have done it, and that was nobody's decision.
+    others_stay: links outlive a move at this Autotask, so a person has taken these off. If none is
+    left, the move may have taken them off, and that was no decision of a person.
     """
     now, waits = await db_now(session), False
     for link in missing:

@@ -1,4 +1,4 @@
-"""The note on a ticket: one when its looks are over, another when something changed since."""
+"""Write the note on a ticket: one when its looks are over, another when something has changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
 from app.autotask.models import Choice
 from app.db.database import db_now, persist_with
-from app.db.states import NoteError
+from app.db.states import WOULD, NoteError
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks.note_text import compose
 from app.mail.addresses import mask
@@ -24,15 +24,15 @@ from app.services import Services
 
 log = structlog.get_logger()
 
-_GIVE_UP = timedelta(hours=24)  # a ticket is not kept open any longer for its note
+_GIVE_UP = timedelta(hours=24)  # a ticket does not stay open longer than this for its note
 _AGAIN = timedelta(minutes=5)
-_REST = timedelta(hours=1)  # for which no note is sent after one was forbidden: that shuts the gate
-_VENDORS_TYPE = 1  # what Autotask's own sample of a note has
+_REST = timedelta(hours=1)  # no note is sent within this time after a 403, which shuts the gate
+_VENDORS_TYPE = 1  # the type of the note in Autotask's own sample
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What is to be said. digest tells whether it was said before."""
+    """The text of a note, and the digest by which it is known whether it was written before."""
 
     text: str
 
@@ -41,13 +41,13 @@ class _Text:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-async def tell(services: Services, autotask: Autotask, lease: Lease) -> None:
-    """Write the note that a ticket's look has led to, if there is something new to say.
+async def write_note(services: Services, autotask: Autotask, lease: Lease) -> None:
+    """Write the note about a ticket's participants, unless the ticket has it already.
 
-    Raises NotNow while that cannot be done or its fate is unknown, for a day at most; LeaseLost. A
-    note that is refused is recorded, and nobody's failure.
+    Raises LeaseLost, and for a day at most NotNow: the note cannot be written now, or it is unknown
+    whether it was. A refused note is recorded, and fails neither ticket nor participant.
     """
-    text = await _to_say(services, lease.ref)
+    text = await _new_text(services, lease.ref)
     if text is None:
         return
     try:
@@ -66,8 +66,8 @@ async def tell(services: Services, autotask: Autotask, lease: Lease) -> None:
         raise NotNow(until, f"the note waits: {error}") from error
 
 
-async def _to_say(services: Services, ticket_id: int) -> _Text | None:
-    """Compose the note; None: it is off, observed only, or said already."""
+async def _new_text(services: Services, ticket_id: int) -> _Text | None:
+    """Return the note's text; None if notes are off, the ticket is observed, or it has the note."""
     mode = services.settings.ticket_note
     if mode == "off":
         return None
@@ -77,7 +77,7 @@ async def _to_say(services: Services, ticket_id: int) -> _Text | None:
         if await notes.forbidden_within(session, _REST):
             return None
         people = await participants.of_ticket(session, ticket_id)
-        if any((one.outcome or "").startswith("would_") for one in people):
+        if any(row.outcome in WOULD for row in people):
             return None
         composed = compose(people, ticket_id, mode)
         unsettled = await notes.unsettled(session, ticket_id)
@@ -89,12 +89,12 @@ async def _to_say(services: Services, ticket_id: int) -> _Text | None:
 
 
 async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) -> None:
-    """Find out what became of a note without an answer; NotNow while that cannot be told."""
+    """Find out whether an unanswered note was written. Raises NotNow while that is unknown."""
     async with services.sessions() as session:
         if not await notes.unsettled(session, lease.ref):
             return
         read_at = await db_now(session)
-    # One by a contact is a mail, whatever its title says.
+    # A contact's note is a mail, whatever its title says.
     titles = [
         (note.id, note.title or "")
         for note in await autotask.notes(lease.ref)
@@ -109,7 +109,7 @@ async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) 
 
 
 async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Text) -> None:
-    """Write the note once, its intent stored before it leaves."""
+    """Write the note once; the intent is stored first."""
     publish = services.settings.ticket_note_publish
     assert publish is not None, "the settings require it"
     choices = await services.directory.note_choices(autotask)
@@ -153,7 +153,7 @@ async def _refused(
 
 
 async def _unanswered(services: Services, claim: Claim, error: Exception) -> None:
-    """Leave it to a later look to find out whether the note was written."""
+    """Record that a later look has to find out whether the note was written; raise NotNow."""
     await persist_with(services.sessions, notes.unsure, claim=claim)
     if not isinstance(error, AutotaskError):
         raise error
@@ -163,9 +163,9 @@ async def _unanswered(services: Services, claim: Claim, error: Exception) -> Non
 
 
 def note_type_of(choices: tuple[Choice, ...]) -> int | None:
-    """Choose a note's type: that of the vendor's sample, else the lowest that can be chosen.
+    """Return the type of a note: that of the vendor's sample, else the lowest active one.
 
-    A type sorts notes for people and decides nothing about who sees them.
+    The type only sorts notes; it does not decide who sees them.
     """
     active = sorted(choice.value for choice in choices if choice.active)
     return _VENDORS_TYPE if _VENDORS_TYPE in active else next(iter(active), None)

@@ -1,4 +1,4 @@
-"""What a note on a ticket says about the people in its Cc, for a technician to read. Pure."""
+"""The text of a note on a ticket: its participants, for a technician to read. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from app.decide import Reason
 from app.decide.words import why
 
 _ADDED = {
-    Outcome.LINKED: "contact was there",
+    Outcome.LINKED: "existing contact",
     Outcome.CREATED_AND_LINKED: "new contact",
-    Outcome.ALREADY_LINKED: "was on the ticket already",
+    Outcome.ALREADY_LINKED: "already on the ticket",
 }
-# Nobody needs to be told that these were left out; they are named beside others only.
+# These alone are no reason for a note; beside others they are named.
 _NO_NEWS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.TICKET_CONTACT)
 _TEXT = 200  # characters of a stranger's text
 _MARKUP = str.maketrans("", "", "<>[]{}|`")
@@ -25,23 +25,23 @@ _MARKUP = str.maketrans("", "", "<>[]{}|`")
 def compose(
     people: Sequence[Participant], ticket_id: int, mode: Literal["exceptions", "internal"]
 ) -> str | None:
-    """Write what became of a ticket's people; None when that is nothing to tell.
+    """Return the note about a ticket's participants; None if there is nothing to write.
 
-    At most NOTE_DESCRIPTION characters, strangers' texts on one line each. Whoever is to be
-    forgotten is not named.
+    It has at most NOTE_DESCRIPTION characters, and a stranger's text on one line. Forgotten
+    addresses are not named.
     """
-    told = [one for one in people if one.outcome and one.reason != Reason.FORGOTTEN]
-    if not any(_is_news(one) for one in told):
+    shown = [row for row in people if row.outcome and row.reason != Reason.FORGOTTEN]
+    if not any(_is_news(row) for row in shown):
         return None
-    if mode == "exceptions" and not any(_is_exception(one) for one in told):
+    if mode == "exceptions" and not any(_is_exception(row) for row in shown):
         return None
-    held = [one for one in told if one.outcome == Outcome.HELD]
+    held = [row for row in shown if row.outcome == Outcome.HELD]
     parts = [
-        ("Added to this ticket:", [_added(o) for o in told if o.outcome in _ADDED]),
-        ("Held, waiting for a person's word:", [_held(one) for one in held]),
-        ("Could not be added:", [_failed(one) for one in told if one.outcome in FAILURES]),
-        ("Taken off again:", [_named(o) for o in told if o.outcome == Outcome.UNLINKED]),
-        ("Not added:", [_ignored(o) for o in told if o.outcome == Outcome.IGNORED]),
+        ("Added to this ticket:", [_added(row) for row in shown if row.outcome in _ADDED]),
+        ("Held, waiting for approval:", [_held(row) for row in held]),
+        ("Could not be added:", [_failed(row) for row in shown if row.outcome in FAILURES]),
+        ("Taken off again:", [_named(row) for row in shown if row.outcome == Outcome.UNLINKED]),
+        ("Not added:", [_ignored(row) for row in shown if row.outcome == Outcome.IGNORED]),
     ]
     lines = ["People in the Cc of this ticket's mail, by autotask-cc."]
     for title, members in parts:
@@ -50,55 +50,55 @@ def compose(
     return _within(lines, ["", _to_approve(held)] if held else [], ticket_id)
 
 
-def _is_news(one: Participant) -> bool:
-    if one.outcome == Outcome.RETIRED:
+def _is_news(row: Participant) -> bool:
+    if row.outcome == Outcome.RETIRED:
         return False  # the ticket is over
-    return one.outcome != Outcome.IGNORED or one.reason not in _NO_NEWS
+    return row.outcome != Outcome.IGNORED or row.reason not in _NO_NEWS
 
 
-def _is_exception(one: Participant) -> bool:
-    muted = one.outcome in _ADDED and bool(one.muted)
-    return muted or one.outcome == Outcome.HELD or one.outcome in FAILURES
+def _is_exception(row: Participant) -> bool:
+    muted = row.outcome in _ADDED and bool(row.muted)
+    return muted or row.outcome == Outcome.HELD or row.outcome in FAILURES
 
 
-def _added(one: Participant) -> str:
-    how = _ADDED[Outcome(one.outcome or "")]
-    muted = "; gets no mail: contact is set so" if one.muted else ""
-    return f"{_named(one)} ({how}{muted})"
+def _added(row: Participant) -> str:
+    how = _ADDED[Outcome(row.outcome or "")]
+    muted = "; the contact is set to get no mail" if row.muted else ""
+    return f"{_named(row)} ({how}{muted})"
 
 
-def _held(one: Participant) -> str:
-    return f"{_named(one)}: {why(one.reason)} (number {one.id})"
+def _held(row: Participant) -> str:
+    return f"{_named(row)}: {why(row.reason)} (number {row.id})"
 
 
 def _to_approve(held: Sequence[Participant]) -> str:
-    numbers = ", ".join(str(one.id) for one in held)
+    numbers = ", ".join(str(row.id) for row in held)
     what = "number" if len(held) == 1 else "numbers"
     return f"Held people can be approved by an administrator of autotask-cc: {what} {numbers}."
 
 
-def _failed(one: Participant) -> str:
-    made = "; its contact was created" if one.outcome == Outcome.CREATED_NOT_LINKED else ""
-    return f"{_named(one)}: {_line(one.detail or 'no reason is known')}{made}"
+def _failed(row: Participant) -> str:
+    made = "; its contact was created" if row.outcome == Outcome.CREATED_NOT_LINKED else ""
+    return f"{_named(row)}: {_line(row.detail or 'no reason is known')}{made}"
 
 
-def _ignored(one: Participant) -> str:
-    return f"{_named(one)}: {why(one.reason)}"
+def _ignored(row: Participant) -> str:
+    return f"{_named(row)}: {why(row.reason)}"
 
 
-def _named(one: Participant) -> str:
-    name, address = _line(one.name), _line(one.key)
+def _named(row: Participant) -> str:
+    name, address = _line(row.name), _line(row.key)
     return f"{name}, {address}" if name and name != address else address
 
 
 def _line(text: str) -> str:
-    """Make a stranger's text one line without markup, and without an address to click on."""
+    """Return a stranger's text as one line, without markup and without a link to click on."""
     line = printable(text).translate(_MARKUP).replace("://", ": //")
     return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
 
 
 def _within(lines: list[str], closing: list[str], ticket_id: int) -> str:
-    """Keep as many lines as there is room for before the closing ones."""
+    """Join as many lines as there is room for, and the closing ones."""
     more = f"… and more: an administrator of autotask-cc sees all of ticket {ticket_id}."
     left = NOTE_DESCRIPTION - sum(_length(line) for line in (more, *closing))
     kept: list[str] = []
@@ -112,5 +112,5 @@ def _within(lines: list[str], closing: list[str], ticket_id: int) -> str:
 
 
 def _length(line: str) -> int:
-    """Count a line and its end; Autotask counts UTF-16 at worst."""
+    """Return the length of a line and its end; Autotask counts UTF-16 units at worst."""
     return len(line.encode("utf-16-le")) // 2 + 1

@@ -1,4 +1,4 @@
-"""The ticket as it is now, and whether anybody is to be added: how look and dry run begin."""
+"""The ticket as it is now, and whether people are added to it: how look and dry run begin."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NobodyToAdd:
 async def read_ticket(
     services: Services, autotask: Autotask, ticket_id: int
 ) -> Reading | NobodyToAdd:
-    """Read a ticket. Its additional contacts are read once somebody may be added."""
+    """Read a ticket. Its additional contacts are read once people may be added."""
     read_at = await now(services)
     ticket = await autotask.ticket(ticket_id)
     if ticket is None:

@@ -1,4 +1,4 @@
-"""Bring a contact that was ended back, for a ticket that names it again."""
+"""Bring back a contact that we ended, for a ticket whose list names it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.records.ledger.restoring import Restore
 
 
 async def restore(writes: Writes, decision: Decision, contact_id: int) -> int:
-    """Bring a contact back under its old name, and give its id."""
+    """Bring a contact back, and return its id."""
     account_id = writes.ticket.company_id
     writes.require_fresh()
     announced = await _announce(writes, decision, contact_id)

@@ -1,4 +1,4 @@
-"""The writes of a look: create, activate and link contacts, each intent stored before it leaves."""
+"""The writes of a look: create, activate and link contacts; each intent is stored first."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ from app.services import Services
 log = structlog.get_logger()
 
 FRESH_SECONDS = 30.0
-"""A link leaves within this time of the reading of the ticket that it was decided on."""
+"""A link is sent within this time after the reading of the ticket that it was decided on."""
 
-
-# A reading older than that is renewed before a write, not after a refusal; the first write after a
-# reading may be later, or a slow Autotask would be read for ever.
+# Before a write, an older reading is renewed rather than risked. The first write after a reading
+# may be later: otherwise a slow Autotask would be read for ever.
 _WORTH_GOING_ON = 20.0
 _WORTH_STARTING = FRESH_SECONDS - 3
 
@@ -50,7 +49,7 @@ class Wait(Exception):
 
 
 class Halt(Wait):
-    """Autotask did not answer a write: the whole ticket waits, and that write is looked up."""
+    """Autotask did not answer a write: the whole ticket waits until that write is looked up."""
 
 
 @dataclass(slots=True)
@@ -110,7 +109,7 @@ class Writes:
     async def _announce(
         self, decision: Decision
     ) -> tuple[creating.Claim, NewContact] | creating.Created | creating.Pending:
-        """Store that a contact is about to be created, and give it."""
+        """Store the intent to create a contact, and return that contact."""
         ticket = self.ticket
         async with self.announcing(decision) as session:
             claim = await creating.claim(
@@ -134,7 +133,10 @@ class Writes:
 
     @asynccontextmanager
     async def announcing(self, decision: Decision) -> AsyncIterator[AsyncSession]:
-        """Give the transaction that announces a write; ReadAgain: nothing of it is stored."""
+        """Open the transaction that stores the intent of a write.
+
+        Raises ReadAgain if an address was forgotten or the policy changed; nothing is stored then.
+        """
         async with self.fenced() as session:
             if await forgotten.forgotten(session, [decision.key]):
                 raise ReadAgain  # since the facts were gathered
@@ -143,7 +145,7 @@ class Writes:
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
-        """Say what it means for the look when a change of a contact gets no answer."""
+        """Turn an unanswered change of a contact into what it means for the look."""
         self.announced += 1
         try:
             yield
@@ -153,21 +155,21 @@ class Writes:
             raise Halt(await self.soon()) from error
 
     def counts(self, decision: Decision) -> bool:
-        """Tell whether somebody counts as new from outside; the approved are not the sender's."""
+        """Return whether a contact counts as new from outside; an approved one does not."""
         return decision.is_new_outside and decision.key not in self.gathered.approved
 
     def lifetime(self, decision: Decision) -> Side | None:
-        """Say whose lifetime a contact has that is created now; None: it is there for good."""
+        """Return which lifetime a contact gets that is created now; None: it is permanent."""
         return decision.whose if self.gathered.policy.ends(decision.whose) else None
 
     async def require_same_policy(self, session: AsyncSession) -> None:
-        """Decide anew if somebody has changed what the account allows; nothing is stored."""
+        """Raise ReadAgain if the account's policy has changed since the facts were gathered."""
         changed_at = await policies.changed_at(session, self.ticket.company_id)
         if changed_at != self.gathered.policy_changed_at:
             raise ReadAgain
 
     async def require_left_today(self, session: AsyncSession, decision: Decision) -> None:
-        """Decide anew if other tickets have used up what the day allows; nothing is stored."""
+        """Raise ReadAgain if other tickets have used up today's limits of new contacts."""
         if not self.counts(decision):
             return
         settings = self.services.settings
@@ -179,7 +181,7 @@ class Writes:
             raise ReadAgain
 
     async def activate(self, contact_id: int) -> None:
-        """Activate a contact again, as the account's policy or a person says."""
+        """Activate a contact again, as the account's policy or an approval says."""
         self.require_fresh()
         not_after = time.monotonic() + LEAVE_SECONDS
         company_id = self.ticket.company_id
@@ -201,7 +203,7 @@ class Writes:
         )
 
     async def link(self, contact_id: int) -> None:
-        """Link a contact, unless it is on the ticket by now."""
+        """Link a contact, unless it is on the ticket already."""
         if contact_id in self.linked:
             return
         ticket = self.ticket

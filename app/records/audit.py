@@ -1,4 +1,4 @@
-"""Who did what: what people change, and the service by itself, recorded where it is. SQL only."""
+"""Who did what: changes by people and by the service itself. SQL only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from app.db.tables import Audit
 log = structlog.get_logger()
 
 CLI = "cli"
-"""Who does what is done on the command line."""
+"""Who: the command line."""
 
 SERVICE = "service"
-"""Who does what the service does by itself."""
+"""Who: the service by itself."""
 
 
 def record(
@@ -27,7 +27,7 @@ def record(
     ticket_id: int | None = None,
     **detail: Any,
 ) -> None:
-    """Record a change in the transaction that makes it. detail: JSON, without secrets."""
+    """Store a change, in the transaction that makes it. detail: JSON, without secrets."""
     session.add(
         Audit(who=who, what=what, account_id=account_id, ticket_id=ticket_id, detail=detail)
     )

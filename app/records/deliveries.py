@@ -1,4 +1,4 @@
-"""A delivery in, a ticket due: on the caller's transaction, so that both are kept or neither."""
+"""Store a delivery and make its ticket due, in the caller's transaction: both or neither."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.db.tables import CalloutCount, Delivery
 from app.records import tickets, webhook
 
 UPDATE_SETTLE = timedelta(seconds=5)
-"""How long a change of a ticket waits at least: many come at once, ours among them."""
+"""How long a changed ticket waits at least: many changes come at once, ours among them."""
 
 _ENTITIES = {"ticket", "ticketnote", "contact", "account", "installedproduct"}
 _ACTIONS = {"create", "update", "delete"}
@@ -23,10 +23,10 @@ _DEACTIVATED = "deactivated"
 
 
 async def is_wanted(session: AsyncSession, callout: Callout) -> bool:
-    """Tell whether a callout makes a ticket due: a new one, or one that we know and that changed.
+    """Return whether a callout makes a ticket due: a new one, or a change of one on record.
 
-    Status and account decide about the people on it. Changes of others are nothing to us: those
-    that matter are found by reconciliation.
+    Status and account decide about its participants. Changes of other tickets are skipped:
+    reconciliation finds those that matter.
     """
     if callout.is_new_ticket:
         return True
@@ -35,9 +35,9 @@ async def is_wanted(session: AsyncSession, callout: Callout) -> bool:
 
 
 async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: timedelta) -> bool:
-    """Store a callout that is_wanted, and make its ticket due after `settle`, or sooner if it was.
+    """Store a wanted callout, and make its ticket due after `settle`, or at its earlier time.
 
-    Gives False for a delivery that was stored before: its ticket has been made due already.
+    Return False for a delivery that was stored before: its ticket has been made due already.
     """
     assert callout.entity_id is not None
     stored = await session.execute(
@@ -71,7 +71,7 @@ async def take_note(session: AsyncSession, callout: Callout) -> None:
 
 
 async def deactivated(session: AsyncSession, number: int = 1) -> None:
-    """Take note that the webhook is said to be disabled: anybody can say so, so we look."""
+    """Count a message that the webhook is disabled, and read it back: any sender can claim it."""
     await _count(session, _DEACTIVATED, number)
     await webhook.look_soon(session)
 
@@ -89,7 +89,7 @@ async def _count(session: AsyncSession, kind: str, number: int = 1) -> None:
 
 
 def _kind_of(callout: Callout) -> str:
-    """Name a callout's kind, out of a short list: whoever posts must not fill the table."""
+    """Return a callout's kind, out of a short list: a sender must not be able to fill the table."""
     action = callout.action.lower()
     if action in (_DEACTIVATED, "probe"):  # a probe is our own: see app/ops/webhook
         return action

@@ -1,8 +1,8 @@
 """Notes that we wrote on tickets or are writing: each intent first, each text once. SQL only.
 
-As with contacts (app/records/ledger/creating.py), a row commits as `sending` before its request
-leaves. One without an answer is looked for among the ticket's notes, by the row's id in the title,
-and given up only when Autotask can no longer carry the request out.
+As with contacts (app/records/ledger/creating.py), a row commits as `sending` before its request is
+sent. An unanswered note is looked for among the ticket's notes, by the row's id in the title. It is
+given up only when Autotask can no longer carry out the request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.records.ledger.creating import Pending
 log = structlog.get_logger()
 
 _LOST = "it got no answer, and is not among the ticket's notes"
-_TIMES = 3  # that one content is sent without an answer
+_TIMES = 3  # that one text is sent without an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Claim:
 
 
 async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Note]:
-    """List a ticket's notes of ours, the oldest first."""
-    found = await session.execute(select(Note).where(Note.ticket_id == ticket_id).order_by(Note.id))
-    return list(found.scalars())
+    """Return the notes that we wrote on a ticket, or are writing, the oldest first."""
+    rows = await session.execute(select(Note).where(Note.ticket_id == ticket_id).order_by(Note.id))
+    return list(rows.scalars())
 
 
 async def unsettled(session: AsyncSession, ticket_id: int) -> bool:
-    """Tell whether the fate of a note is unknown."""
+    """Return whether a ticket has a note whose fate is unknown."""
     return any(row.state in UNSETTLED for row in await of_ticket(session, ticket_id))
 
 
 async def is_said(session: AsyncSession, ticket_id: int, digest: str) -> bool:
-    """Tell whether a note of this content is on the ticket."""
+    """Return whether a note with this text is on the ticket."""
     rows = await of_ticket(session, ticket_id)
     return any(row.digest == digest and row.state == LedgerState.CREATED for row in rows)
 
@@ -63,10 +63,10 @@ async def recognise(
     settle: timedelta,
     read_at: datetime,
 ) -> Pending | None:
-    """Settle notes without an answer by those that are on the ticket; Pending: look again later.
+    """Settle unanswered notes by the ticket's notes; return Pending to look again later.
 
-    titles: id and title of the ticket's notes, read after `read_at`. settle: how long a request
-    without an answer may still take effect.
+    titles: id and title of the ticket's notes, read after `read_at`. settle: how long an unanswered
+    request may still take effect.
     """
     pending: Pending | None = None
     for row in await of_ticket(session, ticket_id):
@@ -84,9 +84,9 @@ async def recognise(
 
 
 async def claim(session: AsyncSession, ticket_id: int, digest: str) -> Claim | None:
-    """Store that a note is about to be written; None where it was, or was tried too often.
+    """Store the intent to write a note; return None if it was written, or tried too often.
 
-    Within a transaction that holds the ticket's lease, when no note of it is unsettled.
+    The transaction holds the ticket's lease, and no note of the ticket is unsettled.
     """
     alike = [row for row in await of_ticket(session, ticket_id) if row.digest == digest]
     lost = sum(row.error_code == NoteError.NO_ANSWER for row in alike)
@@ -120,7 +120,7 @@ async def unsure(session: AsyncSession, claim: Claim) -> None:
 
 
 async def withdraw(session: AsyncSession, claim: Claim) -> None:
-    """Forget a request that never left, or was turned away for load."""
+    """Delete a request that was not sent, or was turned away for load."""
     await session.execute(delete(Note).where(Note.id == claim.id, Note.state.in_(UNSETTLED)))
 
 

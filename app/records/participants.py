@@ -1,4 +1,4 @@
-"""One address on one ticket: what was decided, and what came of it."""
+"""One address on one ticket: its decision and its outcome. SQL only."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from app.db.database import db_now
 from app.db.states import FAILURES, Outcome
 from app.db.tables import Participant
 from app.decide import Decision, Reason, Verdict
-from app.records import forgotten as forgotten_records
+from app.records import forgotten
 
 TRIES = 3
-"""How often an address is tried whose contact or link Autotask refuses."""
+"""How often Autotask is asked for a contact or link that it refuses."""
 
 _RETRY = (timedelta(minutes=5), timedelta(minutes=30))
 
 
 async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Participant]:
-    """List a ticket's participants, as they stood in the list."""
-    found = await session.execute(
+    """Return a ticket's participants, in the order of the list."""
+    rows = await session.execute(
         select(Participant)
         .where(Participant.ticket_id == ticket_id)
         .order_by(Participant.position, Participant.id)
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 async def record_decisions(
@@ -38,46 +38,50 @@ async def record_decisions(
     decisions: Sequence[Decision],
     ours: Collection[int],
 ) -> dict[str, Participant]:
-    """Store decisions that are not the same as before, and give the participants by key.
+    """Store decisions that have changed, and return the participants by key.
 
-    ours: contacts that we linked to the ticket or created for it. That they are known now is our
-    own doing, so the reason why they were brought is kept. Of a forgotten address no more is
-    stored than its alias.
+    ours: contacts that we linked to the ticket or created for it. They are known now because of
+    that, so the earlier reason is kept. A forgotten address is stored only as its alias.
     """
     rows = {row.key: row for row in await of_ticket(session, ticket_id)}
-    for position, one in enumerate(decisions):
-        forgotten = one.reason is Reason.FORGOTTEN
-        key, name = (forgotten_records.alias(one.key), "") if forgotten else (one.key, one.name)
-        row = rows[one.key] = rows.get(key) or Participant(
+    for position, decision in enumerate(decisions):
+        key, name = decision.key, decision.name
+        if decision.reason is Reason.FORGOTTEN:
+            key, name = forgotten.alias(decision.key), ""
+        row = rows[decision.key] = rows.get(key) or Participant(
             ticket_id=ticket_id, key=key, name=name, position=position, failures=0
         )
         if row not in session:
             session.add(row)
-        elif row.account_id == account_id and _is_as_before(row, one, ours):
-            row.muted = row.muted if one.muted is None else one.muted
+        elif row.account_id == account_id and _is_as_before(row, decision, ours):
+            row.muted = row.muted if decision.muted is None else decision.muted
             continue
-        row.account_id = account_id
-        row.decision, row.reason, row.contact_id = one.verdict, one.reason, one.contact_id
-        if one.reason is Reason.REMOVED_BY_PERSON:
-            row.removed_account = row.removed_account or account_id
-        elif one.reason is Reason.ALREADY_LINKED:
-            row.removed_account = None
-        row.detail, row.outcome, row.retry_at, row.failures = one.detail, None, None, 0
-        if one.verdict is Verdict.HOLD and row.approved_by and row.judged_account != account_id:
-            row.detail = f"was approved in account {row.judged_account}; the ticket has moved"
-        row.muted = one.muted
-        row.decided_at = func.clock_timestamp()
+        _write(row, decision, account_id)
     return rows
 
 
-def _is_as_before(row: Participant, one: Decision, ours: Collection[int]) -> bool:
-    if (row.decision, row.reason) == (one.verdict, one.reason):
+def _write(row: Participant, decision: Decision, account_id: int) -> None:
+    row.account_id = account_id
+    row.decision, row.reason = decision.verdict, decision.reason
+    row.contact_id, row.muted = decision.contact_id, decision.muted
+    if decision.reason is Reason.REMOVED_BY_PERSON:
+        row.removed_account = row.removed_account or account_id
+    elif decision.reason is Reason.ALREADY_LINKED:
+        row.removed_account = None
+    row.detail, row.outcome, row.retry_at, row.failures = decision.detail, None, None, 0
+    if decision.verdict is Verdict.HOLD and row.approved_by and row.judged_account != account_id:
+        row.detail = f"was approved in account {row.judged_account}; the ticket has moved"
+    row.decided_at = func.clock_timestamp()
+
+
+def _is_as_before(row: Participant, decision: Decision, ours: Collection[int]) -> bool:
+    if (row.decision, row.reason) == (decision.verdict, decision.reason):
         return True
-    if row.outcome == Outcome.UNLINKED and one.reason is Reason.REJECTED:
-        return True  # undone: what was done, and that it was undone, stays to be seen
+    if row.outcome == Outcome.UNLINKED and decision.reason is Reason.REJECTED:
+        return True  # undone: the decision, and that it was undone, stay visible
     return (
-        one.reason in (Reason.KNOWN, Reason.ALREADY_LINKED)
-        and one.contact_id in ours
+        decision.reason in (Reason.KNOWN, Reason.ALREADY_LINKED)
+        and decision.contact_id in ours
         and row.decision in (Verdict.LINK, Verdict.CREATE)
     )
 
@@ -85,9 +89,9 @@ def _is_as_before(row: Participant, one: Decision, ours: Collection[int]) -> boo
 async def judged(
     session: AsyncSession, ticket_id: int, account_id: int
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Give whom people approved on a ticket, and whom they rejected, while it is in an account.
+    """Return the addresses that people approved and rejected on a ticket in this account.
 
-    A rejection outlives a move: who was not wanted on the ticket is not asked for again.
+    A rejection outlives a move: an address that was not wanted on the ticket is not held again.
     """
     rows = [row for row in await of_ticket(session, ticket_id) if row.judged_at]
     approved = {r.key for r in rows if r.approved_by and r.judged_account == account_id}
@@ -106,31 +110,31 @@ def record_approval(row: Participant, who: str, *, approved: bool) -> None:
 
 
 async def decided_elsewhere(session: AsyncSession, ticket_id: int, account_id: int) -> bool:
-    """Tell whether somebody on a ticket was last decided about while it was in another account."""
-    found = select(Participant.id).where(
+    """Return whether a participant was last decided about while it was in another account."""
+    others = select(Participant.id).where(
         Participant.ticket_id == ticket_id, Participant.account_id != account_id
     )
-    return (await session.execute(found.limit(1))).first() is not None
+    return (await session.execute(others.limit(1))).first() is not None
 
 
 async def removed_elsewhere(
     session: AsyncSession, ticket_id: int, account_id: int
 ) -> frozenset[str]:
-    """Name the addresses that a person took off a ticket while it was in another account."""
-    found = await session.execute(
+    """Return the addresses that a person took off a ticket while it was in another account."""
+    keys = await session.execute(
         select(Participant.key).where(
             Participant.ticket_id == ticket_id,
             Participant.removed_account.is_not(None),
             Participant.removed_account != account_id,
         )
     )
-    return frozenset(found.scalars())
+    return frozenset(keys.scalars())
 
 
 async def saw_taken_off(
     session: AsyncSession, ticket_id: int, contact_ids: Collection[int], account_id: int
 ) -> None:
-    """Record that a person took contacts off a ticket in an account, by their addresses."""
+    """Record that a person took contacts off a ticket in an account, on their participants."""
     await session.execute(
         update(Participant)
         .where(Participant.ticket_id == ticket_id, Participant.contact_id.in_(list(contact_ids)))
@@ -141,28 +145,28 @@ async def saw_taken_off(
 async def carry_over(
     session: AsyncSession, people: Sequence[Participant], ticket_id: int
 ) -> list[str]:
-    """Put people of a ticket that was merged on the list of the one it went into.
+    """Add participants of a merged ticket to the ticket that it was merged into; return the new.
 
-    Whoever is known there stays as they are: taken off by a person, for instance. Gives the others.
+    An address that is a participant there stays as it is: taken off by a person, for instance.
     """
     last = select(func.coalesce(func.max(Participant.position), -1) + 1).where(
         Participant.ticket_id == ticket_id
     )
     first = (await session.execute(last)).scalar_one()
     new: list[str] = []
-    for position, one in enumerate(people, start=first):
-        row = insert(Participant).values(
+    for position, row in enumerate(people, start=first):
+        copy = insert(Participant).values(
             ticket_id=ticket_id,
-            key=one.key,
-            name=one.name,
+            key=row.key,
+            name=row.name,
             position=position,
-            account_id=one.account_id,
-            decision=one.decision,
-            reason=one.reason,
+            account_id=row.account_id,
+            decision=row.decision,
+            reason=row.reason,
             decided_at=func.clock_timestamp(),
-            carried_from=one.ticket_id,
+            carried_from=row.ticket_id,
         )
-        added = await session.execute(row.on_conflict_do_nothing().returning(Participant.key))
+        added = await session.execute(copy.on_conflict_do_nothing().returning(Participant.key))
         new += added.scalars()
     return new
 
@@ -180,7 +184,7 @@ def conclude(row: Participant, outcome: Outcome, contact_id: int | None, at: dat
 async def record_outcome(
     session: AsyncSession, ticket_id: int, key: str, outcome: Outcome, contact_id: int
 ) -> None:
-    """Store that somebody was brought onto a ticket."""
+    """Store that an address was put on a ticket."""
     await session.execute(
         update(Participant)
         .where(Participant.ticket_id == ticket_id, Participant.key == key)
@@ -197,9 +201,9 @@ async def record_outcome(
 async def record_failure(
     session: AsyncSession, ticket_id: int, key: str, error: str, contact_id: int | None
 ) -> datetime | None:
-    """Count a refusal and give when to try again; None when that was the last try.
+    """Count a refusal and return when to try again; None if it was the last try.
 
-    contact_id: the contact, where one was created for this and only the link is refused.
+    contact_id: the contact, if one was created for this and only the link is refused.
     """
     row = (
         await session.execute(
@@ -226,7 +230,7 @@ async def record_failure(
 async def close(
     session: AsyncSession, ticket_id: int, created: Collection[int], detail: str | None
 ) -> None:
-    """End what is still open on a ticket that is over, for it to be seen and done again."""
+    """Fail the unfinished participants of a ticket that is over, so that they can be seen."""
     for row in await of_ticket(session, ticket_id):
         if row.outcome is None:
             made = row.contact_id in created

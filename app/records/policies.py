@@ -1,7 +1,4 @@
-"""What accounts allow, as people wrote it down, and whom we were told to forget. SQL only.
-
-Of a forgotten address the SHA-256 is kept, to know it again; its alias stands in its place.
-"""
+"""What accounts allow: their own policies. SQL only."""
 
 from __future__ import annotations
 
@@ -18,20 +15,20 @@ from app.decide.policy import ListName, PolicyDocument, in_effect
 async def document_of(
     session: AsyncSession, account_id: int, *, lock: bool = False
 ) -> PolicyDocument | None:
-    """Give an account's own policy, None if it has none. lock: it is about to be changed."""
+    """Return an account's own policy; None if it has none. lock: it is about to be changed."""
     query = select(AccountPolicy).where(AccountPolicy.account_id == account_id)
     row = (await session.execute(query.with_for_update() if lock else query)).scalar_one_or_none()
     return PolicyDocument.model_validate(row.document) if row else None
 
 
 async def changed_at(session: AsyncSession, account_id: int) -> datetime | None:
-    """Give when an account's own policy was changed last, None if it has none."""
+    """Return when an account's own policy was last changed; None if it has none."""
     query = select(AccountPolicy.changed_at).where(AccountPolicy.account_id == account_id)
     return (await session.execute(query)).scalar_one_or_none()
 
 
 async def store(session: AsyncSession, account_id: int, document: PolicyDocument, who: str) -> None:
-    """Store an account's own policy in the place of what it had."""
+    """Store an account's own policy, and replace the one it had."""
     values = {
         "document": document.model_dump(mode="json", exclude_none=True),
         "changed_at": func.clock_timestamp(),
@@ -47,25 +44,25 @@ async def put_on_list(
     session: AsyncSession,
     account_id: int,
     entry: str,
-    level: ListName,
+    name: ListName,
     default: PolicyDocument,
     who: str,
 ) -> tuple[PolicyDocument, PolicyDocument]:
     """Put an address or a domain on one of an account's lists, and take it off the other one.
 
-    default: what accounts inherit. Gives the account's own policy before and after. Raises
-    pydantic's ValidationError where the list is full.
+    default: the policy that accounts inherit. Return the account's own policy before and after.
+    Raises pydantic's ValidationError if the list is full.
     """
     none = insert(AccountPolicy).values(account_id=account_id, document={}, changed_by=who)
     await session.execute(none.on_conflict_do_nothing())  # a row to lock
     document = await document_of(session, account_id, lock=True) or PolicyDocument()
-    # A list of the account's own takes the place of the inherited one, whose entries must stay.
+    # The account's own list replaces the inherited one, whose entries must stay.
     now = in_effect(default, document).policy
     lists = {"allowed": now.allowed, "denied": now.denied}
-    other: ListName = "denied" if level == "allowed" else "allowed"
-    changes = {level: tuple(dict.fromkeys((*lists[level], entry)))}
+    other: ListName = "denied" if name == "allowed" else "allowed"
+    changes = {name: tuple(dict.fromkeys((*lists[name], entry)))}
     if entry in lists[other]:
-        changes[other] = tuple(one for one in lists[other] if one != entry)
+        changes[other] = tuple(listed for listed in lists[other] if listed != entry)
     fields = document.model_dump(exclude_none=True) | changes
     changed = PolicyDocument.model_validate(fields)
     await store(session, account_id, changed, who)
@@ -73,10 +70,10 @@ async def put_on_list(
 
 
 async def remove(session: AsyncSession, account_id: int) -> bool:
-    """Let an account follow the default again; tells whether it had a policy of its own."""
-    gone = await session.execute(
+    """Delete an account's own policy, so that it has the default; return whether it had one."""
+    deleted = await session.execute(
         delete(AccountPolicy)
         .where(AccountPolicy.account_id == account_id)
         .returning(AccountPolicy.account_id)
     )
-    return gone.scalar_one_or_none() is not None
+    return deleted.scalar_one_or_none() is not None

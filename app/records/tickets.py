@@ -1,6 +1,6 @@
 """What we know of tickets: their records and looks. SQL only.
 
-Lock order, here and everywhere: the row of due work first, then the ticket's others.
+Lock order, here and everywhere: the ticket's due row first, then its other rows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.mail.subjects import stem_of
 
 
 async def want(session: AsyncSession, ticket_id: int, delay: timedelta, priority: Priority) -> None:
-    """Make a ticket due, be it known or not; it has no result until it has been looked at."""
+    """Make a ticket due, known or not; it has no result until the next look."""
     await work.want(session, work.TICKET, ticket_id, delay, priority)
     known = insert(TicketRecord).values(id=ticket_id)
     await session.execute(
@@ -34,36 +34,35 @@ async def want(session: AsyncSession, ticket_id: int, delay: timedelta, priority
 async def want_unknown(
     session: AsyncSession, ticket_ids: Collection[int], delay: timedelta, priority: Priority
 ) -> list[int]:
-    """Make those due of which we have never heard, and name them."""
+    """Make the tickets due that are not on record yet; return their ids."""
     new: list[int] = []
-    for some in in_batches(sorted(ticket_ids)):
-        new += await work.want_new(session, work.TICKET, some, delay, priority)
-    for some in in_batches(new):
-        rows = [{"id": ticket_id} for ticket_id in some]
+    for batch in in_batches(sorted(ticket_ids)):
+        new += await work.want_new(session, work.TICKET, batch, delay, priority)
+    for batch in in_batches(new):
+        rows = [{"id": ticket_id} for ticket_id in batch]
         await session.execute(insert(TicketRecord).values(rows).on_conflict_do_nothing())
     return new
 
 
 async def unknown(session: AsyncSession, ticket_ids: Collection[int]) -> list[int]:
-    """Of some tickets, name those of which we have never heard."""
+    """Return those of these tickets that are not on record."""
     known: set[int] = set()
-    for some in in_batches(ticket_ids):
-        found = select(TicketRecord.id).where(TicketRecord.id.in_(some))
-        known |= set((await session.execute(found)).scalars())
+    for batch in in_batches(ticket_ids):
+        ids = select(TicketRecord.id).where(TicketRecord.id.in_(batch))
+        known |= set((await session.execute(ids)).scalars())
     return sorted(set(ticket_ids) - known)
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """How a look ended, and what it learnt of the ticket; None where it learnt nothing.
-
-    again_at: when the ticket is due again, for which it has no result yet.
-    """
+    """How a look ended, and what it read."""
 
     ticket: Ticket | None
+    """None: it was not read."""
     result: Result | None
     note: str | None
     again_at: datetime | None
+    """When the ticket is due again; it has no result until then."""
     source: str | None = None
     message_id: str | None = None
     by_mail: bool | None = None
@@ -113,19 +112,19 @@ async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> No
 
 
 async def waits_for_mailbox(session: AsyncSession, ticket_id: int) -> bool:
-    """Tell whether a ticket's last look found that only the mailbox could have its list."""
+    """Return whether, by a ticket's last look, only the mailbox can have its list."""
     waits = select(TicketRecord.waits_for_mailbox).where(TicketRecord.id == ticket_id)
     return bool((await session.execute(waits)).scalar_one_or_none())
 
 
 async def is_observed(session: AsyncSession, ticket_id: int) -> bool:
-    """Tell whether a ticket was first decided on in observe mode."""
+    """Return whether a ticket was first decided on in observe mode."""
     observed = select(TicketRecord.observed).where(TicketRecord.id == ticket_id)
     return bool((await session.execute(observed)).scalar_one_or_none())
 
 
 async def known_for(session: AsyncSession, lease: Lease) -> timedelta:
-    """Say how long a ticket had been known at a claim, if it was looked at to its end before."""
+    """Return how long a ticket had been known at a claim; 0 unless an earlier look had finished."""
     ended = select(TicketRecord.first_seen_at).where(
         TicketRecord.id == lease.ref, TicketRecord.looked_at < lease.since
     )
@@ -134,25 +133,25 @@ async def known_for(session: AsyncSession, lease: Lease) -> timedelta:
 
 
 async def account_of(session: AsyncSession, ticket_id: int) -> int | None:
-    """Give the account that a ticket was in at its last look."""
+    """Return the account that a ticket was in at its last look."""
     account = select(TicketRecord.account_id).where(TicketRecord.id == ticket_id)
     return (await session.execute(account)).scalar_one_or_none()
 
 
 async def origin_of(session: AsyncSession, ticket_id: int) -> int | None:
-    """Give the customer account in which people were first decided about, None if none were."""
+    """Return the account in which participants were first decided about; None: they never were."""
     origin = select(TicketRecord.origin_account).where(TicketRecord.id == ticket_id)
     return (await session.execute(origin)).scalar_one_or_none()
 
 
 async def is_back(session: AsyncSession, ticket_id: int, account_id: int) -> bool:
-    """Tell whether a ticket was over, or in another account, when it was looked at last."""
+    """Return whether a ticket was over, or in another account, at its last look."""
     row = await session.get_one(TicketRecord, ticket_id, populate_existing=True)
     return row.over_at is not None or row.account_id not in (None, account_id)
 
 
 async def decided_in(session: AsyncSession, ticket_id: int, account_id: int) -> None:
-    """Record that people are decided about in an account, if it is the first one."""
+    """Record the account in which participants are decided about, if it is the first one."""
     await session.execute(
         update(TicketRecord)
         .where(TicketRecord.id == ticket_id, TicketRecord.origin_account.is_(None))
@@ -161,9 +160,9 @@ async def decided_in(session: AsyncSession, ticket_id: int, account_id: int) -> 
 
 
 async def to_follow(session: AsyncSession, after: int, limit: int) -> list[TicketRecord]:
-    """List tickets whose state matters to us, by id: open ones with people, and parked ones.
+    """Return the tickets to follow, by id: open ones with participants, and parked ones.
 
-    Those that are due are looked at anyway.
+    Tickets that are due are left out: they are looked at anyway.
     """
     people = select(Participant.id).where(Participant.ticket_id == TicketRecord.id)
     idle = select(Due.ref).where(
@@ -172,14 +171,14 @@ async def to_follow(session: AsyncSession, after: int, limit: int) -> list[Ticke
         Due.due_at.is_(None),
         Due.holder.is_(None),
     )
-    found = await session.execute(
+    rows = await session.execute(
         select(TicketRecord)
         .where(TicketRecord.id > after, TicketRecord.over_at.is_(None))
         .where(or_(TicketRecord.result == Result.PARKED, people.exists()), idle.exists())
         .order_by(TicketRecord.id)
         .limit(limit)
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 async def merged(session: AsyncSession, ticket_id: int, into: int) -> None:
@@ -190,13 +189,13 @@ async def merged(session: AsyncSession, ticket_id: int, into: int) -> None:
 
 
 async def is_merged(session: AsyncSession, ticket_id: int) -> bool:
-    """Tell whether it is known which ticket a ticket was merged into."""
+    """Return whether the ticket is known that a ticket was merged into."""
     into = select(TicketRecord.merged_into).where(TicketRecord.id == ticket_id)
     return (await session.execute(into)).scalar_one_or_none() is not None
 
 
 async def were_over(session: AsyncSession, since: Mapping[int, datetime]) -> None:
-    """Record that tickets have long been over, by id, without a look at them."""
+    """Record since when tickets have been over, by id, without a look at them."""
     for ticket_id, at in sorted(since.items()):
         await session.execute(
             update(TicketRecord).where(TicketRecord.id == ticket_id).values(over_at=at)
@@ -204,7 +203,7 @@ async def were_over(session: AsyncSession, since: Mapping[int, datetime]) -> Non
 
 
 async def reopened(session: AsyncSession, ticket_ids: Collection[int]) -> None:
-    """Record that tickets are not over, so that they are followed again."""
+    """Record that tickets are open, so that they are followed again."""
     await session.execute(
         update(TicketRecord).where(TicketRecord.id.in_(list(ticket_ids))).values(over_at=None)
     )

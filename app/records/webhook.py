@@ -1,4 +1,4 @@
-"""Our webhook as it was read last, and the digests of its replaced secrets. SQL only."""
+"""Our webhook as last read, and the digests of its replaced secrets. SQL only."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from app.due.work import Chore
 
 
 async def code(session: AsyncSession) -> str | None:
-    """Give what was wrong last."""
+    """Return the code of what was wrong with the webhook when it was last read; None: nothing."""
     return (await session.execute(select(Webhook.code))).scalar_one_or_none()
 
 
 async def forget(session: AsyncSession) -> None:
-    """Remove the row: there is nothing to be cared for."""
+    """Delete the row: there is no webhook to care for."""
     await session.execute(delete(Webhook))
 
 
 async def keep(
     session: AsyncSession, hook: TicketWebhook | None, code: str | None, detail: str | None
 ) -> None:
-    """Store what was read back: the webhook, where it could be read, and what is wrong with it."""
+    """Store what was read: the webhook, if it could be read, and what is wrong with it."""
     wrong = {"code": code, "detail": detail[:1000] if detail else None}
-    # Ours stays known by its id while it cannot be found by its address.
+    # Our webhook stays known by its id while it cannot be found by its address.
     known = {"webhook_id": hook.id, "guid": hook.guid} if hook else {}
     row = insert(Webhook).values(
         id=1, checked_at=func.now(), since=func.now() if code else None, **wrong, **known
@@ -44,13 +44,13 @@ async def keep(
     await session.execute(row.on_conflict_do_update(index_elements=[Webhook.id], set_=changed))
 
 
-_SELDOM = timedelta(minutes=10)  # between two read-backs that anybody can ask for
+_SELDOM = timedelta(minutes=10)  # between two read-backs that any sender can ask for
 
 
 async def look_soon(session: AsyncSession) -> None:
-    """Bring the read-back forward, to ten minutes after the latest at the earliest.
+    """Bring the read-back forward, to ten minutes after the last one at the earliest.
 
-    Anybody may ask for it. Before the first one there is nothing to bring forward.
+    Any sender can ask for it. Before the first read-back there is nothing to bring forward.
     """
     checked = (await session.execute(select(Webhook.checked_at))).scalar_one_or_none()
     if checked is not None:
@@ -59,28 +59,28 @@ async def look_soon(session: AsyncSession) -> None:
 
 
 GRACE = timedelta(minutes=15)
-"""For callouts that are on their way: Autotask tries for about two minutes."""
+"""For callouts that are on their way: Autotask retries for about two minutes."""
 
 
 def digest(secret: str) -> str:
-    """Give what a secret is known by: nothing that it could be read from."""
+    """Return the digest by which a secret is recognised; the secret cannot be read from it."""
     return hmac.new(secret.encode(), b"autotask-cc: retired", hashlib.sha256).hexdigest()
 
 
 async def retire(session: AsyncSession, secrets: Collection[str]) -> None:
-    """Let secrets be refused after a while; one that was retired before stays as it is."""
+    """Refuse secrets after a grace period; one that was retired before keeps its time."""
     if secrets:
         rows = [{"digest": digest(one), "until": func.now() + GRACE} for one in set(secrets)]
         await session.execute(insert(RetiredSecret).values(rows).on_conflict_do_nothing())
 
 
 async def revive(session: AsyncSession, secret: str) -> None:
-    """Let a secret be good again: it is the one to sign with."""
+    """Accept a secret again: it is the one to sign with."""
     await session.execute(delete(RetiredSecret).where(RetiredSecret.digest == digest(secret)))
 
 
 async def is_retired(session: AsyncSession, secrets: Collection[str]) -> bool:
-    """Tell whether all of these have been retired and their time is over."""
+    """Return whether all of these secrets are retired and their grace period is over."""
     over = select(func.count()).where(
         RetiredSecret.digest.in_([digest(one) for one in secrets]),
         RetiredSecret.until <= func.now(),

@@ -1,7 +1,7 @@
 """Where a ticket's Cc list is: each source, and the search through those that are configured.
 
-A source answers with a list, which may be empty (it proves that nobody was copied), or not at all.
-The first answer ends the search; CC_SOURCES_MERGE joins all of them.
+A source answers with a list or not at all. An empty list proves that nobody was copied. The first
+list ends the search; CC_SOURCES_MERGE joins the lists of all sources.
 """
 
 from app.sources.found import Found

@@ -1,4 +1,4 @@
-"""What a source answers, and which message is the ticket's own."""
+"""What a source answers, and whether a message is the ticket's own."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from app.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A Cc list. source: which one answered; None: none did, and these are earlier people.
-
-    unlisted: addresses among the entries that were in the list earlier and are not any more.
-    automatic: it is of a machine's mail. message_id: of the mail it was read from, if known.
-    """
+    """A Cc list."""
 
     source: str | None
+    """The source that has it; None: none has one, and these are participants of earlier looks."""
     entries: Sequence[Address | Rejected]
     unlisted: frozenset[str] = frozenset()
+    """Addresses among the entries that were in the list earlier and are not any more."""
     automatic: bool = False
+    """Whether a machine wrote the mail."""
     message_id: str | None = None
+    """Of the mail that the list was read from, if known."""
     note: str | None = None
 
 
 Answer: TypeAlias = Found | str | None
-"""A list; or why what is there is none; or nothing."""
+"""A list; or, in words, why the source's text is no list; or None: the source has nothing."""
 
 
 class AmbiguousMessage(Exception):
@@ -40,7 +40,7 @@ class AmbiguousMessage(Exception):
 async def is_tickets_own(
     services: Services, autotask: Autotask, ticket: Ticket, message: Message
 ) -> bool:
-    """Tell whether a message is the ticket's own: reported phishing arrives as an attachment."""
+    """Return whether a message is the ticket's own: reported phishing arrives as an attachment."""
     keys: frozenset[str] = frozenset()
     if message.sender and ticket.contact_id is not None:
         keys = await services.directory.contact_keys(autotask, ticket.contact_id)
@@ -48,24 +48,24 @@ async def is_tickets_own(
 
 
 def only(source: str, messages: Sequence[Message]) -> Answer:
-    """Take the one message that is left; copies of one message count once.
+    """Return the list of the only message; copies of one message count once.
 
-    Raises AmbiguousMessage.
+    Raises AmbiguousMessage if there are several.
     """
-    # A copy may have other names: Exchange puts in those of its directory.
-    distinct = {(one.message_id, tuple(map(_key, one.entries))): one for one in messages}
-    if len(distinct) > 1 and any(one.entries for one in messages):
+    # A copy may have other names: Exchange replaces them by those of its directory.
+    distinct = {(copy.message_id, tuple(map(_key, copy.entries))): copy for copy in messages}
+    if len(distinct) > 1 and any(copy.entries for copy in messages):
         raise AmbiguousMessage
-    for one in distinct.values():
-        if one.cut and not one.entries:
+    for message in distinct.values():
+        if message.cut and not message.entries:
             return "the text was cut off before its list"
         return Found(
             source,
-            one.entries,
-            # Copies differ in headers: Graph has none of what was sent from the mailbox itself.
+            message.entries,
+            # Copies differ in headers: Graph has none for a mail sent from the mailbox itself.
             automatic=any(copy.automatic for copy in messages),
-            message_id=one.message_id,
-            note="the text was cut off, so the list may go on" if one.cut else None,
+            message_id=message.message_id,
+            note="the text was cut off, so the list may go on" if message.cut else None,
         )
     return None
 

@@ -23,13 +23,13 @@ from app.sources.found import AmbiguousMessage, Answer, only
 # https://www.autotask.net/help/content/0_admin/1foundationalfeatures/incomingemailprocessing/
 _BEFORE, _AFTER = timedelta(minutes=60), timedelta(minutes=5)
 
-_MOST_FITTING = 5  # messages whose lists are read; more than one is ambiguous, copies aside
+_MOST_FITTING = 5  # messages whose lists are read; more than one is ambiguous, copies apart
 
 
 async def read_message(
     services: Services, autotask: Autotask, ticket: Ticket, source: str
 ) -> Answer:
-    """Look the ticket's message up. Raises MailboxShut, AmbiguousMessage."""
+    """Look up the ticket's message. Raises MailboxShut, AmbiguousMessage."""
     if not services.mailbox.configured or not ticket.title or ticket.created_at is None:
         return None
     if not _may_be_mail(ticket, services.settings):
@@ -38,10 +38,10 @@ async def read_message(
         since, until = ticket.created_at - _BEFORE, ticket.created_at + _AFTER
         received = await services.mailbox.messages(since, until)
     except OverflowError:
-        return "the ticket has no date of creation"  # 0001-01-01 is how .NET writes none
+        return "the ticket has no date of creation"  # .NET writes 0001-01-01 for none
     except TooManyMessages as error:
         return str(error)
-    # Strangers' lists may be long: only those of messages that fit are read, and in a thread.
+    # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
     title = ticket.title
     fitting = [m for m in received if not m.is_draft and opens_ticket(m.subject, title)]
     fitting = [
@@ -53,7 +53,7 @@ async def read_message(
 
 
 def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
-    """Tell whether to look at all: without a contact, the title alone would decide."""
+    """Return whether to look at all: without a contact, the title alone would decide."""
     sources = settings.mail_ticket_sources
     return ticket.contact_id is not None or not sources or ticket.source in sources
 
@@ -61,25 +61,25 @@ def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
 async def _is_sender(
     services: Services, autotask: Autotask, ticket: Ticket, sender: Person
 ) -> bool:
-    """Tell whether a message is from the ticket's contact.
+    """Return whether a message is from the ticket's contact.
 
-    Where nobody is known to be it: whether it is from a customer at all, rather than from us.
+    If the ticket has none: whether it is from a customer, rather than from the help desk.
     """
-    one = read_mailbox(sender.address)
-    if not isinstance(one, Address):
+    address = read_mailbox(sender.address)
+    if not isinstance(address, Address):
         return False
     if ticket.contact_id is not None:
-        return one.key in await services.directory.contact_keys(autotask, ticket.contact_id)
-    return not not_customer([one.key], await services.help_desk(autotask))
+        return address.key in await services.directory.contact_keys(autotask, ticket.contact_id)
+    return not not_customer([address.key], await services.help_desk(autotask))
 
 
 def _read(messages: Sequence[GraphMessage], settings: Settings) -> list[Message]:
-    return [_message(one, settings) for one in messages]
+    return [_message(message, settings) for message in messages]
 
 
 def _message(message: GraphMessage, settings: Settings) -> Message:
     people = [*message.cc, *(message.to if settings.include_to else ())]
-    entries = [read_mailbox(one.address, one.name) for one in people[:MAX_ENTRIES]]
+    entries = [read_mailbox(person.address, person.name) for person in people[:MAX_ENTRIES]]
     if len(people) > MAX_ENTRIES:
         entries.append(Rejected(f"{len(people) - MAX_ENTRIES} more …", "too_many"))
     return Message(

@@ -1,4 +1,4 @@
-"""The search through the sources, and when it is made again."""
+"""Search the configured sources for a ticket's list, and say when to search again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.sources.mailbox import read_message
 from app.sources.ticket import read_description, read_eml, read_udf
 
 REREADS = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 2400))
-"""After so long a ticket without a list is read again: fields and attachments arrive late."""
+"""Ages at which a ticket without a list is read again: fields and attachments arrive late."""
 
 Source = Callable[[Services, Autotask, Ticket, str], Awaitable[Answer]]
 SOURCES: dict[str, Source] = {
@@ -30,29 +30,29 @@ SOURCES: dict[str, Source] = {
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What the search came to. found: None: no source had a list.
-
-    ambiguous: the source in which two messages could be the ticket's. shut: a source could not be
-    asked, so the search is to be made again. remarks: what was there and was no list.
-    """
+    """The result of a search."""
 
     found: Found | None = None
+    """None: no source has a list."""
     ambiguous: str | None = None
+    """The source in which several messages could be the ticket's."""
     shut: MailboxShut | None = None
+    """A source could not be asked, so the search is to be repeated."""
     remarks: tuple[str, ...] = ()
+    """Why a source's text is no list."""
 
 
 def comes_by_mail(ticket: Ticket, settings: Settings) -> bool:
-    """Tell whether a ticket came by mail, as far as that is known; these make up the share."""
+    """Return whether a ticket came by mail, as far as known; health counts lists among these."""
     if settings.mail_ticket_sources:
         return ticket.source in settings.mail_ticket_sources
     return ticket.contact_id is not None
 
 
 def next_reading(ticket: Ticket, settings: Settings, age: timedelta) -> timedelta | None:
-    """Give at which age a ticket without a list is read again, None when it is not.
+    """Return the age at which a ticket without a list is read again; None if it is not.
 
-    age: since it was wanted. Only tickets that may have come by mail are worth it.
+    age: since it became due. Only tickets that may have come by mail are read again.
     """
     if ticket.contact_id is None and not comes_by_mail(ticket, settings):
         return None
@@ -60,7 +60,7 @@ def next_reading(ticket: Ticket, settings: Settings, age: timedelta) -> timedelt
 
 
 async def find_list(services: Services, autotask: Autotask, ticket: Ticket) -> Search:
-    """Go through the sources. Raises what the client of Autotask raises."""
+    """Ask the configured sources in their order. Raises what the client of Autotask raises."""
     answers: list[Found] = []
     remarks: list[str] = []
     shut: MailboxShut | None = None
@@ -89,16 +89,16 @@ def with_earlier(
     automatic: bool = False,
     carried: Collection[str] = (),
 ) -> Found | None:
-    """Add people who were in a ticket's list at an earlier look: their work may not be done.
+    """Add addresses that were in a ticket's list at an earlier look: their work may be unfinished.
 
-    A list that lacks them says that they are not copied any more, unless they were carried over
-    from a merged ticket. No list says nothing, and then they are of automatic mail if they were.
+    An address that a list lacks is not copied any more, unless it was carried over from a merged
+    ticket. Without a list this is unknown, and then `automatic` stays as it was.
     """
     if found is None:
         return Found(None, earlier, automatic=automatic) if earlier else None
     present = {entry.key for entry in found.entries if isinstance(entry, Address)}
-    missing = [one for one in earlier if one.key not in present]
-    unlisted = frozenset(one.key for one in missing if one.key not in carried)
+    missing = [address for address in earlier if address.key not in present]
+    unlisted = frozenset(address.key for address in missing if address.key not in carried)
     return replace(found, entries=[*found.entries, *missing], unlisted=unlisted)
 
 
@@ -106,9 +106,9 @@ def _joined(answers: Sequence[Found]) -> Found | None:
     if len(answers) < 2:
         return answers[0] if answers else None
     return Found(
-        "+".join(str(one.source) for one in answers),
-        [entry for one in answers for entry in one.entries],
-        automatic=any(one.automatic for one in answers),
-        message_id=next((one.message_id for one in answers if one.message_id), None),
-        note="; ".join(one.note for one in answers if one.note) or None,
+        "+".join(str(found.source) for found in answers),
+        [entry for found in answers for entry in found.entries],
+        automatic=any(found.automatic for found in answers),
+        message_id=next((found.message_id for found in answers if found.message_id), None),
+        note="; ".join(found.note for found in answers if found.note) or None,
     )

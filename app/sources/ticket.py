@@ -1,4 +1,4 @@
-"""Sources that are on the ticket: a field, the description, an attached mail."""
+"""Sources on the ticket itself: a field, the description, an attached mail."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ async def read_udf(_services: Services, _autotask: Autotask, ticket: Ticket, sou
 async def read_description(
     services: Services, autotask: Autotask, ticket: Ticket, source: str
 ) -> Answer:
-    """Read the header block that the description begins with, if it is the ticket's own."""
+    """Read the header block at the top of the description, if it is the ticket's own."""
     message = read_header_block(ticket.description or "", include_to=services.settings.include_to)
     own = [message] if message and await is_tickets_own(services, autotask, ticket, message) else []
     return only(source, own)
 
 
 async def read_eml(services: Services, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
-    """Read the attached messages, and of them the one that is the ticket's own.
+    """Read the attached messages, and return the list of the ticket's own message.
 
     Raises AmbiguousMessage.
     """
     attached = sorted(
-        filter(_is_mail_file, await autotask.attachments(ticket.id)), key=lambda one: one.id
+        filter(_is_mail_file, await autotask.attachments(ticket.id)), key=lambda file: file.id
     )
     own, unread = [], len(attached[_MOST_FILES:])
-    for one in attached[:_MOST_FILES]:
+    for file in attached[:_MOST_FILES]:
         try:
-            data = await autotask.attachment_data(ticket.id, one.id, MAX_MAIL_FILE)
+            data = await autotask.attachment_data(ticket.id, file.id, MAX_MAIL_FILE)
         except Refused:  # this file only
             unread += 1
             continue
@@ -57,7 +57,7 @@ async def read_eml(services: Services, autotask: Autotask, ticket: Ticket, sourc
         include_to = services.settings.include_to
         message = await asyncio.to_thread(read_mail_file, data, include_to=include_to)
         if message is None or message.subject is None:
-            continue  # whoever writes to a help desk has a subject; forged mail may lack it
+            continue  # a mail to a help desk has a subject; a forged one may lack it
         if await is_tickets_own(services, autotask, ticket, message):
             own.append(message)
     if not own and unread:
@@ -66,7 +66,7 @@ async def read_eml(services: Services, autotask: Autotask, ticket: Ticket, sourc
 
 
 def _is_mail_file(attachment: Attachment) -> bool:
-    """Tell whether it may be the original message; what hangs on a note or a time entry is not."""
+    """Return whether it may be the original message; an attachment of a note is not."""
     names = (attachment.title or "", attachment.full_path or "")
     named = any(name.lower().endswith(".eml") for name in names)
     fits = attachment.size is None or attachment.size <= MAX_MAIL_FILE

@@ -1,4 +1,4 @@
-"""Who an address belongs to: us, a machine, a domain; and whom Autotask is asked about."""
+"""Whose an address is: the help desk's, a machine's, a domain's; and which are looked up."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_contact_with_an_address_of_ours_is_no_customer(
     assert not_customer(keys, ours) is reason
 
 
-# --- whom Autotask is asked about ----------------------------------------------------------------
+# --- which addresses are looked up ---------------------------------------------------------------
 
 
 def test_only_those_who_may_be_somebody_are_looked_up() -> None:

@@ -30,7 +30,7 @@ def test_only_ten_are_created_and_those_inside_come_first() -> None:
     assert decisions[-1].verdict is Verdict.CREATE
 
 
-def test_whom_earlier_looks_created_counts_among_the_ten() -> None:
+def test_contacts_that_earlier_looks_created_count_among_the_ten() -> None:
     """Line 15 is about the ticket: what was created before leaves less to create."""
     before = facts(created=frozenset(range(Policy().max_new_per_ticket - 1)))
     reasons = [one.reason for one in decide(numbered(2), before)]

@@ -112,7 +112,7 @@ def reason_of(entry: Entry, known: Facts) -> str:
     return decision.reason
 
 
-# These are about those whom the lines before bring.
+# These are about those that the lines before bring.
 LAST_WINS = {("14", "moved"), ("10", "15"), ("13", "15"), ("14", "15"), ("14", "15 today")}
 # The longer of two domains counts, and of the same the account's own: see SPECIAL.
 BY_LENGTH = {("12", "13")}
@@ -136,7 +136,7 @@ def test_of_two_lines_the_first_wins(first: str, second: str) -> None:
     [pytest.param(*pair, id=f"{pair[1]} after {pair[0]}") for pair in sorted(LAST_WINS)],
 )
 def test_who_is_brought_by_a_line_may_find_no_place(first: str, last: str) -> None:
-    """Line 15 comes after the others and holds whom they link or create."""
+    """Line 15 comes after the others and holds those that they link or create."""
     assert reason_of(*situation(first, last)) == LINES[last]
 
 

@@ -51,7 +51,7 @@ _PERSON = st.tuples(st.sets(st.sampled_from(_WORDS), max_size=2), st.booleans(),
 
 @st.composite
 def _cases(draw: st.DrawFn) -> tuple[Sequence[Address | Rejected], Facts]:
-    """Draw a list and what is known: a few people of whom much is, strangers, and nonsense."""
+    """Draw a list and what is known: a few well-known people, strangers, and nonsense."""
     people = draw(st.dictionaries(_KEYS, _PERSON, min_size=1, max_size=6))
     strangers = [f"p{n}@else.example" for n in range(draw(st.sampled_from([0, 1, 12, 99])))]
     nonsense = draw(st.lists(st.text(max_size=5), max_size=3))

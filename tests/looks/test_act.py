@@ -82,7 +82,7 @@ async def test_what_stands_twice_in_the_list_does_not_break_the_look(
 async def test_a_manual_mapping_outlives_a_ticket_that_has_the_other_contact(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """An admin says whom an address means; an old ticket with the other one does not unsay it."""
+    """An admin maps an address; an old ticket with the other contact does not change that."""
     other = tenant.add_contact(people.alpine, CARLA)
     async with services.sessions() as session, session.begin():
         await mappings.remember(session, people.alpine, {CARLA: other}, Origin.MANUAL)

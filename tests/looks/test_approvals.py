@@ -81,7 +81,7 @@ async def test_somebody_held_is_approved_and_brought(
     assert await outcomes(services, ticket) == before
 
 
-async def test_whom_a_person_approved_is_not_the_senders_doing(
+async def test_an_approved_address_does_not_count_for_the_sender(
     make_services: Callable[..., Any], tenant: Tenant, people: Seed, judge: Judge
 ) -> None:
     """The approved neither wait for the day's limit nor use it up."""
@@ -128,7 +128,7 @@ async def test_one_of_an_automatic_mail_is_approved(
 async def test_somebody_far_down_the_list_is_looked_up_when_approved(
     services: Services, tenant: Tenant, people: Seed, judge: Judge
 ) -> None:
-    """Of those after the hundredth nobody is looked up, but whom somebody wants."""
+    """After the hundredth address only approved ones are looked up."""
     strangers = [f"s{n}@radiology.example" for n in range(100)]
     ticket = await held(services, tenant, ", ".join([*strangers, BRUNO]))
     assert (await outcomes(services, ticket))[BRUNO] == ("over_limit", "held")

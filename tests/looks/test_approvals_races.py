@@ -62,7 +62,7 @@ async def test_somebody_rejected_is_never_asked_for_again(
 async def test_a_word_that_is_said_during_a_look_counts_in_it(
     services: Services, tenant: Tenant, people: Seed, judge: Judge, verb: str, monkeypatch: Any
 ) -> None:
-    """What a look gathered before is old: nobody is created whom somebody just rejected."""
+    """What a look gathered before is old: nobody is created who was just rejected."""
     ticket = await held(services, tenant)
     said: list[httpx.Response] = []
 
@@ -188,7 +188,7 @@ async def test_a_ticket_that_is_opened_again_honours_the_approval(
 async def test_of_two_words_at_once_one_counts(
     services: Services, tenant: Tenant, people: Seed, judge: Judge
 ) -> None:
-    """The other one is told how it stands, and by whom."""
+    """The other one is told how it stands, and who did it."""
     ticket = await held(services, tenant)
 
     answers = await asyncio.gather(

@@ -120,7 +120,7 @@ async def test_unknown_people_cost_three_calls_and_two_each(
 async def test_the_same_person_in_two_companies_is_taken_from_the_tickets_own(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """I3: a vendor whom two customers know is linked as each customer's own contact."""
+    """I3: a vendor of two customers is linked as each customer's own contact."""
     alpine = tenant.new_ticket(people.alpine, cc=VENDOR)
     harbour = tenant.new_ticket(people.harbour, cc=VENDOR)
     bakery = tenant.new_ticket(people.bakery, cc=VENDOR)
@@ -160,7 +160,7 @@ async def test_two_addresses_of_one_contact_make_one_link(
     assert {outcome for _, outcome in (await outcomes(services, ticket)).values()} == {"linked"}
 
 
-async def test_somebody_whom_a_person_removed_is_not_added_again(
+async def test_a_contact_that_a_person_removed_is_not_added_again(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
     """Line 8, for a link of ours and for one that was there before we looked."""
@@ -196,7 +196,7 @@ async def test_a_mapped_contact_that_went_inactive_is_held(
 async def test_a_mapped_contact_that_vanished_is_found_anew_or_created(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """A mapping to nobody is dropped, whoever carries the address now is taken."""
+    """A mapping to a missing contact is dropped, and the one that has the address now is taken."""
     await look_at(services, tenant.new_ticket(people.alpine, cc=NINA))
     [first] = tenant.contacts_with(NINA)
     for row in [row for row in tenant.links.values() if row["contactID"] == first["id"]]:

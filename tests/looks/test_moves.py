@@ -125,7 +125,7 @@ async def test_strangers_are_seen_to_be_held_and_let_in_by_a_person(
 async def test_an_approval_is_the_old_accounts(
     services: Services, tenant: Tenant, people: Seed, api: httpx.AsyncClient, writer: Any
 ) -> None:
-    """Whom Alpine's people let in, nobody at Harbour has seen."""
+    """Alpine's people approved the address; nobody at Harbour has seen it."""
     await say(services, outside="hold")
     ticket = await decided(services, tenant, people, NINA)
     number = (await people_of(services, ticket))[NINA].id

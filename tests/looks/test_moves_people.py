@@ -262,7 +262,7 @@ async def test_removed_by_hand_and_put_back_by_hand(
     assert (await outcomes(services, ticket))[VENDOR] == ("already_linked", "already_linked")
 
 
-async def test_whom_the_move_dropped_nobody_removed(
+async def test_a_link_that_the_move_dropped_was_removed_by_no_person(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
     """Though a technician has put somebody of the new account on it meanwhile."""

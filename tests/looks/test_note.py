@@ -1,4 +1,4 @@
-"""The note on a ticket, against the sandbox: what it says, when, and to whom."""
+"""The note on a ticket, against the sandbox: what it says, when, and who sees it."""
 
 from __future__ import annotations
 

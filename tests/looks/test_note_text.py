@@ -39,13 +39,13 @@ def said(*people: Participant) -> str:
 @pytest.mark.parametrize(
     ("person", "line"),
     [
-        (one(), "- Carla Mendes, carla@client.example (contact was there)"),
+        (one(), "- Carla Mendes, carla@client.example (existing contact)"),
         (one(outcome="created_and_linked"), "- Carla Mendes, carla@client.example (new contact)"),
-        (one(name=""), "- carla@client.example (contact was there)"),
+        (one(name=""), "- carla@client.example (existing contact)"),
         (
             one(muted=True),
-            "- Carla Mendes, carla@client.example (contact was there; gets no mail: contact is "
-            "set so)",
+            "- Carla Mendes, carla@client.example (existing contact; the contact is set to get "
+            "no mail)",
         ),
         (
             held(),

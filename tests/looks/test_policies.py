@@ -175,10 +175,10 @@ async def test_a_contact_of_the_parent_company_stays_the_tickets_contact(
     assert len(tenant.contacts_with(ana)) == 1
 
 
-async def test_whom_autotask_itself_linked_and_a_person_took_off_stays_off(
+async def test_a_link_by_autotask_itself_that_a_person_took_off_stays_off(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """Line 8 holds for anybody seen on the ticket, whoever linked them."""
+    """Line 8 holds for each contact that was seen on the ticket, linked by us or not."""
     ticket = tenant.new_ticket(people.alpine, cc=CARLA)
     tenant.link(ticket, people.carla)
     await look_at(services, ticket)

@@ -45,18 +45,18 @@ async def change(services: Services, policy: dict[str, Any] | str) -> None:
         assert await policies.remove(session, ALPINE)
 
 
-@pytest.mark.parametrize("whom", [NINA, CARLA], ids=["create", "link"])
+@pytest.mark.parametrize("copied", [NINA, CARLA], ids=["create", "link"])
 async def test_nothing_is_written_once_the_policy_forbids_it(
     services: Services,
     tenant: Tenant,
     people: Seed,
     server: SandboxServer,
-    whom: str,
+    copied: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The look had gathered its facts before: it decides anew."""
     monkeypatch.setattr("app.looks.look.gather", once(lambda: change(services, {"preset": "off"})))
-    ticket = tenant.new_ticket(people.alpine, cc=whom)
+    ticket = tenant.new_ticket(people.alpine, cc=copied)
 
     assert await look_at(services, ticket) == Result.DONE
 
@@ -146,7 +146,7 @@ async def test_somebody_can_be_rejected_on_an_observed_ticket(
     assert await outcomes(services, observed) == {NINA: ("rejected", "ignored")}
 
 
-async def test_approving_whoever_is_held_in_an_account_leaves_observed_tickets_out(
+async def test_approving_all_who_are_held_in_an_account_leaves_observed_tickets_out(
     services: Services, tenant: Tenant, people: Seed, observed: int, judge: Judge
 ) -> None:
     """They would come first each time, and keep the others from their turn."""

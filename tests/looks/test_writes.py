@@ -76,7 +76,7 @@ async def test_nobody_is_announced_who_was_forgotten_since_it_was_decided(
 
 
 async def bring(sessions: Sessions, email: str, account: int, sender: int | None) -> creating.Claim:
-    """Claim somebody from outside, whom a sender brings."""
+    """Claim a contact from outside, brought by a sender."""
     async with sessions() as session, session.begin():
         claim = await creating.claim(
             session,

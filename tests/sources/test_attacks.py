@@ -266,7 +266,7 @@ async def test_a_ticket_without_a_date_has_no_message(
 async def test_a_ticket_that_waits_is_not_forgotten_when_the_mailbox_is_no_source(
     services: Services, make_services: MakeServices, tenant: Tenant, people: Seed
 ) -> None:
-    """Whoever takes it out of CC_SOURCES helps the tickets that wait for it."""
+    """Taking it out of CC_SOURCES helps the tickets that wait for it."""
     ticket = tenant.receive_mail(people.alpine, sender=ANA, subject=SUBJECT, copy=False)
     tenant.mail.fail(MailFault("throttled", retry_after="3000"))
     assert await look_at(services, ticket) is None

@@ -161,7 +161,7 @@ async def test_one_message_id_on_two_lists_is_no_copy(
 async def test_without_a_contact_exactly_one_message_has_to_fit(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """Whoever its sender is; but what we sent ourselves is nobody's mail."""
+    """From any sender; but a mail that we sent ourselves is no customer's."""
     ticket = tenant.new_ticket(people.alpine, title=SUBJECT)
     tenant.mail.deliver(HELP_DESK, sender=HELP_DESK, subject=SUBJECT, cc=[BRUNO])
     tenant.mail.deliver(

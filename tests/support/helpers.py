@@ -1,4 +1,4 @@
-"""What several test modules need to say."""
+"""What several test modules need."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ async def look_at(services: Services, ticket_id: int, holder: str = "test") -> R
 
 
 async def people_of(services: Services, ticket_id: int) -> dict[str, Participant]:
-    """Give a ticket's participants by address."""
+    """Return a ticket's participants by address."""
     async with services.sessions() as session:
         rows = await session.execute(select(Participant).where(Participant.ticket_id == ticket_id))
         return {row.key: row for row in rows.scalars()}
 
 
 async def outcomes(services: Services, ticket_id: int) -> dict[str, tuple[str, str | None]]:
-    """Give reason and outcome of a ticket's participants by address."""
+    """Return reason and outcome of a ticket's participants by address."""
     people = await people_of(services, ticket_id)
     return {key: (row.reason, row.outcome) for key, row in people.items()}
 
 
 async def result_of(services: Services, ticket_id: int) -> str | None:
-    """Give a ticket's result."""
+    """Return a ticket's result."""
     async with services.sessions() as session:
         ticket = await session.get(TicketRecord, ticket_id)
         return ticket.result if ticket else None
 
 
 async def due_of(services: Services, ticket_id: int) -> Due:
-    """Give a ticket's row of due work."""
+    """Return a ticket's due row."""
     async with services.sessions() as session:
         return await session.get_one(Due, (work.TICKET, ticket_id))
 
 
 async def rows(services: Services, model: Any) -> list[Any]:
-    """Give all rows of a table, by its key."""
+    """Return all rows of a table, by its key."""
     async with services.sessions() as session:
         found = await session.execute(select(model).order_by(*model.__table__.primary_key.columns))
         return list(found.scalars())
 
 
 def mailbox_of(server: SandboxServer) -> dict[str, Any]:
-    """Give the settings with which the product reads the sandbox's help-desk mailbox."""
+    """Return the settings with which the product reads the sandbox's help-desk mailbox."""
     mail = server.tenant.mail
     return {
         "graph_tenant_id": mail.tenant_id,
@@ -82,7 +82,7 @@ def mailbox_of(server: SandboxServer) -> dict[str, Any]:
 
 
 async def let_pass(services: Services, ticket_id: int, seconds: float) -> None:
-    """Let a ticket have been wanted so much earlier, and be due accordingly."""
+    """Move a ticket's times back, as if it had become due so much earlier."""
     async with services.sessions() as session, session.begin():
         ago = timedelta(seconds=seconds)
         await session.execute(
@@ -93,12 +93,12 @@ async def let_pass(services: Services, ticket_id: int, seconds: float) -> None:
 
 
 def notes_on(tenant: Tenant, ticket: int) -> list[dict[str, Any]]:
-    """Give a ticket's notes."""
+    """Return a ticket's notes."""
     return [note for note in tenant.notes.values() if note["ticketID"] == ticket]
 
 
 def changes(server: SandboxServer) -> list[str]:
-    """Name what was written at Autotask, by whatever method."""
+    """Return the writes to Autotask, by any method."""
     return [
         f"{call.method} {call.path}"
         for call in server.tenant.calls
@@ -107,7 +107,7 @@ def changes(server: SandboxServer) -> list[str]:
 
 
 async def everything(services: Services) -> dict[str, list[Any]]:
-    """Give all rows of all our tables but those of slots and counters."""
+    """Return all rows of all our tables but those of slots and counters."""
     async with services.sessions() as session:
         return {
             name: sorted(map(repr, (await session.execute(select(table))).all()))

@@ -1,4 +1,4 @@
-"""People who approve and reject, and who is held for them to do so."""
+"""People who approve and reject, and tickets with held participants."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Headers = dict[str, str]
 
 
 async def say(services: Services, account_id: int = ALPINE, **fields: Any) -> None:
-    """Give an account a policy."""
+    """Store an account's policy."""
     async with services.sessions() as session, session.begin():
         await policies.store(session, account_id, PolicyDocument(**fields), "test")
 
@@ -40,12 +40,12 @@ async def held(services: Services, tenant: Tenant, cc: str = NINA, preset: str =
 
 
 async def id_of(services: Services, ticket: int, key: str = NINA) -> int:
-    """Give a participant's id."""
+    """Return a participant's id."""
     return (await people_of(services, ticket))[key].id
 
 
 async def next_look(services: Services) -> Result | None:
-    """Look at the one ticket that is due now; nobody makes it due for this."""
+    """Look at the one ticket that is due now, without making it due."""
     async with services.sessions() as session, session.begin():
         [lease] = await work.claim(session, work.TICKET, "test", 2)
     return await look.look(services, lease)
@@ -60,7 +60,7 @@ class Judge:
     async def __call__(
         self, verb: str, ticket: int, key: str = NINA, **body: Any
     ) -> httpx.Response:
-        """Approve or reject somebody on a ticket."""
+        """Approve or reject a participant of a ticket."""
         path = f"/admin/participants/{await id_of(self.services, ticket, key)}/{verb}"
         return await self.api.post(path, headers=self.headers, json=body or None)
 

@@ -34,20 +34,20 @@ def eml(cc: str | None = f"{BRUNO}, Nina <{NINA}>", sender: str = ANA, more: str
 
 
 async def reading_everything(make_services: Callable[..., Any], server: SandboxServer) -> Services:
-    """Make a desk that knows all sources."""
+    """Make services that know all sources."""
     sources = ("udf:CC", "mailbox", "description", "eml")
     services: Services = await make_services(cc_sources=sources, **mailbox_of(server))
     return services
 
 
 async def record_of(services: Services, ticket: int) -> TicketRecord:
-    """Give what is known of a ticket."""
+    """Return a ticket's record."""
     [record] = [one for one in await rows(services, TicketRecord) if one.id == ticket]
     assert isinstance(record, TicketRecord)
     return record
 
 
 async def source_of(services: Services) -> str | None:
-    """Give where the last look found its list."""
+    """Return where the last look found its list."""
     source: str | None = (await rows(services, Look))[-1].source
     return source

@@ -1,4 +1,4 @@
-"""Tickets: callouts, due work, what is known of each, and its looks."""
+"""Tickets: callouts, due work, the tickets themselves, and their looks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.db.tables.columns import At, Big, Count, Id, Now, Str
 
 
 class Delivery(Base):
-    """One callout that Autotask posted; of its body only the digest is kept."""
+    """One callout that Autotask posted and we stored; only the digest of its body is kept."""
 
     __tablename__ = "deliveries"
     id: Mapped[Id]
@@ -38,7 +38,7 @@ Index(
 
 
 class CalloutCount(Base):
-    """How many callouts of a kind came that nothing was to be done about."""
+    """How many callouts of a kind came that made no ticket due."""
 
     __tablename__ = "callout_counts"
     kind: Mapped[Str] = mapped_column(primary_key=True)
@@ -47,13 +47,7 @@ class CalloutCount(Base):
 
 
 class Due(Base):
-    """What needs a look. A row stays when the look is over, with due_at null.
-
-    wanted counts the triggers, done those that a finished look has covered. attempt is raised at
-    every claim and never reset: with holder it fences out a worker that was taken for dead.
-    tries counts the claims since the work was first wanted, less those that only had to wait;
-    deaths those of them whose holder died.
-    """
+    """A ticket or a chore that is due. When its look is over the row stays, with due_at null."""
 
     __tablename__ = "due"
     __table_args__ = (
@@ -65,19 +59,20 @@ class Due(Base):
     kind: Mapped[Str]
     ref: Mapped[Big]
     due_at: Mapped[At | None]
-    since: Mapped[Now]
+    since: Mapped[Now]  # when it became due first, since it was last done
     priority: Mapped[int] = mapped_column(SmallInteger)
-    wanted: Mapped[Count]
-    done: Mapped[Count]
+    wanted: Mapped[Count]  # triggers
+    done: Mapped[Count]  # triggers that a finished look has covered
+    # Raised at every claim and never reset: with holder it fences out a worker taken for dead.
     attempt: Mapped[Count]
-    tries: Mapped[Count]
-    deaths: Mapped[Count]
+    tries: Mapped[Count]  # claims since it became due, without those that only had to wait
+    deaths: Mapped[Count]  # claims whose holder died
     holder: Mapped[Str | None]
     lease_until: Mapped[At | None]
 
 
 class Worker(Base):
-    """A worker process, as long as it says that it lives."""
+    """A worker process that is alive; seen_at: its last heartbeat."""
 
     __tablename__ = "workers"
     id: Mapped[Str] = mapped_column(primary_key=True)
@@ -86,12 +81,7 @@ class Worker(Base):
 
 
 class TicketRecord(Base):
-    """What we know of a ticket. observed: it was first decided on in observe mode, and stays so.
-
-    over_at: since when it was seen to be complete, or gone. origin_account: the customer account
-    that it was in when people were first decided about. created_at: at Autotask. stem: a digest of
-    its subject, without what replies add. merged_into: the ticket that it was merged into.
-    """
+    """What we know of a ticket."""
 
     __tablename__ = "tickets"
     __table_args__ = (Index(None, "contact_id", "stem"),)
@@ -100,19 +90,20 @@ class TicketRecord(Base):
     account_id: Mapped[Big | None] = mapped_column(index=True)
     contact_id: Mapped[Big | None]
     result: Mapped[Str | None] = mapped_column(index=True)
-    note: Mapped[Str | None]  # why the result is what it is, or what the last look waits for
+    note: Mapped[Str | None]  # why it has this result, or why it is due again
     first_seen_at: Mapped[Now] = mapped_column(index=True)
     looked_at: Mapped[At | None]
     by_mail: Mapped[bool | None]  # whether it may have come by mail; null before the first look
     message_id: Mapped[Str | None]  # of the message that its list was read from
-    # Whether the last look had no list, and could not ask the mailbox.
+    # Whether the last look found no list and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Whether it was first decided on in observe mode; then it stays so.
     observed: Mapped[bool] = mapped_column(server_default=text("false"))
-    over_at: Mapped[At | None]
-    origin_account: Mapped[Big | None]
-    created_at: Mapped[At | None]
-    stem: Mapped[Str | None]
-    merged_into: Mapped[Big | None]
+    over_at: Mapped[At | None]  # since when it is known to be complete or gone
+    origin_account: Mapped[Big | None]  # in which participants were first decided about
+    created_at: Mapped[At | None]  # at Autotask
+    stem: Mapped[Str | None]  # a digest of its subject, without the prefixes of replies
+    merged_into: Mapped[Big | None]  # the ticket's id
 
 
 class Look(Base):
