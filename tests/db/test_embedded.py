@@ -21,7 +21,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the ser
 START = """
 import sys
 from pathlib import Path
-from app.embedded import EmbeddedPostgres
+from app.db.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     sys.stdin.read()
