@@ -135,7 +135,7 @@ async def test_what_is_allowed_and_denied_at_once_is_named(
         "allowed": ["Nina@radiology.example", "b.example"],
         "denied": ["@B.example", "c.example"],
     }
-    assert await errors(api, writer, body) == ["body.denied: b.example stands in allowed, too"]
+    assert await errors(api, writer, body) == ["body.denied: b.example is in allowed, too"]
 
 
 async def test_all_errors_of_a_body_come_at_once(api: httpx.AsyncClient, writer: Headers) -> None:
