@@ -100,7 +100,7 @@ async def test_a_defect_is_not_tried_again(waits: list[float]) -> None:
 
 
 async def test_an_outage_without_end_is_raised(waits: list[float]) -> None:
-    """Whoever reads the records has to find out anew."""
+    """The record is missing: its readers ask Autotask again."""
 
     async def write() -> None:
         raise AWAY

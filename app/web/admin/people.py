@@ -68,7 +68,7 @@ class ContactView(views.View):
 
     @classmethod
     def of(cls, row: Ledger) -> Self:
-        """Show a contact. Without a time for its retirement, its error is of its creation."""
+        """Return a contact's view; an error without a time to retire it is of its creation."""
         delayed_by = mask(row.error) if row.error and row.end_at else None
         return cls.model_validate(row).model_copy(update={"delayed_by": delayed_by})
 

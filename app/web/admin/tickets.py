@@ -88,7 +88,7 @@ async def list_tickets(
 
 @router.get("/tickets/{ticket_id}", responses=problems(s404="unknown ticket"))
 async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetails:
-    """Show a ticket: its people with decision, reason and outcome, its looks and deliveries."""
+    """Return a ticket with its participants, looks, deliveries and notes."""
     looks = select(Look).where(Look.ticket_id == ticket_id).order_by(Look.id.desc())
     deliveries = (
         select(Delivery).where(Delivery.entity_id == ticket_id).order_by(Delivery.id.desc())

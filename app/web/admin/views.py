@@ -31,7 +31,7 @@ class MappingView(View):
 
     @classmethod
     def of(cls, row: Mapping, created: bool) -> Self:
-        """Show a mapping; `created` means that the ledger has its contact."""
+        """Return a mapping's view; `created` means that the ledger has its contact."""
         view = cls.model_validate(row)
         return view.model_copy(update={"origin": "created"}) if created else view
 
@@ -129,7 +129,7 @@ class PreviewView(View):
 
     @classmethod
     def of(cls, ticket_id: int, preview: Preview) -> Self:
-        """Show a preview."""
+        """Return a preview's view."""
         ticket = preview.ticket
         return cls(
             ticket_id=ticket_id,
@@ -153,7 +153,7 @@ class ParticipantDetails(ParticipantView):
 
     @classmethod
     def of(cls, row: Participant, number: str | None) -> Self:
-        """Show a participant with the number of the ticket."""
+        """Return a participant's view with the number of the ticket."""
         return cls.model_validate(row).model_copy(update={"ticket_number": number})
 
 
@@ -227,7 +227,7 @@ def ticket_details(
 
 
 def due_view(row: Due) -> DueView:
-    """Show when a ticket is looked at next."""
+    """Return when a ticket is looked at next."""
     return DueView(
         due_at=row.due_at,
         since=row.since,

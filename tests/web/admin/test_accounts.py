@@ -50,7 +50,7 @@ async def test_an_account_without_a_policy_follows_the_default(
 async def test_a_policy_of_its_own_is_shown_with_who_wrote_it(
     api: httpx.AsyncClient, reader: Headers, writer: Headers
 ) -> None:
-    """PUT answers what GET shows: in effect, as it was written, when and by whom."""
+    """PUT answers what GET shows: in effect, as it was set, when and by which key."""
     body = {"preset": "guarded", "outside": "create", "allowed": ["@Radiology.example"]}
     put = await api.put(POLICY, json=body, headers=writer)
     shown = (await api.get(POLICY, headers=reader)).json()
