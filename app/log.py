@@ -1,4 +1,4 @@
-"""Structured logs: JSON or for people, without secrets and without addresses."""
+"""Structured logs, as JSON or for people to read, without secrets and with addresses masked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.mail.addresses import mask
 
 
 def configure(log_format: str, *, quiet: bool = False) -> None:
-    """Send every log, also those of libraries, through one masked format to standard error.
+    """Write all logs, also those of libraries, in one masked format to standard error.
 
-    quiet: warnings and errors only.
+    With `quiet` write warnings and errors only.
     """
     level = logging.WARNING if quiet else logging.INFO
     shared: list[Any] = [
@@ -59,7 +59,7 @@ def _masked(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):
-        return {mask(str(key)): _masked(one) for key, one in value.items()}
+        return {mask(str(key)): _masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_masked(one) for one in value]
+        return [_masked(item) for item in value]
     return mask(str(value))

@@ -1,1 +1,1 @@
-"""app/mail."""
+"""Mail that strangers wrote, read safely. Pure: no input or output."""

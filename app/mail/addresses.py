@@ -1,8 +1,8 @@
-"""Reads address lists that strangers wrote: only what every reader reads alike is an address.
+"""Read address lists that strangers wrote: only what all readers read alike is an address.
 
-The readers of the standard library are not used: they differ between patch releases and can
-return the attacker's address (https://nvd.nist.gov/vuln/detail/CVE-2023-27043). Everything here
-is pure, never raises, and takes time linear in the text.
+The standard library's readers are not used: they differ between patch releases and can return
+the attacker's address (https://nvd.nist.gov/vuln/detail/CVE-2023-27043). Everything here is pure,
+never raises, and takes time linear in the text.
 """
 
 import re
@@ -14,18 +14,19 @@ from dataclasses import dataclass, replace
 import email_validator
 import idna
 
+from app.mail.names import display_name
 from app.mail.text import clean, decode_words, is_hidden, trim
 from app.mail.tokens import Part, Token, tokens
 
 # The library refuses special-use domains, and this list is its only switch for them
-# (https://github.com/JoshData/python-email-validator#advanced-usage). Customers do run .local.
+# (https://github.com/JoshData/python-email-validator#advanced-usage). Customers do use .local.
 email_validator.SPECIAL_USE_DOMAIN_NAMES[:] = [
     name for name in email_validator.SPECIAL_USE_DOMAIN_NAMES if name not in {"local", "test"}
 ]
 
 MAX_ADDRESS = 254  # octets, RFC 5321 errata 1690; also the length of Autotask's emailAddress
 MAX_TOKEN = 2_000  # characters of one entry: a long encoded name fits
-MAX_ENTRIES = 1_000  # entries that are read; decide() holds what comes after 100 anyway
+MAX_ENTRIES = 1_000  # entries that are read; decide() holds those after the first 100 anyway
 MAX_NAME_COMMAS = 2  # `Smith, John, Jr. <john@x.com>`
 
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -38,15 +39,12 @@ _ANY_AT = re.compile("[@＠﹫]|%40")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address of a list.
-
-    `key` is the one form that is compared, stored and sent: NFKC, ASCII-lower-cased local part
-    @ A-label domain. `name` is the display name as the sender wrote it, decoded and cleaned, ""
-    when there is none.
-    """
+    """One address of a list."""
 
     key: str
+    """The form that is compared, stored and sent: NFKC, lower-case ASCII @ A-label domain."""
     name: str = ""
+    """The display name as the sender wrote it, decoded and cleaned; "" without one."""
 
     @property
     def domain(self) -> str:
@@ -54,60 +52,59 @@ class Address:
 
     @property
     def is_ascii(self) -> bool:
-        """Tell whether the local part, as written, is ASCII: a key never hides that it was not."""
+        """Return True if the local part was written in ASCII; folding never makes it so."""
         return self.key.isascii()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One entry that is no address for us: `text` for people, `reason` for machines.
+    """One entry that is not used as an address."""
 
-    Reasons: `ambiguous` (readers differ about it), `no_address`, `bad_local_part`, `bad_domain`,
-    `template` (an unrendered slot), `other_header` (a To or Bcc line), `too_long`, `too_many`,
-    `cut_off` (the text ends in the middle of it).
-    """
-
-    text: str
+    text: str  # for people
     reason: str
+    """`ambiguous` (readers differ about it), `no_address`, `bad_local_part`, `bad_domain`,
+    `template` (an unrendered slot), `other_header` (a To or Bcc line), `too_long`, `too_many`,
+    or `cut_off` (the text ends in the middle of it)."""
 
 
 def read_addresses(text: str, *, cut: bool = False) -> list[Address | Rejected]:
-    """Read a Cc list: every address once, in order, and every entry that is none.
+    """Read a Cc list: return each address once, and each rejected entry, in order.
 
     Of two entries with one key the first stays, with the first name that is not empty. Entries
     that are empty, such as a template slot that rendered to nothing, are skipped.
 
-    With `cut` the text was cut off at its end: what no comma, semicolon or line end closes is one
-    `cut_off` entry, though it look like an address, with the words before a comma that may be the
-    first half of its name. A line end that is the last of the text closes nothing: it may fold.
+    With `cut` the end of the text is missing: what is not closed by a comma, semicolon or line
+    end is one `cut_off` entry, even if it looks like an address, with the words before a comma
+    that may be the first half of its name. A line end at the end of the text closes nothing: the
+    next line may continue it.
     """
-    found: dict[str | Rejected, Address | Rejected] = {}
+    entries: dict[str | Rejected, Address | Rejected] = {}
     for entry in _entries(text.rstrip() if cut else text, cut):
         if isinstance(entry, Rejected):
-            found.setdefault(entry, entry)
+            entries.setdefault(entry, entry)
             continue
-        first = found.setdefault(entry.key, entry)
+        first = entries.setdefault(entry.key, entry)
         if isinstance(first, Address) and not first.name:
-            found[entry.key] = entry
-    return list(found.values())
+            entries[entry.key] = entry
+    return list(entries.values())
 
 
 def read_mailbox(address: str, name: str = "") -> Address | Rejected:
-    """Read one address and its name where the source keeps them apart, as Graph does."""
+    """Read one address and its name from a source that keeps them apart, as Graph does."""
     verdict = _judge(address)
     if isinstance(verdict, str):
         return _rejected(address, verdict)
-    return replace(verdict, name=_display_name([("quoted", name)], verdict.key))
+    return replace(verdict, name=display_name([("quoted", name)], verdict.key))
 
 
 def address_key(text: str) -> str | None:
-    """Return the key of one bare address, or None if the text is not exactly one."""
+    """Return the key of one bare address; None if the text is not exactly one."""
     verdict = _judge(text)
     return verdict.key if isinstance(verdict, Address) else None
 
 
 def spellings(key: str) -> tuple[str, ...]:
-    """Return how a key's address may stand in Autotask: its domain in U-labels, too."""
+    """Return the ways in which Autotask may spell a key's address: also with U-labels."""
     local, _, domain = key.rpartition("@")
     try:
         written = idna.decode(domain)
@@ -117,7 +114,7 @@ def spellings(key: str) -> tuple[str, ...]:
 
 
 def mask(text: str) -> str:
-    """Return text for a log, its addresses reduced to the like of `j***@c***.com`."""
+    """Return text for a log, with each address masked like `j***@c***.com`."""
     return _MASKED_WORD.sub(_mask_word, text)
 
 
@@ -127,13 +124,13 @@ def _mask_word(word: re.Match[str]) -> str:
         return word[0]
     name, dot, top = domain.rpartition(".")
     parts = [part.lstrip('"*') for part in (*heads, name if dot else domain)]
-    # A part of one character would be shown whole.
+    # Show no part of one character: that would be all of it.
     hidden = "@".join((part[0] if len(part) > 1 else "") + "***" for part in parts)
     return f"{hidden}.{top}" if dot else hidden
 
 
 def _entries(text: str, cut: bool) -> Iterator[Address | Rejected]:
-    waiting: list[Token] = []  # words before a comma: perhaps the first half of a name
+    waiting: list[Token] = []  # words before a comma, perhaps the first half of a name
     for count, token in enumerate(tokens(text)):
         if count == MAX_ENTRIES:
             yield from _reject(waiting, "no_address")
@@ -167,7 +164,7 @@ def _reject(rejected: list[Token], reason: str) -> Iterator[Rejected]:
 
 
 def _rejected(text: str, reason: str) -> Rejected:
-    # A hidden character inside is why a person sees a good address refused: mark the place.
+    # A hidden character may be why an address that looks good is rejected: mark its place.
     return Rejected(clean(trim(text), hidden="\N{REPLACEMENT CHARACTER}"), reason)
 
 
@@ -195,16 +192,16 @@ def _read_angle(parts: list[Part]) -> Address | str:
     verdict = _judge(_unwrap(parts[place][1]))
     if isinstance(verdict, str):
         return verdict
-    # getaddresses() takes an unquoted address in the phrase for a recipient.
+    # getaddresses() reads an unquoted address in the phrase as a recipient.
     if any(kind == "text" and "@" in text for kind, text in before):
         phrase = decode_words("".join(text for _, text in before))
         if address_key(_unwrap(phrase)) != verdict.key:
             return "ambiguous"
-    return replace(verdict, name=_display_name(before + after, verdict.key))
+    return replace(verdict, name=display_name(before + after, verdict.key))
 
 
 def _read_bare(parts: list[Part]) -> list[Address | str]:
-    """Judge a token without brackets: an address with comments, or one address a line."""
+    """Judge a token without brackets: an address with comments, or one address per line."""
     solid = [i for i, (kind, text) in enumerate(parts) if kind != "comment" and trim(text)]
     inner = parts[solid[0] : solid[-1] + 1] if solid else []
     if any(kind == "comment" for kind, _ in inner):
@@ -214,14 +211,14 @@ def _read_bare(parts: list[Part]) -> list[Address | str]:
     verdicts = [_judge(_unwrap(line)) for line in spec.split("\n") if trim(line)] or ["no_address"]
     if len(verdicts) == 1 and isinstance(verdicts[0], Address):
         comments = [part for part in parts if part[0] == "comment"]
-        return [replace(verdicts[0], name=_display_name(comments, verdicts[0].key))]
+        return [replace(verdicts[0], name=display_name(comments, verdicts[0].key))]
     if len(verdicts) > 1 and any(isinstance(verdict, str) for verdict in verdicts):
         return ["ambiguous"] if "@" in spec else ["no_address"]
     return verdicts
 
 
 def _unwrap(spec: str) -> str:
-    """Take off what Outlook puts around an address: `mailto:`, and a pair of apostrophes."""
+    """Remove what Outlook puts around an address: `mailto:` and a pair of apostrophes."""
     spec = trim(spec)
     spec = spec[1:-1] if len(spec) > 1 and (spec[0], spec[-1]) in {("'", "'"), ("‘", "’")} else spec
     scheme = _SCHEME.match(spec)
@@ -229,7 +226,7 @@ def _unwrap(spec: str) -> str:
 
 
 def _judge(written: str) -> Address | str:
-    """Return the address that a bare addr-spec is, or the reason why it is none."""
+    """Return the address in a bare addr-spec, or the reason why it is rejected."""
     spec = trim(written)
     reason = _objection(spec)
     if reason:
@@ -239,8 +236,8 @@ def _judge(written: str) -> Address | str:
     folded = unicodedata.normalize("NFKC", local).translate(_ASCII_LOWER)
     folded = unicodedata.normalize("NFKC", folded)
     if folded.isascii() and not local.isascii():
-        return "ambiguous"  # wide letters: NFKC readers and others disagree whose mailbox it is
-    domain = domain.removesuffix(".")  # the root; `a@x.com.` is the same mailbox
+        return "ambiguous"  # wide letters: with NFKC and without it is another mailbox
+    domain = domain.removesuffix(".")  # the root: `a@x.com.` is the same mailbox
     reason = _objection(f"{folded}@{domain}")
     if reason:
         return reason
@@ -253,13 +250,13 @@ def _judge(written: str) -> Address | str:
 def _a_label(local: str, domain: str) -> str | None:
     try:
         address = email_validator.validate_email(f"{local}@{domain}", check_deliverability=False)
-    except ValueError:  # EmailNotValidError, and whatever a codec below it has against the text
+    except ValueError:  # EmailNotValidError, or an error of a codec below it
         return None
     return address.ascii_domain
 
 
 def _objection(spec: str) -> str | None:
-    """Return why a spec can't be an address that all readers agree on, or None."""
+    """Return why readers may differ about a spec; None if they agree on it."""
     local, at, _ = spec.partition("@")
     rules = (
         (len(spec.encode("utf-8", "replace")) > MAX_ADDRESS, "too_long"),
@@ -268,10 +265,10 @@ def _objection(spec: str) -> str | None:
         # Quotes may hide another @, and naive readers split there.
         (re.match(r'"[^"]*"@', spec), "bad_local_part"),
         ("@[" in spec, "bad_domain"),
-        # Strip-and-go-on readers and stop-here readers differ: rejected, not repaired.
+        # Some readers strip these and go on, others stop here: reject, do not repair.
         (any(char.isspace() or is_hidden(char) for char in spec), "ambiguous"),
         (spec.count("@") != 1 or re.search(r'["(),:;<>\[\]\\\ufffc\ufffd]', spec), "ambiguous"),
-        # The routes of old, `a%b@c` and `b!a@c`, and encoded words, which some decode first:
+        # Old source routes, `a%b@c` and `b!a@c`, and encoded words, which some decode first:
         # https://portswigger.net/research/splitting-the-email-atom
         (re.search(r"[%!]|=\?", local), "ambiguous"),
         # Half a pair of Outlook's apostrophes, the rest of a URL.
@@ -279,21 +276,3 @@ def _objection(spec: str) -> str | None:
         (not _DOT_ATOM.fullmatch(local), "bad_local_part"),
     )
     return next((reason for applies, reason in rules if applies), None)
-
-
-def _display_name(parts: list[Part], key: str) -> str:
-    """Return the name that a phrase and its comments spell, "" if it holds another address."""
-    phrase = "".join(
-        f" {text} " if kind == "quoted" else text for kind, text in parts if kind != "comment"
-    )
-    comments = [text for kind, text in parts if kind == "comment"]
-    if trim(phrase):
-        comments = [f"({text})" for text in comments]
-    name = clean(decode_words(" ".join([phrase, *comments])))
-    # `John Doe (john@x.com)`, as Google Groups writes it.
-    name = re.sub(rf"(?<!\S)[('<\[]?{re.escape(key)}[)'>\]]?(?!\S)", "", name, flags=re.I).strip()
-    while len(name) > 1 and name[0] in "'\"‘“" and name[-1] in "'\"’”":
-        name = name[1:-1].strip()
-    is_address = re.search(r"\S@\S|@ ?\S+\.\w", unicodedata.normalize("NFKC", name))
-    # What is decoded only by those who read the name again is written to deceive somebody.
-    return "" if is_address or decode_words(name) != name else name

@@ -1,8 +1,8 @@
-"""Reads the header of a mail file (.eml). Pure, never raises, linear time.
+"""Read the header of a mail file (.eml). Pure, never raises, linear time.
 
-The parsers of the standard library are not used: they end the header at `Cc :`, which section
-4.5.3 of RFC 5322 obliges readers to accept, and differ between releases in what a folded or
-8-bit value becomes (docs/decisions/0005-reading-mails.md).
+The standard library's parsers are not used: they end the header at `Cc :`, which section 4.5.3 of
+RFC 5322 obliges readers to accept, and releases differ in how they read folded and 8-bit values
+(docs/decisions/0005-reading-mails.md).
 """
 
 import codecs
@@ -16,7 +16,7 @@ MAX_HEADER = 1_000_000  # octets of its header that are read
 
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*:(.*)", re.S)
 _FIRST_END = re.compile(rb"\r*+\n|\r")
-# Fields that a mail gets when it is sent, and no list or description of a few lines has.
+# Fields that sending adds to a mail; a list, or a description of a few lines, has none of them.
 _OF_A_SENT_MAIL = frozenset({"message-id", "received", "mime-version", "return-path"})
 _OF_A_MAIL = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "received", "mime-version"}
@@ -24,10 +24,10 @@ _OF_A_MAIL = frozenset(
 
 
 def read_mail_file(data: bytes, *, include_to: bool) -> Message | None:
-    """Read the outermost header of a mail; None if there is none, or over MAX_MAIL_FILE.
+    """Read the outermost header of a mail; None without one, or over MAX_MAIL_FILE octets.
 
-    A real mail has a From: without one, `sender_unclear`. `cut` if the header does not end at an
-    empty line: what comes after the broken line is not read.
+    `sender_unclear` is set without a From, which every real mail has. `cut` is set if the header
+    does not end at an empty line: lines after the broken one are not read.
     """
     if len(data) > MAX_MAIL_FILE:
         return None
@@ -39,14 +39,14 @@ def read_mail_file(data: bytes, *, include_to: bool) -> Message | None:
 
 
 def is_mail_file(data: bytes) -> bool:
-    """Tell a mail as it was sent from a list, or a description with a header block at its top."""
+    """Return True for a mail as it was sent, False for a list or a description."""
     fields, _ = _fields(data.removeprefix(codecs.BOM_UTF8))
     return bool(_OF_A_SENT_MAIL.intersection(name for name, _ in fields))
 
 
 def _fields(data: bytes) -> tuple[list[tuple[str, str]], bool]:
     """Return the header's fields, and whether an empty line or the end of the data ends them."""
-    found: list[tuple[str, list[bytes]]] = []
+    fields: list[tuple[str, list[bytes]]] = []
     is_whole = len(data) <= MAX_HEADER
     lines = _lines(data[:MAX_HEADER])
     if lines[0].startswith((b"From ", b">From ")):  # of an mbox
@@ -54,17 +54,17 @@ def _fields(data: bytes) -> tuple[list[tuple[str, str]], bool]:
     for line in lines if is_whole else lines[:-1]:
         field = _FIELD.fullmatch(line)
         if field:
-            found.append((field[1].decode("ascii").lower(), [field[2]]))
-        elif found and line[:1] in (b" ", b"\t"):
-            found[-1][1].append(line)
+            fields.append((field[1].decode("ascii").lower(), [field[2]]))
+        elif fields and line[:1] in (b" ", b"\t"):
+            fields[-1][1].append(line)
         else:
             is_whole = not line
             break
-    return [(name, _text(b"\n".join(parts))) for name, parts in found], is_whole
+    return [(name, _text(b"\n".join(parts))) for name, parts in fields], is_whole
 
 
 def _lines(data: bytes) -> list[bytes]:
-    # A bare CR ends lines only where no LF does: elsewhere readers differ about what follows it.
+    # A bare CR ends lines only in data without LF: elsewhere readers differ about what follows.
     first = _FIRST_END.search(data)
     if first and first[0] == b"\r":
         return re.split(rb"\r\n|\r|\n", data)
@@ -72,7 +72,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 
 def _text(value: bytes) -> str:
-    """Decode a value that may have raw 8-bit characters, as many mailers write them."""
+    """Decode a value that may contain raw 8-bit characters, as many mailers write them."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Reads the header block at the top of a ticket's description.
+"""Read the header block at the top of a ticket's description.
 
-Mail clients write one above a forwarded mail, gateways and templates write one by configuration.
-The languages are English, German, French and Spanish. Why no library does it:
+Mail clients write one above a forwarded mail, gateways and templates if configured to. The
+languages are English, German, French and Spanish. Why no library does it:
 docs/decisions/0005-reading-mails.md. Pure, never raises.
 """
 
@@ -16,7 +16,7 @@ from app.mail.text import clean, trim
 MAX_TEXT = 100_000  # characters that are read
 CUT_UNITS = 7_990  # UTF-16 units: Tickets.description holds 8,000, and spaces may be trimmed
 
-# As Outlook (desktop, Mac, web), Gmail, Apple Mail, Thunderbird, Yahoo and HubSpot write them.
+# The labels of Outlook (desktop, Mac, web), Gmail, Apple Mail, Thunderbird, Yahoo and HubSpot.
 _NAMES = {
     "from": "from|von|de",
     "to": "to|an|à|a|para|pour",
@@ -29,7 +29,7 @@ _NAMES = {
 }
 _NAME_OF = {label: name for name, labels in _NAMES.items() for label in labels.split("|")}
 _PEOPLE = frozenset({"from", "to", "cc", "bcc", "reply-to"})
-# Beside those above, what a raw header may begin with.
+# Other fields that a raw header may begin with.
 _RAW_FIRST = re.compile(
     r"received|sender|return-path|delivered-to|envelope-to|message-id|mime-version|content-type"
     r"|importance|organization|(?:x|arc|dkim|authentication|received|list|resent)-[\w-]+"
@@ -49,16 +49,15 @@ _LABELLED_RULE = re.compile(r"-{3,}[^-@][^@]{1,60}[^-@]-{3,}")
 
 
 def read_header_block(text: str, *, include_to: bool) -> Message | None:
-    """Read the header block that begins at the first line of a plain or HTML text, or None.
+    """Read the header block at the first line of a plain or HTML text; None without one.
 
-    A line such as "---------- Forwarded message ---------" may stand before it. It ends at the
-    first blank line, or line that is no header and continues none. It is one if it has a Cc
-    line, or a From and a To or Subject: without a Cc line it then proves that nobody was copied.
-    Nobody is taken from Bcc and Reply-To, and from To only with `include_to`.
+    A line such as "---------- Forwarded message ---------" may precede it. It ends at the first
+    blank line, or the first line that is no header and continues none. It must have a Cc line, or
+    a From and a To or Subject: without a Cc line it then proves that nobody was copied. Bcc and
+    Reply-To are never read, To only with `include_to`.
 
-    `cut` if the block runs to the end of a text as long as Autotask's descriptions get (8,000
-    characters): addresses that a separator ends are entries, what comes after the last one is
-    rejected as `cut_off`.
+    `cut` is set if the block reaches the end of a text as long as a description can be in Autotask
+    (8,000 characters): addresses closed by a separator are entries, the rest is `cut_off`.
     """
     as_html = is_html(text)
     size = MAX_HTML if as_html else MAX_TEXT
@@ -89,28 +88,28 @@ def _begins_block(name: str) -> bool:
 
 
 def _fields(lines: list[str]) -> tuple[list[tuple[str, str]], bool]:
-    """Return the fields from the first line on, and whether something ends them."""
-    found: list[tuple[str, list[str]]] = []
+    """Return the fields from the first line on, and whether a line ends them."""
+    fields: list[tuple[str, list[str]]] = []
     is_whole = False
     for line in _unquoted(lines):
-        field = None if found and line[:1] in (" ", "\t") else _field(line)
+        field = None if fields and line[:1] in (" ", "\t") else _field(line)
         if not trim(line):
             is_whole = True
         elif field:
-            found.append((field[0], [field[1]]))
-        elif found and _continues(*found[-1], line):
-            found[-1][1].append(line)
+            fields.append((field[0], [field[1]]))
+        elif fields and _continues(*fields[-1], line):
+            fields[-1][1].append(line)
         else:
             is_whole = True
         if is_whole:
             break
-    return [(name, "\n".join(parts)) for name, parts in found], is_whole
+    return [(name, "\n".join(parts)) for name, parts in fields], is_whole
 
 
 def _unquoted(lines: list[str]) -> Iterator[str]:
-    """Give lines without the quote marks and the indentation that the first one has.
+    """Yield lines without the quote marks and the indentation that the first one has.
 
-    A line with fewer marks is not of the block: it is given as a blank one.
+    A line with fewer or more marks is not part of the block: yield it as a blank line.
     """
     depth = _depth(lines[0]) if lines else 0
     indent = None
@@ -128,7 +127,7 @@ def _depth(line: str) -> int:
 
 
 def _field(line: str) -> tuple[str, str] | None:
-    """Split a line `label: value`; the label becomes the English name, if it is known."""
+    """Split a line `label: value`; replace a known label by its English name."""
     match = _FIELD.fullmatch(trim(line))
     if not match:
         return None
@@ -140,9 +139,9 @@ def _field(line: str) -> tuple[str, str] | None:
 
 
 def _continues(name: str, parts: list[str], line: str) -> bool:
-    """Tell whether a line that is no header belongs to the field before it.
+    """Return True if a line that is no header continues the field before it.
 
-    Folded lines are indented. Clients that break long lines break lists after a separator, or
+    Folded lines are indented. Clients that wrap long lines break lists after a separator, or
     before an address.
     """
     if line[0] in " \t":

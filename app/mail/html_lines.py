@@ -1,4 +1,4 @@
-"""Turns the HTML of a mail into the lines that a reader sees. Pure, never raises."""
+"""Turn the HTML of a mail into the lines that a person sees. Pure, never raises."""
 
 import re
 
@@ -29,20 +29,20 @@ _UNSEEN_STYLE = re.compile(
 
 
 def is_html(text: str) -> bool:
-    """Tell HTML from plain text by its first line: further down, plain text may quote tags."""
+    """Return True if the first line has an HTML tag: below it, plain text may quote tags."""
     return _TAG.search(text.lstrip().partition("\n")[0]) is not None
 
 
 def html_lines(html: str) -> list[str]:
-    """Return the visible lines of HTML; an empty paragraph or a second <br> is a blank one.
+    """Return the visible lines of HTML; an empty paragraph or a second <br> is a blank line.
 
-    Comments, <style>, <script> and what is hidden by a style attribute of its own yield nothing.
+    Comments, <style>, <script> and elements hidden by their own style attribute are left out.
     Style sheets are not applied. Only the first MAX_HTML characters are read.
     """
     root = LexborHTMLParser(html[:MAX_HTML]).root
     page = _Page()
     depth, node, is_leaving = 0, root, False
-    while node is not None:  # no recursion: nesting is the sender's
+    while node is not None:  # no recursion: the sender chooses how deep it nests
         child = None if is_leaving or not page.enter(node) else node.first_child
         if child is not None:
             depth, node = depth + 1, child
@@ -63,7 +63,7 @@ class _Page:
         self.pre = 0  # how many <pre> are open
 
     def enter(self, node: LexborNode) -> bool:
-        """Take what stands at a node's beginning; False: pass over what is in it."""
+        """Add a node's own text or line break; return False to skip its children."""
         tag = node.tag or ""
         if tag == "-text":
             self._add(node.text_content or "")
@@ -75,12 +75,12 @@ class _Page:
             self.break_line()
             self.pre += tag == "pre"
         elif "@" in tag and not node.attributes:
-            # `Bob <bob@x.com>`, which a template did not escape: no element has such a name.
+            # `Bob <bob@x.com>` that a template did not escape: no element has such a name.
             self.line.append(f"<{tag}>")
         return True
 
     def leave(self, node: LexborNode) -> None:
-        """Take what stands at a node's end."""
+        """Add the space or line break at a node's end."""
         tag = node.tag or ""
         if tag in ("td", "th"):
             self.line.append(" ")

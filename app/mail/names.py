@@ -1,14 +1,16 @@
-"""Makes the two names that Autotask requires of a contact out of a display name.
+"""Read display names, and split them into the two names that Autotask requires of a contact.
 
-Written by hand: the libraries know people only, and what stands in a display name is as often a
-department, a company box or nothing (`Acme Support`, `John Doe via Portal`, `john.doe`).
+Written by hand: libraries know people only, but a display name is as often that of a department,
+a shared mailbox or nobody (`Acme Support`, `John Doe via Portal`, `john.doe`).
 """
 
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from app.mail.text import clean
+from app.mail.text import clean, decode_words, trim
+from app.mail.tokens import Part
 
 MAX_NAME = 50  # characters of firstName and of lastName: Contact, entityInformation/fields
 
@@ -25,7 +27,7 @@ _PARTICLES = frozenset(
     | {"la", "le", "bin", "ibn", "bint", "al", "el", "ter", "ten", "zu", "zur", "af", "av", "st"}
     | {"'t", "’t"}
 )
-# Words of companies, departments and machines; such a name keeps its words in their order.
+# Words of companies, departments and machines; such a name keeps the order of its words.
 _ORGANISATION = frozenset(
     {"inc", "incorporated", "llc", "llp", "ltd", "limited", "gmbh", "ag", "kg", "plc", "corp"}
     | {"corporation", "company", "bv", "nv", "sa", "sarl", "srl", "spa", "oy", "ab", "pty", "se"}
@@ -51,11 +53,29 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af々〆]
 _CJK_COMPANY = re.compile(r"公司|会社|集团|部門|部$|회사")
 
 
+def display_name(parts: Sequence[Part], key: str) -> str:
+    """Return the name in an entry's phrase and comments, "" if it holds another address."""
+    phrase = "".join(
+        f" {text} " if kind == "quoted" else text for kind, text in parts if kind != "comment"
+    )
+    comments = [text for kind, text in parts if kind == "comment"]
+    if trim(phrase):
+        comments = [f"({text})" for text in comments]
+    name = clean(decode_words(" ".join([phrase, *comments])))
+    # `John Doe (john@x.com)`, as Google Groups writes it.
+    name = re.sub(rf"(?<!\S)[('<\[]?{re.escape(key)}[)'>\]]?(?!\S)", "", name, flags=re.I).strip()
+    while len(name) > 1 and name[0] in "'\"‘“" and name[-1] in "'\"’”":
+        name = name[1:-1].strip()
+    is_address = re.search(r"\S@\S|@ ?\S+\.\w", unicodedata.normalize("NFKC", name))
+    # Text that only a second decoding reveals is meant to deceive.
+    return "" if is_address or decode_words(name) != name else name
+
+
 def person_name(display: str, key: str) -> tuple[str, str]:
     """Return first and last name for the contact of an address.
 
-    Both are 1 to 50 characters without markup, hidden characters or an @. What the display name
-    lacks comes from the address: `john.doe@` is John Doe, `info@client.com` is Info Client.
+    Both have 1 to 50 characters without markup, hidden characters or an @. The address supplies
+    what the display name lacks: `john.doe@` is John Doe, `info@client.com` is Info Client.
     """
     key = clean(key, limit=300)
     words = _words(display[:2_000])
@@ -67,7 +87,7 @@ def person_name(display: str, key: str) -> tuple[str, str]:
 
 
 def _words(display: str) -> str:
-    """Return the part of a display name that names somebody, "" if there is none."""
+    """Return the part of a display name that names a person, else a company, "" without one."""
     text = unicodedata.normalize("NFC", clean(html.unescape(display), limit=300))
     text = re.sub(r"[<>]|&#?\w+;", " ", _TEMPLATE.sub("", _MARKUP.sub(" ", text)))
     for aside in (_ASIDE, _NICKNAME):
@@ -125,7 +145,7 @@ def _split(text: str, key: str) -> tuple[str, str]:
 
 
 def _split_listed(last: str, first: str) -> tuple[str, str]:
-    """Put the particles of `Berg, Jan van der` where they belong."""
+    """Return Jan, van der Berg for `Berg, Jan van der`."""
     words = first.split()
     start = len(words)
     while start > 1 and words[start - 1].lower() in _PARTICLES:
@@ -134,14 +154,14 @@ def _split_listed(last: str, first: str) -> tuple[str, str]:
 
 
 def _is_aside(parts: list[str]) -> bool:
-    """Tell that the last part is no name: degrees, or the department of a whole name."""
+    """Return True if the last part is no name: degrees, or the department of a full name."""
     if all(map(_is_suffix, parts[-1].split())):
         return True
     return _is_organisation(parts[-1]) and (len(parts) > 2 or " " in parts[0])
 
 
 def _starts_local_part(text: str, key: str) -> bool:
-    """Tell that `John Doe, Sales` of john.doe@ begins with the first name."""
+    """Return True if the text begins with the first name, as `John Doe, Sales` of john.doe@."""
     words = text.lower().split()
     return len(words) > 1 and key.lower().startswith(words[0])
 
@@ -173,7 +193,7 @@ def _split_words(text: str, key: str) -> tuple[str, str]:
 
 
 def _split_cjk(words: list[str], key: str) -> tuple[str, str]:
-    """Split a Chinese, Japanese or Korean name: the family name comes first, short, unspaced."""
+    """Split a Chinese, Japanese or Korean name: the short family name comes first, unspaced."""
     if len(words) > 1:
         return " ".join(words[1:]), words[0]
     name = words[0]
@@ -194,7 +214,7 @@ def _split_one(word: str, key: str) -> tuple[str, str]:
 
 
 def _missing(first: str, key: str) -> str:
-    """Return a last name for somebody known by one word: from the local part, else the domain."""
+    """Return a last name for a person known by one word, from the local part or the domain."""
     tokens = _local_tokens(key)
     if len(tokens) == 2 and tokens[0].lower() == first.lower():
         return _capital(tokens[1])
@@ -233,6 +253,6 @@ def _capital(word: str) -> str:
 
 def _fit(name: str) -> str:
     name = clean(re.sub("[<>@＠﹫]", "", name))
-    # Autotask counts UTF-16 units; an emoji is two.
+    # Autotask counts UTF-16 units; an emoji has two.
     cut = name.encode("utf-16-le", "ignore")[: 2 * MAX_NAME].decode("utf-16-le", "ignore")
     return cut if cut == name else cut.rpartition(" ")[0] or cut

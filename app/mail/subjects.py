@@ -18,8 +18,8 @@ TITLE_UNITS = 254  # UTF-16 units of a title that may have been cut: Tickets.tit
 # `T20250915.0001`, and `T20120604.0002.005` of a task of a recurring one.
 _TICKET_NUMBER = re.compile(r"(?<![^\W_])T[0-9]{8}\.[0-9]{4,}(?:\.[0-9]{3})?(?![^\W_])", re.I)
 
-# What mail programs put before a subject that is answered or forwarded, in common languages, and
-# what machines add. `T20250915.0001` is what Autotask puts in.
+# Prefixes of answered and forwarded mails in common languages, of machines, and tags in brackets,
+# such as Autotask's ticket number.
 _PREFIX = re.compile(
     r"^\s*(?:(?:re|aw|antw|sv|vs|rv|tr|fw|fwd|wg|rif|odp|ynt|res|enc|i)(?:\[\d+\])?\s*:"
     r"|(?:automatic reply|auto(?:matische)?[- ]?(?:reply|response|antwort)|out of office"
@@ -32,12 +32,12 @@ _STEM_LENGTH = 100  # characters that are compared
 
 
 def opens_ticket(subject: str, title: str) -> bool:
-    """Tell whether mail of this subject opened a ticket of this title, rather than followed it."""
+    """Return True if a mail with this subject can have opened a ticket with this title."""
     return same_subject(subject, title) and not is_follow_up(subject)
 
 
 def same_subject(subject: str, title: str) -> bool:
-    """Tell whether a subject is what people see as a ticket's title, case-sensitively.
+    """Return True if people see the same text in a subject and a ticket's title, case included.
 
     A title of at least 254 UTF-16 units may be the beginning of a longer subject. An empty
     subject equals nothing.
@@ -45,14 +45,14 @@ def same_subject(subject: str, title: str) -> bool:
     seen, wanted = _visible(subject), _visible(title)
     if not seen or not wanted:
         return False
-    # Of what is seen, too: 250 invisible characters would let one word begin many subjects.
+    # The visible text must be long, too: 250 hidden characters and a word begin many subjects.
     is_long = len(title.encode("utf-16-le", "surrogatepass")) >= 2 * TITLE_UNITS
     is_long = is_long and len(wanted) >= MIN_BEGINNING
     return seen.startswith(wanted) if is_long else seen == wanted
 
 
 def is_follow_up(subject: str) -> bool:
-    """Tell whether a subject names a ticket number: no such mail is a ticket's first one."""
+    """Return True if a subject names a ticket number: such a mail opens no ticket."""
     return _TICKET_NUMBER.search(_visible(subject)) is not None
 
 
@@ -62,16 +62,19 @@ def ticket_numbers(text: str) -> list[str]:
 
 
 def stem_of(title: str | None) -> str | None:
-    """Give a digest of a subject without prefixes and numbers; None: there is nothing left."""
+    """Return a digest of a subject without prefixes and numbers; None if nothing is left.
+
+    It stays the same however often the subject is answered.
+    """
     text = " ".join((title or "").split())[:1000]
     while match := _PREFIX.match(text):
         text = text[match.end() :]
     text = _DIGITS.sub("#", text).casefold().strip(" -:.")[:_STEM_LENGTH]
-    # A title that was cut within a letter of two units ends in half of it.
+    # A title that was cut inside a character of two units ends in half of it.
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
     return digest if text.strip("#-.,:/ ") else None
 
 
 def _visible(text: str) -> str:
-    # Decomposed: a cut between a letter and its accent leaves a beginning, composed it would not.
+    # Decomposed, so that a title cut between a letter and its accent still is a beginning.
     return unicodedata.normalize("NFD", clean(text, limit=2 * MAX_SUBJECT))

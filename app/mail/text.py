@@ -1,4 +1,4 @@
-"""Text out of mail headers: made visible, decoded, trimmed. Pure, never raises, linear time."""
+"""Clean, trim and decode text of mail headers. Pure, never raises, linear time."""
 
 import binascii
 import re
@@ -16,8 +16,8 @@ _BLANKS = frozenset(
 # RFC 2047 with the language suffix of RFC 2231.
 _ENCODED_WORD = re.compile(r"=\?([\w.:()+-]{1,40})(?:\*[\w-]{0,20})?\?([bBqQ])\?([^?]*)\?=", re.A)
 
-# Only codecs that mail uses: a sender's charset is otherwise a way to reach any codec of Python
-# (punycode is quadratic, utf-7 hides ASCII), and every unknown name stays in the codec cache.
+# Only codecs that mail uses: otherwise a sender could reach any codec of Python (punycode is
+# quadratic, utf-7 hides ASCII), and each unknown name would stay in the codec cache.
 _CHARSET = re.compile(
     r"utf-?8|iso-8859-\d{1,2}|iso-2022-(jp|kr)|(windows-|cp)125\d|koi8-[ru]|gb(k|2312|18030)"
     r"|big5|shift_jis|euc-(jp|kr)|ks_c_5601-1987|tis-620|macintosh"
@@ -25,9 +25,9 @@ _CHARSET = re.compile(
 
 
 def is_hidden(char: str) -> bool:
-    """Tell whether a character prints nothing and is no space.
+    """Return True if a character prints nothing and is no space.
 
-    True for controls, format characters (zero-width, bidi), lone surrogates, private use,
+    These are controls, format characters (zero-width, bidi), lone surrogates, private use,
     unassigned code points, line separators U+2028 and U+2029, and blank fillers.
     """
     if char in _BLANKS:
@@ -36,9 +36,9 @@ def is_hidden(char: str) -> bool:
 
 
 def clean(text: str, limit: int = 200, hidden: str = "") -> str:
-    """Return text as a person should see it: one line, single spaces, nothing hidden.
+    """Return text for people: one line, single spaces, each hidden character as `hidden`.
 
-    Hidden characters become `hidden`. Longer text is cut to `limit` and ends in an ellipsis.
+    Text that is longer than `limit` characters is cut and ends in an ellipsis.
     """
     visible = "".join(
         " " if char in "\t\r\n" else hidden if is_hidden(char) else char
@@ -59,10 +59,10 @@ def trim(text: str) -> str:
 
 
 def decode_words(text: str) -> str:
-    """Decode the encoded words of RFC 2047; what is none, or is broken, stays as it is.
+    """Decode the encoded words of RFC 2047; leave other and broken text as it is.
 
     Bytes of neighbouring words in one charset are joined before they are decoded: many mailers
-    cut a multi-byte character in two.
+    split a multi-byte character.
     """
     if "=?" not in text:
         return text

@@ -1,4 +1,4 @@
-"""Cuts an address list into entries, by structure alone: nothing is decoded or judged here."""
+"""Split an address list into entries, by structure alone: nothing is decoded or judged here."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ Part: TypeAlias = tuple[str, str]
 
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _ENTITY = r"&(?:lt|gt|amp|quot|apos|nbsp|\#\d{1,7}|\#x[0-9a-f]{1,6});"
-# Possessive quantifiers: a quote or bracket that is never closed fails once, not once a character.
+# Possessive quantifiers: an unclosed quote or bracket fails once, not once per character.
 _LEXEME = re.compile(
     rf"""
       (?P<text>[^",;:<>()\[\\&\r\n]++)
@@ -22,7 +22,7 @@ _LEXEME = re.compile(
     | (?P<twice><(?P<once>[^<>"\s]++)<mailto:(?P=once)>>)    # a link in Outlook's plain text
     | (?P<angle><(?:[^">]|{_QUOTED})*+> | \[(?:mailto|smtp):[^][<>()",;\s]*+\])
     | (?P<stray>[)>] | \\[\\",;:<>()@\[\]])
-    | (?P<entity>{_ENTITY})                                  # its semicolon separates nothing
+    | (?P<entity>{_ENTITY})                                  # its semicolon is no separator
     | (?P<comma>,) | (?P<semicolon>;) | (?P<colon>:) | (?P<comment>\() | (?P<open>["<])
     | (?P<fold>(?:\r\n|\r|\n)(?=[ \t<@.)>\]]))  # the next line can't begin an entry
     | (?P<newline>\r\n|\r|\n)
@@ -35,8 +35,8 @@ _ESCAPE = re.compile(r"\\(.)", re.S)
 _HTML = re.compile(_ENTITY, re.I)
 _HTML_TEXT = {"&lt;": "<", "&gt;": ">", "&amp;": "&", "&apos;": "'", "&#39;": "'", "&nbsp;": " "}
 
-# Header fields whose people are not copied people (a Bcc is a secret), if a source hands us
-# more than the Cc line.
+# Header fields whose people were not copied (a Bcc is a secret), for sources that return more than
+# the Cc line.
 _OTHER_HEADERS = frozenset(
     {"bcc", "date", "delivered-to", "from", "reply-to", "resent-bcc", "resent-to", "return-path"}
     | {"sender", "subject", "to", "x-original-to"}
@@ -48,19 +48,19 @@ class Token:
     """One entry of a list: its text as written, and its parts."""
 
     start: int
-    is_foreign: bool = False  # it stands in another header field
+    is_foreign: bool = False  # it is in another header field
     text: str = ""
     parts: list[Part] = field(default_factory=list)
     angles: int = 0
     has_at: bool = False  # outside quotes, comments and angle brackets
-    has_stray: bool = False  # a bracket, quote or escape that closes or opens nothing
+    has_stray: bool = False  # an unpaired bracket, quote or escape
     in_bracket: bool = False  # after a `[`
     ends_in_comma: bool = False
-    is_last: bool = False  # the end of the text ends it, not a separator
+    is_last: bool = False  # ended by the end of the text, not by a separator
 
     @property
     def end(self) -> int:
-        """Tell where the next entry starts, if only one separator is between."""
+        """Where the next entry starts, if only one separator is between."""
         return self.start + len(self.text) + 1
 
     @property
@@ -69,22 +69,22 @@ class Token:
 
     @property
     def is_broken(self) -> bool:
-        """Tell whether readers differ about where this entry's address is."""
+        """Whether readers differ about where this entry's address is."""
         return self.has_stray or self.angles > 1
 
     @property
     def is_words(self) -> bool:
-        """Tell whether this can only be words of a name."""
+        """Whether this can only be words of a name."""
         odd = self.has_angle or self.has_stray or self.is_foreign or "@" in self.text
         return not odd and len(self.text) <= MAX_NAME
 
     @property
     def is_label(self) -> bool:
-        """Tell whether a colon after this ends the name of a group or header field."""
+        """Whether a colon after this ends the name of a group or header field."""
         return not (self.has_angle or self.has_stray or self.has_at or self.in_bracket)
 
     def add(self, kind: str, text: str) -> None:
-        """Append what one lexeme, or one comment, contributes."""
+        """Append one lexeme or comment."""
         if kind == "quoted":
             self.parts.append(("quoted", _ESCAPE.sub(r"\1", text[1:-1])))
         elif kind == "comment":
@@ -104,8 +104,8 @@ def tokens(text: str) -> Iterator[Token]:
     """Yield the entries of a list that are not empty.
 
     Separators are commas, semicolons and line ends outside quotes, comments and brackets. Names
-    of groups and of header fields are dropped. Whatever opens and never closes takes the rest
-    of the text with it: readers differ about where it ends.
+    of groups and of header fields are dropped. An unclosed quote, comment or bracket includes the
+    rest of the text: readers differ about where it ends.
     """
     text = _unescape_html(text)
     token, at = Token(0), 0
@@ -131,19 +131,19 @@ def tokens(text: str) -> Iterator[Token]:
 
 def _finished(token: Token, text: str) -> Iterator[Token]:
     token.text = text
-    if any(_says_something(kind, part) for kind, part in token.parts):
+    if any(_has_content(kind, part) for kind, part in token.parts):
         yield token
 
 
-def _says_something(kind: str, part: str) -> bool:
-    # A comment is white space (RFC 5322, 3.2.2); one with an address is shown as refused.
+def _has_content(kind: str, part: str) -> bool:
+    # A comment is white space (RFC 5322, 3.2.2); one with an address is shown as rejected.
     if kind == "comment":
         return "@" in part
     return kind != "text" or bool(trim(part))
 
 
 def _comment_end(text: str, start: int) -> int:
-    """Return where the comment that opens at `start` ends, 0 if it does not."""
+    """Return the end of the comment that opens at `start`, 0 if it is not closed."""
     depth = 0
     for edge in _COMMENT_EDGE.finditer(text, start):
         depth += {"(": 1, ")": -1}.get(edge[0], 0)

@@ -1,1 +1,1 @@
-"""app/web."""
+"""HTTP in: callouts, health, and the admin API."""

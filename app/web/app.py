@@ -1,4 +1,4 @@
-"""The HTTP application: its parts and their lives."""
+"""The HTTP application: its routes, its log line, and a worker beside it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class About(BaseModel):
-    """What this is, and which Autotask it is wired to."""
+    """The service, its version, and the URL of the Autotask that it is wired to."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class About(BaseModel):
 
 
 def create_app(services: Services) -> FastAPI:
-    """Build the application around its parts."""
+    """Return the application around a process's services."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -44,7 +44,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPIOffline(
         title="autotask-cc",
         version=__version__,
-        description="Puts the people in a mail's Cc on its Autotask ticket.",
+        description="Adds the people in a mail's Cc to its Autotask ticket.",
         lifespan=lifespan,
     )
     app.state.services = services
@@ -57,7 +57,7 @@ def create_app(services: Services) -> FastAPI:
 
     @app.get("/", tags=["health"])
     async def about() -> About:
-        """Name the service and the Autotask that it is wired to."""
+        """Return the service's name and version, and the Autotask that it is wired to."""
         url = services.tenancy.known or services.settings.autotask_api_url or "not known yet"
         return About(name="autotask-cc", version=__version__, autotask=url, documentation="/docs")
 
@@ -66,7 +66,7 @@ def create_app(services: Services) -> FastAPI:
 
 @asynccontextmanager
 async def _working(services: Services) -> AsyncIterator[None]:
-    """Run a worker beside the API, if the settings say so. If it dies, so does the process."""
+    """Run a worker beside the API, if the settings say so; end the process if it dies."""
     if not services.settings.run_worker:
         yield
         return
@@ -89,12 +89,12 @@ async def _working(services: Services) -> AsyncIterator[None]:
 async def _log_request(
     request: Request, answer: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    """Log requests by their route's template: paths contain addresses."""
+    """Log each request by its route's template: paths contain addresses."""
     began = time.monotonic()
     try:
         response = await answer(request)
     except Exception as error:
-        # The database being away is nobody's defect: whoever asked shall ask again.
+        # An outage of the database is no defect: the caller is to try again.
         if not is_outage(error):
             log.exception("request_failed")
             response = problems.response(500, "Something went wrong on our side; see the log.")

@@ -1,4 +1,4 @@
-"""Keys to the admin API."""
+"""The key of the admin API, checked before anything of the request is parsed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _WRITERS: tuple[Role, ...] = ("write",)
 
 
 MAX_BODY = 4 * 1024 * 1024
-"""Bytes: three full lists of a policy, each character escaped, and some."""
+"""Bytes: room for three full lists of a policy with each character escaped."""
 
 
 def _require_small(request: Request) -> None:
-    """Refuse a body that would be read whole into memory, before it is read."""
+    """Refuse a large body before it is read: it would be held in memory as a whole."""
     if "transfer-encoding" in request.headers:
         raise Problem(411, "Send the body with a Content-Length.")
     length = request.headers.get("content-length", "0")
@@ -31,10 +31,10 @@ def _require_small(request: Request) -> None:
 
 
 class AdminRoute(APIRoute):
-    """A route that asks for the key before anything of the request is parsed."""
+    """A route that checks the key before anything of the request is parsed."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Put the check before the route's own handling."""
+        """Return a handler that checks the key, then calls the route's own."""
         handle = super().get_route_handler()
 
         async def authenticated(request: Request) -> Response:

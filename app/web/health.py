@@ -1,4 +1,4 @@
-"""Health: does the process live, can it serve, and does the work flow."""
+"""Health: whether the process lives, can serve, and gets its work done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -27,28 +27,30 @@ _PATIENCE_SECONDS = 4.0
 
 
 class WorkHealth(BaseModel):
-    """Whether the work flows. callouts: by kind, those that nothing was to be done about.
+    """Whether the work gets done, and what is wrong if not."""
 
-    catching_up: tickets that no callout brought in time and that wait their turn. calls: ours in
-    the last hour. mail_tickets: finished within a day and come by mail, as far as that is known.
-    lists_found: the share of them for which a source had a list, or proved that nobody was copied;
-    null: no ticket.
-    """
-
+    model_config = ConfigDict(use_attribute_docstrings=True)
     status: str
+    """`ok` or `problem`."""
     problems: list[WorkProblem]
     oldest_due: datetime | None
+    """Since when the ticket that has waited longest is due."""
     last_delivery: datetime | None
     callouts: dict[str, int]
+    """Callouts that needed no work, by kind."""
     catching_up: int
+    """Tickets that no callout brought in time and that wait their turn."""
     calls: int
+    """API calls of this deployment in the last hour."""
     mail_tickets: int
+    """Tickets finished within a day that came by mail, as far as that is known."""
     lists_found: float | None
+    """Share of `mail_tickets` for which a source had a list or proved that nobody was copied."""
 
 
 @router.get("/live")
 async def live() -> dict[str, str]:
-    """Tell that the process answers; nothing else is asked."""
+    """Answer 200 while the process lives; nothing else is checked."""
     return {"status": "live"}
 
 
@@ -63,7 +65,7 @@ async def live() -> dict[str, str]:
     },
 )
 async def ready(request: Request) -> dict[str, str] | JSONResponse:
-    """Tell whether callouts can be stored: the database is there, its schema is ours or newer."""
+    """Answer 200 if callouts can be stored: the database answers, its schema is new enough."""
     services: Services = request.app.state.services
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -77,7 +79,7 @@ async def ready(request: Request) -> dict[str, str] | JSONResponse:
 
 @router.get("/work", responses={503: {"model": WorkHealth}}, response_model=WorkHealth)
 async def work_health(request: Request) -> JSONResponse:
-    """Tell whether the work flows, and otherwise what is wrong, since when, and the cure."""
+    """Answer 200 if the work gets done, else 503 with what is wrong, since when, and the cure."""
     services: Services = request.app.state.services
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS), services.sessions() as session:
@@ -89,7 +91,7 @@ async def work_health(request: Request) -> JSONResponse:
             code="database",
             since=None,
             detail="The database does not answer.",
-            cure="See to the database; callouts are refused meanwhile and Autotask tries again.",
+            cure="Check the database; callouts are refused meanwhile, and Autotask retries them.",
         )
         health = WorkHealth(
             status="problem",

@@ -1,4 +1,4 @@
-"""Cursor pages: a page names where the next one begins, so that new rows move nothing."""
+"""Cursor pages: each page names where the next one starts, so that new rows shift nothing."""
 
 from __future__ import annotations
 
@@ -9,35 +9,40 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.web.problems import Problem
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-Limit = Annotated[int, Query(ge=1, le=200, description="how many items at most")]
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=200, description="the most items to return")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the previous page")]
 
 
 class Page(BaseModel, Generic[T]):
-    """Some of the items; next is the cursor of the following page, null on the last one."""
+    """One page of a list."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
     items: list[T]
     next: str | None
+    """Cursor of the next page; null on the last one."""
 
 
 def page(
     rows: Sequence[R], limit: int, show: Callable[[R], T], key: Callable[[R], int | str]
 ) -> Page[T]:
-    """Make a page of rows, of which one more than the limit was asked for."""
+    """Make a page of rows that were queried with `limit + 1`.
+
+    `show` turns a row into an item, `key` returns the value that the list is ordered by.
+    """
     shown = rows[:limit]
     more = len(rows) > limit
     return Page(items=[show(row) for row in shown], next=_write(key(shown[-1])) if more else None)
 
 
 def after_number(cursor: str | None) -> int | None:
-    """Read the cursor of a list that is ordered by a number."""
+    """Return the last number of the previous page of a list that is ordered by a number."""
     value = _read(cursor)
     if value is None or (isinstance(value, int) and 0 <= value < 2**63):
         return value
@@ -45,7 +50,7 @@ def after_number(cursor: str | None) -> int | None:
 
 
 def after_text(cursor: str | None) -> str | None:
-    """Read the cursor of a list that is ordered by a text."""
+    """Return the last text of the previous page of a list that is ordered by a text."""
     value = _read(cursor)
     if value is None or (isinstance(value, str) and "\0" not in value and value.isprintable()):
         return value
@@ -69,4 +74,4 @@ def _read(cursor: str | None) -> int | str | None:
 
 
 def _bad() -> Problem:
-    return Problem(422, "The cursor is not one of ours: begin without, then use `next`.")
+    return Problem(422, "The cursor is invalid: start without one, then use `next`.")

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): what is wrong, and what to do next."""
+"""Errors as problem details (RFC 9457), with what to do next."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-_WORD = re.compile(r"[a-z_]{1,30}")  # a mistyped field's name, and nobody's address
+_WORD = re.compile(r"[a-z_]{1,30}")  # a mistyped field's name, never an address
 
 
 class Problem(Exception):
-    """An answer other than success. detail says what to do; it is shown to the caller."""
+    """An error answer; the caller sees `detail`, which says what to do."""
 
     def __init__(self, status: int, detail: str, **headers: str) -> None:
         super().__init__(detail)
@@ -26,19 +26,22 @@ class Problem(Exception):
 
 
 class ProblemDetails(BaseModel):
-    """RFC 9457. errors: for bad input, one line for each thing that is wrong."""
+    """An error as RFC 9457 describes it."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
     type: str = "about:blank"
     title: str
     status: int
     detail: str
+    """What is wrong, and what to do next."""
     errors: list[str] | None = None
+    """For invalid input, one line per error."""
 
 
 def response(
     status: int, detail: str, headers: dict[str, str] | None = None, errors: Any = None
 ) -> JSONResponse:
-    """Write a problem."""
+    """Return an answer with problem details."""
     body = ProblemDetails(
         title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors
     )
@@ -51,7 +54,7 @@ def response(
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of an app be written as a problem."""
+    """Answer every error of an app with problem details."""
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, error: Problem) -> JSONResponse:
@@ -63,12 +66,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _input(_: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [_input_error(one) for one in error.errors()]
-        return response(422, "The request is not understood; see errors.", errors=errors)
+        errors = [_input_error(each) for each in error.errors()]
+        return response(422, "The request is invalid; see `errors`.", errors=errors)
 
 
 def _input_error(error: dict[str, Any]) -> str:
-    """Say where and what, without the input, which may be an address: an extra name is input."""
+    """Return place and message. The input may be an address: leave it out, and so extra names."""
     where = error["loc"]
     if error["type"] == "extra_forbidden" and not _WORD.fullmatch(str(where[-1])):
         where = where[:-1]

@@ -1,4 +1,4 @@
-"""Autotask's callouts in. Stored before they are answered; worked on later."""
+"""Receive Autotask's callouts: verify, parse, store, answer. The work is done later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ https://www.autotask.net/help/developerhelp/Content/APIs/Webhooks/Webhooks_Error
 
 @router.post("/webhooks/autotask", status_code=202, include_in_schema=False)
 async def receive(request: Request) -> dict[str, str]:
-    """Take a callout: verified on its raw bytes, then parsed, then stored, then answered."""
+    """Receive a callout: verify its raw bytes, parse it, store it, then answer."""
     services: Services = request.app.state.services
     secrets = services.settings.webhook_secrets
     if not secrets:
@@ -33,7 +33,7 @@ async def receive(request: Request) -> dict[str, str]:
     signature = request.headers.get("x-hook-signature")
     signed = [secret for secret in secrets if signature_is_valid([secret], signature, body)]
     if not signed:
-        raise Problem(401, "The X-Hook-Signature header is missing or not of our secret.")
+        raise Problem(401, "The X-Hook-Signature header is missing, or made with another secret.")
     try:
         callout = parse_callout(body)
     except BadCallout as error:
@@ -44,7 +44,7 @@ async def receive(request: Request) -> dict[str, str]:
 
 @router.post("/webhooks/autotask/deactivated", include_in_schema=False)
 async def deactivated(request: Request) -> Response:
-    """Take note that Autotask says it has disabled the webhook. Anybody can say so: no more."""
+    """Count a message that Autotask has disabled the webhook; it is unsigned, so do no more."""
     services: Services = request.app.state.services
     counter: DeactivationCounter = request.app.state.deactivations
     await counter.add(services)
@@ -52,14 +52,14 @@ async def deactivated(request: Request) -> Response:
 
 
 class DeactivationCounter:
-    """Counts what anybody may send, one transaction at a time however many come."""
+    """Count unsigned messages, in one transaction at a time however many arrive."""
 
     def __init__(self) -> None:
         self._waiting = 0
         self._writing = False
 
     async def add(self, services: Services) -> None:
-        """Count one; whoever writes takes along those that came meanwhile."""
+        """Count one message; the call that is writing also counts those that arrive meanwhile."""
         self._waiting += 1
         if self._writing:
             return
@@ -76,10 +76,10 @@ class DeactivationCounter:
 
 
 async def _store(services: Services, callout: Callout, body: bytes, signed: list[str]) -> str:
-    """Store a callout and make its ticket due; committed when this returns."""
+    """Store a callout, make its ticket due, and commit; return what the answer says."""
     settle = timedelta(seconds=services.settings.settle_seconds)
     async with services.sessions() as session, session.begin():
-        # Here, where only somebody who knows one of our secrets makes us ask.
+        # Queried only for a sender that knows one of our secrets.
         if await webhook.is_retired(session, signed):
             raise Problem(401, "The callout is signed with a secret that was retired.")
         if not await deliveries.is_wanted(session, callout):
@@ -91,7 +91,7 @@ async def _store(services: Services, callout: Callout, body: bytes, signed: list
 
 
 async def _read_body(request: Request) -> bytes:
-    """Read a body that may lie about its length, up to the limit."""
+    """Read a body up to the limit; its Content-Length may be wrong."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

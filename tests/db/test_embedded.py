@@ -21,7 +21,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the ser
 START = """
 import sys
 from pathlib import Path
-from app.embedded import EmbeddedPostgres
+from app.db.embedded.server import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     sys.stdin.read()
@@ -146,7 +146,7 @@ def test_leftovers_of_a_killed_server_do_not_matter(open_dir: Path) -> None:
 
 
 def test_a_second_process_uses_the_first_ones_server(open_dir: Path) -> None:
-    """Whoever comes second gets the same server and leaves it running."""
+    """The second process gets the same server and leaves it running."""
     with EmbeddedPostgres(open_dir / "data") as server:
         second, pid = start_elsewhere(open_dir / "data")
         second.communicate()

@@ -1,4 +1,4 @@
-"""What holds of every text that is read as an address list, whoever wrote it."""
+"""Properties of reading any text as an address list."""
 
 import base64
 import re

@@ -52,7 +52,7 @@ def test_the_page_says_what_the_corpus_holds() -> None:
 
 
 def test_the_page_explains_every_reason() -> None:
-    """Whoever sees a reason finds it explained, and no other is explained."""
+    """Each reason is explained, and no other."""
     page = PAGE.read_text(encoding="utf-8")
     used = {reason for case in address_cases() for _, reason in case.rejected}
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.M)) == used

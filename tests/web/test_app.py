@@ -192,7 +192,7 @@ async def test_without_run_worker_nobody_works(services: Services) -> None:
 async def test_a_worker_that_dies_takes_the_process_with_it(
     make_services: Callable[..., Any], logged: CapturingLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that only looks alive is worse: SIGTERM to itself, for whoever restarts it."""
+    """A process that only looks alive is worse: SIGTERM to itself, so that it is restarted."""
     services = await make_services(run_worker=True)
     sent: list[tuple[int, int]] = []
     killed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The admin API: what we know and why, what accounts allow, and what people decide."""
+"""The admin API: the router of all its modules."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from app.web.admin import (
 from app.web.admin.common import problems
 from app.web.auth import AdminRoute
 
-# The scheme is declared for the documentation page; AdminRoute has checked the key before.
+# The scheme is declared for the documentation page; AdminRoute checks the key before.
 router = APIRouter(
     tags=["admin"],
     route_class=AdminRoute,
     dependencies=[Depends(HTTPBearer(auto_error=False, description="a key of API_KEYS"))],
     responses=problems(
-        s401="no key, or not one of ours",
-        s403="the key's role is not enough",
-        s422="the request is not understood",
+        s401="no key, or an unknown one",
+        s403="the key's role does not allow it",
+        s422="the request is invalid",
         s503="the database does not answer",
     ),
 )

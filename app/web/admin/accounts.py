@@ -1,4 +1,4 @@
-"""Accounts over HTTP: those that we know, and what each allows."""
+"""Accounts and their policies over HTTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from sqlalchemy import func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +16,7 @@ from app.decide.policy import Policy, PolicyDocument, in_effect
 from app.records import audit, policies
 from app.services import Services
 from app.web.admin.common import AccountId, problems, services_of, who
+from app.web.admin.views import View
 from app.web.auth import AdminRoute
 from app.web.paging import Cursor, Limit, Page, after_number, page
 from app.web.problems import Problem
@@ -23,33 +24,32 @@ from app.web.problems import Problem
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 
-class AccountView(BaseModel):
-    """An account, and how much we know of it. held: people who wait for an approval."""
+class AccountView(View):
+    """An account, with the number of its records."""
 
     account_id: int
     tickets: int
     mappings: int
     held: int
+    """Participants that wait for an approval."""
     own_policy: bool
 
 
-class PolicyView(BaseModel):
-    """What an account allows: the policy in effect, and where each of its fields comes from.
-
-    off: nobody is added at all. origins: by field; built-in, default (preset), account (preset).
-    own: what the account says itself, as it was written down; null: it follows the default.
-    """
+class PolicyView(View):
+    """The policy that is in effect for an account."""
 
     account_id: int
     policy: Policy
     origins: dict[str, str]
+    """Where each field comes from: built-in, default (preset), account (preset)."""
     own: dict[str, Any] | None
+    """The account's own policy as it was set; null if the account follows the default."""
     changed_at: datetime | None
     changed_by: str | None
 
 
 class PolicyBody(PolicyDocument):
-    """A policy of an account's own: it takes the place of the one before as a whole."""
+    """An account's own policy. It replaces the previous one as a whole."""
 
     @field_validator("denied")
     @classmethod
@@ -58,7 +58,7 @@ class PolicyBody(PolicyDocument):
     ) -> tuple[str, ...] | None:
         both = sorted({*(info.data.get("allowed") or ())} & {*(value or ())})
         if both:
-            raise ValueError(f"{', '.join(both)} stands in allowed, too")
+            raise ValueError(f"{', '.join(both)} is in allowed, too")
         return value
 
 
@@ -66,7 +66,7 @@ class PolicyBody(PolicyDocument):
 async def list_accounts(
     request: Request, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[AccountView]:
-    """List the accounts that we know from tickets, mappings or policies, by id."""
+    """List the accounts that have tickets, mappings or a policy here, by id."""
     ids = [TicketRecord.account_id, Mapping.account_id, AccountPolicy.account_id]
     after = after_number(cursor)
     known = union(
@@ -95,7 +95,7 @@ async def list_accounts(
 
 @router.get("/accounts/{account_id}/policy")
 async def get_policy(request: Request, account_id: AccountId) -> PolicyView:
-    """Show what an account allows, and where each field of that comes from."""
+    """Return the policy in effect for an account, and where each field comes from."""
     services = services_of(request)
     async with services.sessions() as session:
         return await _policy(session, services, account_id)
@@ -103,7 +103,7 @@ async def get_policy(request: Request, account_id: AccountId) -> PolicyView:
 
 @router.put("/accounts/{account_id}/policy", responses=problems(s400="the body is not UTF-8"))
 async def put_policy(request: Request, account_id: AccountId, body: PolicyBody) -> PolicyView:
-    """Say what an account allows; what is left out it inherits from the default."""
+    """Set an account's own policy; fields that are left out are inherited from the default."""
     services = services_of(request)
     async with services.sessions() as session, session.begin():
         old = await policies.document_of(session, account_id, lock=True)
@@ -125,7 +125,7 @@ async def put_policy(request: Request, account_id: AccountId, body: PolicyBody) 
     responses=problems(s404="it has no policy of its own"),
 )
 async def delete_policy(request: Request, account_id: AccountId) -> None:
-    """Let an account follow the default again."""
+    """Delete an account's own policy: it follows the default again."""
     async with services_of(request).sessions() as session, session.begin():
         old = await policies.document_of(session, account_id, lock=True)
         if old is None:
@@ -139,11 +139,11 @@ async def delete_policy(request: Request, account_id: AccountId) -> None:
 async def _policy(session: AsyncSession, services: Services, account_id: int) -> PolicyView:
     row = await session.get(AccountPolicy, account_id, populate_existing=True)
     own = PolicyDocument.model_validate(row.document) if row else None
-    found = in_effect(services.settings.default_policy, own)
+    effective = in_effect(services.settings.default_policy, own)
     return PolicyView(
         account_id=account_id,
-        policy=found.policy,
-        origins=dict(found.origins),
+        policy=effective.policy,
+        origins=dict(effective.origins),
         own=_written(own),
         changed_at=row.changed_at if row else None,
         changed_by=row.changed_by if row else None,
@@ -155,5 +155,5 @@ def _written(document: PolicyDocument | None) -> dict[str, Any] | None:
 
 
 def _count(*conditions: Any) -> Any:
-    """Count the rows of a table that go with the row of the query around it."""
+    """Count the rows that match; the conditions refer to the row of the outer query."""
     return select(func.count()).where(*conditions).scalar_subquery()

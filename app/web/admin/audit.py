@@ -1,4 +1,4 @@
-"""Who did what, over HTTP."""
+"""The audit over HTTP: who changed what."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
 from app.db.tables import Audit
 from app.web.admin.common import services_of
+from app.web.admin.views import View
 from app.web.auth import AdminRoute
 from app.web.paging import Cursor, Limit, Page, after_number, page
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 
-class AuditView(BaseModel):
-    """A change that somebody made. who: the name of a key, or `cli`. detail: of the change."""
+class AuditView(View):
+    """A change."""
 
-    model_config = ConfigDict(from_attributes=True)
     id: int
     at: datetime
     who: str
+    """The name of a key, or `cli` or `service`."""
     what: str
+    """The action."""
     account_id: int | None
     ticket_id: int | None
     detail: dict[str, Any]
@@ -44,7 +45,7 @@ async def list_audit(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[AuditView]:
-    """List the changes that people made, and the service by itself, the newest first."""
+    """List the changes that people and the service made, the newest first."""
     query = select(Audit).order_by(Audit.id.desc()).limit(limit + 1)
     same = {Audit.who: who, Audit.what: what, Audit.account_id: account, Audit.ticket_id: ticket}
     for column, value in same.items():

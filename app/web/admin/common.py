@@ -1,4 +1,4 @@
-"""What the routes of the admin API share."""
+"""Path types, services, the caller, and Autotask's errors as answers."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def problems(**statuses: str) -> dict[int | str, dict[str, Any]]:
 
 
 def services_of(request: Request) -> Services:
-    """Give the process's parts."""
+    """Return the process's services."""
     services: Services = request.app.state.services
     return services
 
 
 def who(request: Request) -> str:
-    """Give the name of the caller's key."""
+    """Return the name of the caller's key."""
     name: str = request.state.key
     return name
 
 
 @contextmanager
 def asking_autotask(what: str) -> Iterator[None]:
-    """Turn what keeps us from asking Autotask into a Problem. what: for the log, why we asked."""
+    """Raise a Problem if Autotask cannot be asked or fails; `what` names the request in the log."""
     try:
         yield
     except NotNow as wait:
@@ -60,7 +60,7 @@ def asking_autotask(what: str) -> Iterator[None]:
 
 
 def key_of(email: str) -> str:
-    """Read the address in a path; a Problem if it is none."""
+    """Return the key of the address in a path; raise a Problem if it is not an address."""
     key = address_key(email)
     if key is None:
         raise Problem(422, "The last part of the path is not an e-mail address.")

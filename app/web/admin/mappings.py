@@ -1,4 +1,4 @@
-"""Mappings over HTTP: which contact an address means in an account."""
+"""Mappings over HTTP: the contact that an address means in an account."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ async def list_mappings(
         query = query.where(Mapping.email > after)
     async with services_of(request).sessions() as session:
         rows = [(row, created) for row, created in await session.execute(query)]
-    return page(rows, limit, lambda one: views.MappingView.of(*one), lambda one: one[0].email)
+    return page(rows, limit, lambda row: views.MappingView.of(*row), lambda row: row[0].email)
 
 
 @router.get(
     "/accounts/{account_id}/contacts/{email:path}", responses=problems(s404="no such mapping")
 )
 async def get_mapping(request: Request, account_id: AccountId, email: Email) -> views.MappingView:
-    """Show which contact an address means in an account."""
+    """Return the contact that an address means in an account."""
     async with services_of(request).sessions() as session:
         return await _mapping(session, account_id, key_of(email))
 
@@ -63,14 +63,14 @@ async def get_mapping(request: Request, account_id: AccountId, email: Email) -> 
     responses=problems(
         s400="the body is not UTF-8",
         s404="no such path: an address has no line break",
-        s422="not a contact that can be used, and why",
+        s422="why the contact cannot be used",
         s502="Autotask is away",
     ),
 )
 async def put_mapping(
     request: Request, account_id: AccountId, email: Email, body: views.MappingBody
 ) -> views.MappingView:
-    """Say which contact an address means in an account, after a check at Autotask."""
+    """Set the contact that an address means in an account, after a check at Autotask."""
     services, key = services_of(request), key_of(email)
     await _require_usable(services, account_id, body.contact_id)
     async with services.sessions() as session, session.begin():
@@ -94,7 +94,7 @@ async def put_mapping(
     responses=problems(s404="no such mapping"),
 )
 async def delete_mapping(request: Request, account_id: AccountId, email: Email) -> None:
-    """Forget a mapping: the next ticket asks Autotask again whom the address means."""
+    """Delete a mapping: the next ticket looks the address up at Autotask again."""
     key = key_of(email)
     async with services_of(request).sessions() as session, session.begin():
         if not await mappings.delete_one(session, account_id, key):
@@ -103,7 +103,7 @@ async def delete_mapping(request: Request, account_id: AccountId, email: Email) 
 
 
 async def _require_usable(services: Services, account_id: int, contact_id: int) -> None:
-    """Refuse a contact that does not exist, is inactive or is of another account."""
+    """Raise a Problem if the contact does not exist, is inactive or is of another account."""
     with asking_autotask("mapping"):
         autotask = await services.autotask()
         contact = await autotask.contact(contact_id)
@@ -117,14 +117,14 @@ async def _mapping(session: AsyncSession, account_id: int, key: str) -> views.Ma
     query = select(Mapping, is_created()).where(
         Mapping.account_id == account_id, Mapping.email == key
     )
-    found = (await session.execute(query)).one_or_none()
-    if found is None:
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
         raise Problem(404, "There is no such mapping.")
-    return views.MappingView.of(*found)
+    return views.MappingView.of(*row)
 
 
 def is_created() -> Any:
-    """Tell whether a mapping's contact is one that we created."""
+    """Return the condition that the ledger has the mapping's contact as created."""
     return (
         select(Ledger.id)
         .where(Ledger.contact_id == Mapping.contact_id, Ledger.state == LedgerState.CREATED)

@@ -1,4 +1,4 @@
-"""The overview over HTTP: how things stand, in one page of numbers."""
+"""The overview over HTTP: the state of a deployment in numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,69 +17,66 @@ from app.outbound import gate, mailbox
 from app.records.ledger import creating
 from app.settings.settings import Settings
 from app.web.admin.common import services_of
+from app.web.admin.views import View
 from app.web.auth import AdminRoute
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
 _DAY = timedelta(hours=24)
-_OPEN = "open"  # what has no result, or no outcome, yet
+_OPEN = "open"  # no result, or no outcome, yet
 
 
-class TroubleView(BaseModel):
-    """What keeps us from Autotask or from the mailbox. until: nobody asks before."""
+class TroubleView(View):
+    """Why Autotask or the mailbox cannot be asked."""
 
-    model_config = ConfigDict(from_attributes=True)
     code: str
     reason: str
     since: datetime
     until: datetime | None
+    """The next call is made at this time."""
 
 
-class PausedView(BaseModel):
+class PausedView(View):
     """Who has paused all writes, and since when."""
 
-    model_config = ConfigDict(from_attributes=True)
     since: datetime
     by: str
 
 
-class NewPeople(BaseModel):
-    """Outside people created, or tried, within 24 hours, beside what is allowed.
-
-    by_one_sender: of the sender who brought most.
-    """
+class NewPeople(View):
+    """Outside people for whom contacts were created or tried within 24 hours, and the limits."""
 
     in_all: int
     max_new_per_day: int
     by_one_sender: int
+    """By the sender who brought the most."""
     max_new_per_sender: int
 
 
-class OurContacts(BaseModel):
-    """Contacts that we created, by state. for_tickets: those to be ended after their tickets.
-
-    kept: those that are never ended, as a person has touched them.
-    """
+class OurContacts(View):
+    """Contacts that the service created."""
 
     by_state: dict[str, int]
     for_tickets: int
+    """Contacts to be retired after their tickets."""
     kept: int
+    """Contacts that are never retired by themselves, because a person has changed or used them."""
 
 
-class Overview(BaseModel):
-    """How things stand. `open` counts what is not finished.
-
-    tickets: by result. tickets_24h: of those first seen within 24 hours. people_24h: by outcome,
-    of those decided on or acted on within 24 hours. held: people who wait for an approval.
-    oldest_due: since when the work that has waited longest should have been taken up.
-    """
+class Overview(View):
+    """The state of a deployment. `open` counts tickets and participants that are not finished."""
 
     at: datetime
     tickets: dict[str, int]
+    """All tickets by result."""
     tickets_24h: dict[str, int]
+    """Tickets first seen within 24 hours, by result."""
     people_24h: dict[str, int]
+    """Participants decided on or acted on within 24 hours, by outcome."""
     held: int
+    """Participants that wait for an approval."""
     oldest_due: datetime | None
+    """Since when the ticket that has waited longest is due."""
     paused: PausedView | None
     autotask: TroubleView | None
     mailbox: TroubleView | None
@@ -90,7 +86,7 @@ class Overview(BaseModel):
 
 @router.get("/overview")
 async def get_overview(request: Request) -> Overview:
-    """Show how things stand, in numbers."""
+    """Return the state of the deployment in numbers."""
     services = services_of(request)
     async with services.sessions() as session:
         now = await db_now(session)
@@ -136,10 +132,10 @@ async def _people(session: AsyncSession, now: datetime) -> dict[str, int]:
 
 async def _contacts(session: AsyncSession) -> OurContacts:
     kept = Ledger.kept.is_not(None)
-    standing = Ledger.state.in_(AT_AUTOTASK)
-    for_tickets = func.count().filter(standing, ~kept, Ledger.lifetime.is_not(None))
+    active = Ledger.state.in_(AT_AUTOTASK)
+    for_tickets = func.count().filter(active, ~kept, Ledger.lifetime.is_not(None))
     counted = (
-        select(Ledger.state, func.count(), for_tickets, func.count().filter(standing, kept))
+        select(Ledger.state, func.count(), for_tickets, func.count().filter(active, kept))
         .where(Ledger.contact_id.is_not(None))
         .group_by(Ledger.state)
     )

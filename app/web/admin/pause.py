@@ -1,4 +1,4 @@
-"""Pausing all writes to Autotask, over HTTP."""
+"""Pause all writes to Autotask, over HTTP."""
 
 from __future__ import annotations
 
@@ -16,40 +16,42 @@ from app.outbound import gate
 from app.records import audit
 from app.services import Services
 from app.web.admin.common import problems, services_of, who
+from app.web.admin.views import View
 from app.web.auth import AdminRoute
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
 
-_STILL_SECONDS = 70.0  # a write's slot is given back, or runs out, within a minute
+_STILL_SECONDS = 70.0  # a write's slot is released, or expires, within a minute
 _POLL_SECONDS = 0.1
 
 
 class PauseBody(BaseModel):
-    """Whether nothing is to be written to Autotask."""
+    """Whether all writes to Autotask are to be paused."""
 
     model_config = ConfigDict(extra="forbid")
     paused: bool = Field(strict=True)
 
 
-class PauseView(BaseModel):
-    """Whether all writes to Autotask are paused, since when and by whom.
-
-    writing: requests that had left before, and whose end is not known yet. unsure: creates, links
-    and notes without an answer that Autotask may still carry out, as CREATE_SETTLE says how long;
-    those of `writing` are among them.
-    """
+class PauseView(View):
+    """Whether all writes to Autotask are paused."""
 
     paused: bool
     since: datetime | None
     by: str | None
+    """Name of the key that paused them."""
     writing: int
+    """Requests that were sent before the pause and have not finished."""
     unsure: int
+    """Requests without an answer that Autotask may still carry out within CREATE_SETTLE.
+
+    Those that `writing` counts are among them.
+    """
     detail: str
 
 
 @router.get("/pause")
 async def get_pause(request: Request) -> PauseView:
-    """Tell whether all writes to Autotask are paused."""
+    """Return whether all writes to Autotask are paused."""
     services = services_of(request)
     async with services.sessions() as session:
         return await _pause(session, services.create_settle)
@@ -57,11 +59,11 @@ async def get_pause(request: Request) -> PauseView:
 
 @router.put("/pause", responses=problems(s400="the body is not UTF-8"))
 async def put_pause(request: Request, body: PauseBody) -> PauseView:
-    """Stop all writes to Autotask at once, over all processes, or let them go on.
+    """Pause all writes to Autotask at once, in all processes, or resume them.
 
-    The answer to a pause comes when no write is on its way any more, a minute later at most; then
-    none leaves until somebody lets it. Those that got no answer before may still take effect at
-    Autotask: `unsure` counts them. Callouts are stored meanwhile.
+    A pause is answered when no write is in progress, a minute later at most; none is sent until
+    it is ended. Requests that got no answer before may still take effect at Autotask: `unsure`
+    counts them. Callouts are stored meanwhile.
     """
     services = services_of(request)
     async with services.sessions() as session, session.begin():
@@ -74,7 +76,7 @@ async def put_pause(request: Request, body: PauseBody) -> PauseView:
 
 
 async def _still(services: Services) -> None:
-    """Wait for the writes that had permission before; somebody else may end the pause."""
+    """Wait for the writes that were permitted before, or until another request ends the pause."""
     deadline = asyncio.get_running_loop().time() + _STILL_SECONDS
     while asyncio.get_running_loop().time() <= deadline:
         async with services.sessions() as session:
@@ -89,9 +91,9 @@ async def _pause(session: AsyncSession, settle: timedelta) -> PauseView:
     if pause is None:
         detail = "Writes are not paused."
     elif writing:
-        detail = "No write leaves any more; some that had left before have not ended. Ask again."
+        detail = "No new write is sent; some sent earlier have not finished. Ask again."
     else:
-        detail = "No write is on its way, and none leaves until the pause ends."
+        detail = "No write is in progress, and none is sent until the pause ends."
         if unsure:
             detail += f" {_still_possible(unsure, settle)}"
     return PauseView(
@@ -106,13 +108,13 @@ async def _pause(session: AsyncSession, settle: timedelta) -> PauseView:
 
 def _still_possible(unsure: int, settle: timedelta) -> str:
     return (
-        f"{unsure} that had left before got no answer, and Autotask may still carry them out, "
-        f"within {settle.total_seconds():.0f} seconds of leaving. Ask again until `unsure` is 0."
+        f"{unsure} sent earlier got no answer, and Autotask may still carry them out, within "
+        f"{settle.total_seconds():.0f} seconds of sending. Ask again until `unsure` is 0."
     )
 
 
 async def _unsure(session: AsyncSession, settle: timedelta) -> int:
-    """Count what was announced, is not known to have ended, and may still take effect."""
+    """Count the intended requests without a known result that may still take effect."""
     since = func.now() - settle
     counts = (
         select(func.count()).where(Ledger.state.in_(UNSETTLED), Ledger.sent_at > since),

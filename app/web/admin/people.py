@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -32,53 +32,53 @@ LIST_TICKETS = 100
 """Tickets that a person's page shows, the latest first."""
 
 
-class OnTicketView(BaseModel):
-    """An address on one ticket. outcome null: not finished."""
+class OnTicketView(views.View):
+    """An address on one ticket."""
 
-    model_config = ConfigDict(from_attributes=True)
     ticket_id: int
     account_id: int
     name: str
     decision: str
     reason: str
     outcome: str | None
+    """Null until the decision is carried out."""
     contact_id: int | None
     decided_at: datetime
     acted_at: datetime | None
 
 
-class ContactView(BaseModel):
-    """A contact that we created for an address, and how long it is kept.
+class ContactView(views.View):
+    """A contact that the service created for an address, and how long it is kept."""
 
-    state: created; retiring, retired: it is being ended, or was; restoring: it is being brought
-    back. lifetime: `inside` or `outside`, by whose lifetime it is for its tickets only; null: it
-    is there for good. ended_by: why it is, or was, ended. kept: why it is never ended. ends_after:
-    not before that it is considered again; delayed_by: what was in the way the last time.
-    """
-
-    model_config = ConfigDict(from_attributes=True)
     account_id: int
     contact_id: int
     ticket_id: int
     state: str
+    """`created`, `retiring`, `retired`, or `restoring` (being brought back)."""
     lifetime: str | None
+    """`inside` or `outside`: that lifetime of the policy ends it; null for a permanent contact."""
     ended_by: str | None = Field(validation_alias="end_why")
+    """Why it is, or was, retired."""
     kept: str | None
+    """Why it is never retired by itself."""
     ends_after: datetime | None = Field(validation_alias="end_at")
+    """When it is considered for retirement next."""
     delayed_by: str | None = None
+    """Why it was not retired the last time."""
 
     @classmethod
     def of(cls, row: Ledger) -> Self:
-        """Show a contact. What is wrong with one that is not to be ended is of its creation."""
+        """Return a contact's view; an error without a time to retire it is of its creation."""
         delayed_by = mask(row.error) if row.error and row.end_at else None
         return cls.model_validate(row).model_copy(update={"delayed_by": delayed_by})
 
 
-class AddressView(BaseModel):
-    """What is known of an address in all accounts. forgotten_at: it is ignored since then."""
+class AddressView(views.View):
+    """What is known of an address in all accounts."""
 
     address: str
     forgotten_at: datetime | None
+    """The address is ignored since then."""
     mappings: list[views.MappingView]
     created: list[ContactView]
     tickets: list[OnTicketView]
@@ -99,9 +99,9 @@ class ForgottenView(BaseModel):
 
 @router.get("/people/{email:path}")
 async def get_person(request: Request, email: Email) -> AddressView:
-    """Show an address over all accounts: its mappings, and its latest tickets.
+    """Return an address over all accounts: its mappings, contacts and latest tickets.
 
-    Of a forgotten one the tickets without its name, and whom we created.
+    A forgotten address has no mappings, and its tickets show no name.
     """
     key = key_of(email)
     keys = (key, forgotten.alias(key))

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
 from app.contacts.undo import Undo
@@ -29,24 +28,26 @@ LIST_LOOKS = 50
 """Looks and deliveries that a ticket's page shows, the latest first."""
 
 
-class StepView(BaseModel):
-    """One thing to be undone: whether it is (or would be), or why not. again: try again."""
+class StepView(views.View):
+    """One step of an undo."""
 
-    model_config = ConfigDict(from_attributes=True)
     action: Literal["unlink", "deactivate"]
     contact_id: int | None
     address: str | None
     done: bool
+    """Whether it is done; in a dry run, whether it would be."""
     detail: str
     again: bool
+    """Whether to try it again."""
 
 
-class UndoView(BaseModel):
-    """What was undone for a ticket. complete: there is nothing to be tried again."""
+class UndoView(views.View):
+    """What was undone for a ticket."""
 
     ticket_id: int
     dry_run: bool
     complete: bool
+    """Whether no step is left to try again."""
     steps: list[StepView]
 
 
@@ -54,10 +55,10 @@ class UndoView(BaseModel):
 async def list_tickets(
     request: Request,
     result: Annotated[
-        Result | Literal["open"] | None, Query(description="how it ended; open: it has not")
+        Result | Literal["open"] | None, Query(description="the result; `open` for none yet")
     ] = None,
     outcome: Annotated[
-        Outcome | None, Query(description="with a participant of this outcome")
+        Outcome | None, Query(description="has a participant with this outcome")
     ] = None,
     account: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
     since: Annotated[datetime | None, Query(description="first seen at or after this")] = None,
@@ -85,9 +86,9 @@ async def list_tickets(
     return page(rows, limit, views.TicketView.model_validate, lambda row: row.id)
 
 
-@router.get("/tickets/{ticket_id}", responses=problems(s404="never heard of"))
+@router.get("/tickets/{ticket_id}", responses=problems(s404="unknown ticket"))
 async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetails:
-    """Show a ticket: its people with decision, reason and outcome, its looks and deliveries."""
+    """Return a ticket with its participants, looks, deliveries and notes."""
     async with services_of(request).sessions() as session:
         known = await history.of_ticket(session, ticket_id, latest=LIST_LOOKS)
     if known is None:
@@ -105,9 +106,9 @@ async def get_ticket(request: Request, ticket_id: TicketId) -> views.TicketDetai
 async def process_ticket(
     request: Request,
     ticket_id: TicketId,
-    dry_run: Annotated[bool, Query(description="only tell what a look would do now")] = False,
+    dry_run: Annotated[bool, Query(description="only return what a look would do")] = False,
 ) -> views.DueView | JSONResponse:
-    """Look at a ticket again, first of all; what had failed on it is tried again."""
+    """Look at a ticket again, before others, and retry what has failed on it."""
     services = services_of(request)
     if dry_run:
         with asking_autotask("dry run"):
@@ -124,17 +125,20 @@ async def process_ticket(
 @router.post(
     "/tickets/{ticket_id}/undo",
     responses=problems(
-        s404="never heard of", s409="it is being looked at", s502="Autotask is away"
+        s404="unknown ticket", s409="it is being looked at", s502="Autotask is away"
     ),
 )
 async def undo_ticket(
     request: Request,
     ticket_id: TicketId,
-    dry_run: Annotated[bool, Query(description="say what would be done, and change nothing")] = (
-        False
-    ),
+    dry_run: Annotated[
+        bool, Query(description="only return what would be done, and change nothing")
+    ] = False,
 ) -> UndoView:
-    """Take off whom we linked and deactivate whom we created, but for whom a person touched."""
+    """Unlink and deactivate the contacts that the service linked or created for a ticket.
+
+    What a person has changed since stays.
+    """
     services = services_of(request)
     async with services.sessions() as session:
         if await session.get(TicketRecord, ticket_id) is None:
@@ -144,9 +148,12 @@ async def undo_ticket(
             steps = await Undo(services, who(request), dry_run).ticket(ticket_id)
     except (InUse, LeaseLost):
         raise Problem(409, "The ticket is being looked at: try again in a moment.") from None
-    shown = [StepView.model_validate(step) for step in steps]
-    complete = not any(step.again for step in steps)
-    return UndoView(ticket_id=ticket_id, dry_run=dry_run, complete=complete, steps=shown)
+    return UndoView(
+        ticket_id=ticket_id,
+        dry_run=dry_run,
+        complete=not any(step.again for step in steps),
+        steps=[StepView.model_validate(step) for step in steps],
+    )
 
 
 @router.get("/deliveries")

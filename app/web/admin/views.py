@@ -1,4 +1,4 @@
-"""What the admin API shows of our records."""
+"""Response bodies that several routes of the admin API share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from app.looks.preview import Preview
 from app.records.history import History
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(from_attributes=True)
+class View(BaseModel):
+    """A response body. The text under a field is its description in the OpenAPI document."""
+
+    model_config = ConfigDict(from_attributes=True, use_attribute_docstrings=True)
 
 
-class MappingView(_View):
-    """Which contact an address means in an account. verified_at: last seen to hold at Autotask."""
+class MappingView(View):
+    """The contact that an address means in an account."""
 
     account_id: int
     email: str
@@ -26,23 +28,24 @@ class MappingView(_View):
     origin: Literal["found", "manual", "created"]
     created_at: datetime
     verified_at: datetime
+    """When the contact was last seen at Autotask with this address."""
 
     @classmethod
     def of(cls, row: Mapping, created: bool) -> Self:
-        """Show a mapping; created: its contact stands in the ledger."""
-        shown = cls.model_validate(row)
-        return shown.model_copy(update={"origin": "created"}) if created else shown
+        """Return a mapping's view; `created` means that the ledger has its contact."""
+        view = cls.model_validate(row)
+        return view.model_copy(update={"origin": "created"}) if created else view
 
 
 class MappingBody(BaseModel):
-    """The contact that an address shall mean."""
+    """The contact that an address is to mean."""
 
     model_config = ConfigDict(extra="forbid")
     contact_id: int = Field(ge=1, lt=2**31)
 
 
-class DeliveryView(_View):
-    """A callout that was stored: of a new ticket, or of a change of one that we know."""
+class DeliveryView(View):
+    """A stored callout: of a new ticket, or of a change of a known one."""
 
     id: int
     received_at: datetime
@@ -54,28 +57,22 @@ class DeliveryView(_View):
     body_sha256: str
 
 
-class LookView(_View):
-    """One pass of a worker over a ticket. result null: it was to be looked at again.
-
-    source: where its list was found.
-    """
+class LookView(View):
+    """One pass of a worker over a ticket."""
 
     attempt: int
     started_at: datetime
     ended_at: datetime
     result: str | None
+    """Null if the ticket is looked at again."""
     note: str | None
     source: str | None
+    """The Cc source that had the list."""
     again_at: datetime | None
 
 
-class ParticipantView(_View):
-    """One address on a ticket: what was decided and why, and what came of it.
-
-    outcome null: not finished. detail: what is wrong with what stood in the list, or what Autotask
-    said. muted: the contact is set to get no mail; null: not known. The last two are facts about
-    the contact on this ticket: when it was first seen linked, and seen to have been taken off.
-    """
+class ParticipantView(View):
+    """One address on a ticket: the decision, its reason, and the outcome."""
 
     id: int
     address: str = Field(validation_alias="key")
@@ -83,24 +80,26 @@ class ParticipantView(_View):
     decision: str
     reason: str
     outcome: str | None
+    """Null until the decision is carried out."""
     contact_id: int | None
     detail: str | None
+    """Why the entry of the list is unusable, or what Autotask answered."""
     retry_at: datetime | None
     decided_at: datetime
     acted_at: datetime | None
     muted: bool | None
+    """Whether the contact is set to get no mail; null if unknown."""
     approved_by: str | None
     rejected_by: str | None
     judged_at: datetime | None
     first_seen_linked_at: datetime | None = None
+    """When the contact was first seen on this ticket."""
     removed_seen_at: datetime | None = None
+    """When the contact was seen to be taken off this ticket."""
 
 
-class DecisionView(_View):
-    """What a look would decide about one address. muted: the contact gets no mail; null: unknown.
-
-    detail: what is wrong with what stood in the list.
-    """
+class DecisionView(View):
+    """What a look would decide about one address."""
 
     address: str = Field(validation_alias="key")
     name: str
@@ -108,45 +107,46 @@ class DecisionView(_View):
     reason: str
     contact_id: int | None
     muted: bool | None
+    """Whether the contact is set to get no mail; null if unknown."""
     detail: str | None
+    """Why the entry of the list is unusable."""
 
 
-class PreviewView(BaseModel):
-    """How a look would end. result null: it would be made again, and note says why.
-
-    source: where the list was found; null: it is of earlier looks. observed: a look would decide
-    and record, and write nothing to Autotask.
-    """
+class PreviewView(View):
+    """How a look would end."""
 
     ticket_id: int
     number: str | None
     account_id: int | None
     contact_id: int | None
     result: str | None
+    """Null if the ticket would be looked at again; `note` says why."""
     note: str | None
     source: str | None
+    """The Cc source that has the list; null if the list is of earlier looks."""
     observed: bool
+    """Whether a look would decide and record, and write nothing to Autotask."""
     decisions: list[DecisionView]
 
     @classmethod
-    def of(cls, ticket_id: int, one: Preview) -> Self:
-        """Show a preview."""
-        ticket = one.ticket
+    def of(cls, ticket_id: int, preview: Preview) -> Self:
+        """Return a preview's view."""
+        ticket = preview.ticket
         return cls(
             ticket_id=ticket_id,
             number=ticket.number if ticket else None,
             account_id=ticket.company_id if ticket else None,
             contact_id=ticket.contact_id if ticket else None,
-            result=one.result,
-            note=one.note,
-            source=one.found.source if one.found else None,
-            observed=bool(one.gathered and one.gathered.observes),
-            decisions=[DecisionView.model_validate(each) for each in one.decisions],
+            result=preview.result,
+            note=preview.note,
+            source=preview.found.source if preview.found else None,
+            observed=bool(preview.gathered and preview.gathered.observes),
+            decisions=[DecisionView.model_validate(each) for each in preview.decisions],
         )
 
 
 class ParticipantDetails(ParticipantView):
-    """One address on one ticket, as lists of people over many tickets show it."""
+    """One address on one ticket, as lists over many tickets show it."""
 
     ticket_id: int
     ticket_number: str | None = None
@@ -154,39 +154,40 @@ class ParticipantDetails(ParticipantView):
 
     @classmethod
     def of(cls, row: Participant, number: str | None) -> Self:
-        """Show a participant; number: the ticket's."""
+        """Return a participant's view with the number of the ticket."""
         return cls.model_validate(row).model_copy(update={"ticket_number": number})
 
 
-class NoteView(_View):
-    """A note that we wrote on a ticket. state: created; sending or unsure; refused, with error."""
+class NoteView(View):
+    """A note that the service wrote on a ticket."""
 
     state: str
+    """`created`, `sending`, `unsure` (no answer yet), or `refused`, with `error`."""
     note_id: int | None
     sent_at: datetime
     error: str | None
 
 
-class TicketView(_View):
-    """What we know of a ticket. result null: it is due, or being looked at.
-
-    by_mail: whether it counts as a mail ticket. message_id: of the mail its list was read from.
-    """
+class TicketView(View):
+    """What is known of a ticket."""
 
     id: int
     number: str | None
     account_id: int | None
     contact_id: int | None
     result: str | None
+    """Null while the ticket is due or being looked at."""
     note: str | None
     first_seen_at: datetime
     looked_at: datetime | None
     by_mail: bool | None
+    """Whether it counts as a ticket that came by mail."""
     message_id: str | None
+    """Message-ID of the mail that the list was read from."""
 
 
-class DueView(_View):
-    """Whether a ticket is to be looked at: when, how often tried, and whether a worker has it."""
+class DueView(View):
+    """When a ticket is looked at next, and whether a worker has it."""
 
     due_at: datetime | None
     since: datetime
@@ -197,7 +198,7 @@ class DueView(_View):
 
 
 class TicketDetails(TicketView):
-    """A ticket with all that happened to it."""
+    """A ticket with its participants, looks, deliveries and notes."""
 
     due: DueView | None
     participants: list[ParticipantView]
@@ -219,7 +220,7 @@ def ticket_details(known: History) -> TicketDetails:
 
 
 def due_view(row: Due) -> DueView:
-    """Show whether a ticket is to be looked at."""
+    """Return when a ticket is looked at next."""
     return DueView(
         due_at=row.due_at,
         since=row.since,
@@ -231,11 +232,11 @@ def due_view(row: Due) -> DueView:
 
 
 def _participant(row: Participant, links: MappingOf[int, LinkRecord]) -> ParticipantView:
-    shown = ParticipantView.model_validate(row)
+    view = ParticipantView.model_validate(row)
     link = links.get(row.contact_id) if row.contact_id else None
     if link is None:
-        return shown
-    return shown.model_copy(
+        return view
+    return view.model_copy(
         update={
             "first_seen_linked_at": link.first_seen_linked_at,
             "removed_seen_at": link.removed_seen_at,

@@ -50,7 +50,7 @@ async def test_an_account_without_a_policy_follows_the_default(
 async def test_a_policy_of_its_own_is_shown_with_who_wrote_it(
     api: httpx.AsyncClient, reader: Headers, writer: Headers
 ) -> None:
-    """PUT answers what GET shows: in effect, as it was written, when and by whom."""
+    """PUT answers what GET shows: in effect, as it was set, when and by which key."""
     body = {"preset": "guarded", "outside": "create", "allowed": ["@Radiology.example"]}
     put = await api.put(POLICY, json=body, headers=writer)
     shown = (await api.get(POLICY, headers=reader)).json()
@@ -135,7 +135,7 @@ async def test_what_is_allowed_and_denied_at_once_is_named(
         "allowed": ["Nina@radiology.example", "b.example"],
         "denied": ["@B.example", "c.example"],
     }
-    assert await errors(api, writer, body) == ["body.denied: b.example stands in allowed, too"]
+    assert await errors(api, writer, body) == ["body.denied: b.example is in allowed, too"]
 
 
 async def test_all_errors_of_a_body_come_at_once(api: httpx.AsyncClient, writer: Headers) -> None:

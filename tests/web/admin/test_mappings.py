@@ -178,7 +178,7 @@ async def test_what_is_no_address_has_no_mapping(api: httpx.AsyncClient, writer:
 async def test_after_a_deletion_the_next_ticket_finds_anew(
     api: httpx.AsyncClient, services: Services, tenant: Tenant, people: Seed, writer: Headers
 ) -> None:
-    """The mapping was wrong; without it Autotask is asked whom the address means."""
+    """The mapping was wrong; without it the address is looked up at Autotask."""
     await put(api, writer, CARLA, people.bruno)
     assert (await api.delete(f"{CONTACTS}/{CARLA}", headers=writer)).status_code == 204
 

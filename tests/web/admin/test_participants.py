@@ -1,4 +1,4 @@
-"""People who are held: judged in great number, listed, and by whom they were judged."""
+"""Held participants: listed, approved or rejected in bulk, and the audit of it."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ async def test_a_write_without_an_answer_is_counted_for_as_long_as_it_can_take_e
     shown = (await api.put("/admin/pause", json={"paused": True}, headers=writer)).json()
 
     assert (shown["writing"], shown["unsure"]) == (0, 1)
-    assert "1 that had left before got no answer" in shown["detail"]
+    assert "1 sent earlier got no answer" in shown["detail"]
     async with services.sessions() as session, session.begin():
         await session.execute(
             update(entity).values(sent_at=entity.sent_at - services.create_settle)

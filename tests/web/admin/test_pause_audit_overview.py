@@ -143,7 +143,7 @@ async def test_only_a_true_or_false_pauses(api: httpx.AsyncClient, writer: Heade
 async def test_a_pause_shows_in_health(
     api: httpx.AsyncClient, services: Services, tenant: Tenant, people: Seed, writer: Headers
 ) -> None:
-    """Since when, by whom, and how it ends."""
+    """Since when, by which key, and how it ends."""
     await store(services, Worker(id="one"))
     await look_at(services, tenant.new_ticket(people.alpine))
     shown = await pause(api, writer, True)
