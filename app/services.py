@@ -1,4 +1,4 @@
-"""The parts that a process makes once and shares: database, client, budget, settings."""
+"""The parts that a process creates once and shares: settings, database, HTTP, budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts that a process makes once and shares."""
+    """The parts that a process creates once and shares."""
 
     settings: Settings
     sessions: Sessions
@@ -38,9 +38,9 @@ class Services:
         return timedelta(seconds=self.settings.create_settle)
 
     async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
-        """Speak to Autotask; with a lease only as long as that is held.
+        """Return a client of Autotask; with a lease it makes calls only while that is held.
 
-        calm: a right that is missing stops no other call.
+        calm: a 403 does not close the gate for other calls.
         """
         api_url = await self.tenancy.api_url()
         throttle = self.budget.throttle(lease, calm=calm)
@@ -61,7 +61,7 @@ class Services:
 async def open_services(
     settings: Settings, database_url: str, *, observer: bool = False
 ) -> AsyncIterator[Services]:
-    """Make the parts, and close them at the end. For an observer see Budget."""
+    """Create the parts, and close them at the end. For `observer` see Budget."""
     engine = make_engine(database_url)
     sessions = make_sessions(engine)
     share, window = settings.budget_share, settings.budget_window

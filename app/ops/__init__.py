@@ -1,1 +1,1 @@
-"""app/ops."""
+"""What keeps a deployment healthy: comparison, webhook, checks, doctor, watch."""

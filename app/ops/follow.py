@@ -1,7 +1,7 @@
-"""Follow the tickets that we have people on: complete, moved to another account, gone.
+"""Follow the tickets with people that we added: complete, moved to another account, deleted.
 
-One query for 500 tickets tells their state; only those whose state is another one are looked at.
-A parked ticket that has an account by now is taken up in the same way.
+One query reads the state of 500 tickets; only those whose state has changed are looked at. A parked
+ticket that has a real account now is looked at, too.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from app.settings.settings import Settings
 log = structlog.get_logger()
 
 _LONG_OVER = timedelta(days=1)
-_NEWS = 50  # changes that one pass may find before it is history that is caught up with
-_PAGE = 500  # tickets of one query: as many values as it may have
+_NEWS = 50  # more changes in one pass are history, not news
+_PAGE = 500  # tickets of one query: Autotask takes no more values
 
 
 async def follow(services: Services, lease: Lease) -> timedelta:
@@ -41,7 +41,7 @@ async def follow(services: Services, lease: Lease) -> timedelta:
             named = services.settings.complete_statuses
             complete = await services.directory.complete_statuses(autotask, named)
         after = known[-1].id
-        states = {one.id: one for one in await autotask.states_of([row.id for row in known])}
+        states = {state.id: state for state in await autotask.states_of([row.id for row in known])}
         async with services.sessions() as session:
             now = await db_now(session)
         over = {row.id: at for row in known if (at := long_over(row, states, complete, now))}
@@ -51,7 +51,7 @@ async def follow(services: Services, lease: Lease) -> timedelta:
             if row.id not in over
             and has_changed(row, states.get(row.id), services.settings, complete)
         ]
-        # As many as that are what a first pass finds, and nobody waits for them.
+        # A first pass finds more than that, and no one is waiting for these.
         priority = Priority.LIVE if len(changed) <= _NEWS else Priority.CATCH_UP
         async with fenced(services.sessions, lease) as session:
             for ticket_id in changed:
@@ -69,7 +69,7 @@ def long_over(
     complete: Collection[int],
     at: datetime,
 ) -> datetime | None:
-    """Say since when a ticket is over, where that is history: no look has noted when it began."""
+    """Return since when a ticket is over if that is history: no look has recorded its beginning."""
     now = states.get(row.id)
     if (
         row.created_at
@@ -85,7 +85,7 @@ def long_over(
 def has_changed(
     row: TicketRecord, now: TicketState | None, settings: Settings, complete: Collection[int]
 ) -> bool:
-    """Tell whether a ticket has to be looked at: it is over, gone, or in another account."""
+    """Return whether a ticket must be looked at: it is over, gone, or in another account."""
     if now is None or now.status in complete:
         return True
     if row.result == Result.PARKED:

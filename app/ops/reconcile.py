@@ -1,7 +1,7 @@
-"""Find the tickets that no callout told of.
+"""Find the tickets whose callout never came.
 
-How far Autotask's tickets have been compared with ours is a time that Autotask itself has told:
-our clock may be wrong, and a gap must not open. See docs/decisions/0010-reconciliation.md.
+How far Autotask's tickets have been compared with ours is a time from Autotask's own records: our
+clock may be wrong, and there must be no gap. See docs/decisions/0010-reconciliation.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.services import Services
 log = structlog.get_logger()
 
 OVERLAP = timedelta(minutes=15)
-"""How much of what was compared is compared again: a ticket can be seen later than it is dated."""
+"""How much is compared again: a ticket may become visible later than its date."""
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_LOOKS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30), timedelta(days=3650))
@@ -42,52 +42,55 @@ async def reconcile(services: Services, lease: Lease) -> timedelta:
 
 
 async def _begin(services: Services, autotask: Autotask, lease: Lease) -> None:
-    """Begin with the newest ticket, so that nobody's history is mailed."""
+    """Begin with the newest ticket: people of older ones are not added and mailed."""
     async with services.sessions() as session:
         now = await db_now(session)
-    found: list[NewTicket] = []
+    newest: list[NewTicket] = []
     for ago in _FIRST_LOOKS:
-        if found := await created_since(autotask, now - ago):
+        if newest := await created_since(autotask, now - ago):
             break
-    floor = max((ticket.id for ticket in found), default=0)
+    floor = max((ticket.id for ticket in newest), default=0)
+    dates = [ticket.created_at for ticket in newest]
     async with fenced(services.sessions, lease) as session:
-        await reconciliation.move(session, floor, [one.created_at for one in found], 0)
+        await reconciliation.move(session, floor, dates, 0)
     log.info("reconciliation_begins", after_ticket=floor)
 
 
 async def _compare(services: Services, autotask: Autotask, lease: Lease, known: Progress) -> None:
-    """Make due what is new and unheard of, in the transaction that moves the watermark."""
+    """Make new, unknown tickets due in the transaction that moves the watermark."""
     since = (known.watermark or _LONG_AGO) - OVERLAP
-    found = [one for one in await created_since(autotask, since) if one.id > known.floor]
-    live, late = _told_apart(found, services)
+    created = await created_since(autotask, since)
+    created = [ticket for ticket in created if ticket.id > known.floor]
+    dates = [ticket.created_at for ticket in created]
+    live, late = _split(created, services)
     settle = timedelta(seconds=services.settings.settle_seconds)
     async with fenced(services.sessions, lease) as session:
         new = await tickets.want_unknown(session, live, settle, Priority.LIVE)
         new += await tickets.want_unknown(session, late, settle, Priority.CATCH_UP)
-        await reconciliation.move(session, known.floor, [one.created_at for one in found], len(new))
+        await reconciliation.move(session, known.floor, dates, len(new))
     if new:
         log.info("tickets_found", count=len(new), newest=max(new))
 
 
-def _told_apart(found: Sequence[NewTicket], services: Services) -> tuple[list[int], list[int]]:
-    """Say what is live and what is caught up with: without a webhook all that is new is live."""
-    newest = max((one.created_at for one in found if one.created_at), default=_LONG_AGO)
-    fresh = newest - OVERLAP - timedelta(seconds=services.settings.reconcile_interval)
+def _split(created: Sequence[NewTicket], services: Services) -> tuple[list[int], list[int]]:
+    """Return the live tickets and the backlog. Without a webhook all recent tickets are live."""
+    newest = max((ticket.created_at for ticket in created if ticket.created_at), default=_LONG_AGO)
+    recent = newest - OVERLAP - timedelta(seconds=services.settings.reconcile_interval)
     alone = not services.settings.webhook_secrets
-    live = [one.id for one in found if alone and (one.created_at or _LONG_AGO) >= fresh]
-    return live, sorted({one.id for one in found} - set(live))
+    live = [t.id for t in created if alone and (t.created_at or _LONG_AGO) >= recent]
+    return live, sorted({ticket.id for ticket in created} - set(live))
 
 
 async def created_since(
     autotask: Autotask, since: datetime, progress: Callable[[NewTicket], None] | None = None
 ) -> list[NewTicket]:
-    """List all tickets that were created since a time, 500 a call, by id."""
-    found: list[NewTicket] = []
+    """List all tickets that were created since a time, by id, 500 a call."""
+    created: list[NewTicket] = []
     more = True
     while more:
-        page, more = await autotask.newer(since, found[-1].id if found else 0)
-        found += page
+        page, more = await autotask.newer(since, created[-1].id if created else 0)
+        created += page
         more = more and bool(page)
         if progress and page:
             progress(page[-1])
-    return found
+    return created

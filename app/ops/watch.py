@@ -1,4 +1,4 @@
-"""Following one ticket through our own records, as it happens; nothing is asked or changed."""
+"""Follow one ticket through our own records as things happen; no call is made, nothing changed."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. at: by the database's clock; None: it is so, and no matter when."""
+    """Something that happened."""
 
     at: datetime | None
+    """By the database's clock; None for a fact without a time."""
+
     text: str
 
 
 @dataclass
-class Told:
-    """What has been said of a ticket, so that nothing is said twice."""
+class Shown:
+    """What has been shown of a ticket, so that nothing is shown twice."""
 
     facts: set[tuple[object, ...]] = field(default_factory=set)
 
     def first(self, *fact: object) -> bool:
-        """Tell whether this is new, and remember it."""
+        """Return whether a fact is new, and remember it."""
         new = fact not in self.facts
         self.facts.add(fact)
         return new
 
 
 async def next_ticket(sessions: Sessions, since: datetime, seconds: float) -> int | None:
-    """Wait for the first ticket that we hear of after a time; None: there was none."""
+    """Wait for the first ticket that we see after a time; return None if none comes."""
     deadline = asyncio.get_running_loop().time() + seconds
     first = (
         select(TicketRecord.id)
@@ -66,17 +68,16 @@ async def clock(sessions: Sessions) -> datetime:
 async def follow(
     sessions: Sessions, ticket_id: int, seconds: float
 ) -> AsyncIterator[tuple[list[Event], History | None]]:
-    """Give what is new of a ticket, each time there is something, until it is over.
+    """Yield new events of a ticket, with its records, until it is over or `seconds` have passed.
 
-    Ends after so many seconds as well; the last records tell which of the two it was. None: we
-    have not heard of the ticket yet.
+    The last records show which of the two it was. They are None while the ticket is unknown.
     """
     deadline = asyncio.get_running_loop().time() + seconds
-    told = Told()
+    shown = Shown()
     while True:
         async with sessions() as session:
             records = await history.of_ticket(session, ticket_id)
-        events = list(news(records, told)) if records else []
+        events = list(news(records, shown)) if records else []
         ended = (records and records.over) or asyncio.get_running_loop().time() > deadline
         if events or ended:
             yield events, records
@@ -85,52 +86,54 @@ async def follow(
         await asyncio.sleep(POLL_SECONDS)
 
 
-def news(records: History, told: Told) -> Iterator[Event]:
-    """Give what has not been told yet, in the order in which it comes about."""
-    yield from _arrival(records, told)
-    looks = [one for one in records.looks if told.first("look", one.id)]
+def news(records: History, shown: Shown) -> Iterator[Event]:
+    """Yield what has not been shown yet, in the order in which it happens."""
+    yield from _arrival(records, shown)
+    looks = [one for one in records.looks if shown.first("look", one.id)]
     decided = [
         one
         for one in records.participants
-        if told.first("decision", one.key, one.decision, one.reason, one.approved_by)
+        if shown.first("decision", one.key, one.decision, one.reason, one.approved_by)
     ]
     for look in looks:
         yield _search(look, records.ticket)
     for one in decided:
         yield Event(one.decided_at, f"{one.key}: {one.decision}, because {_why(one)}")
-    yield from _writes(records, told)
+    yield from _writes(records, shown)
     for one in records.participants:
-        if one.outcome and told.first("outcome", one.key, one.outcome, one.detail):
+        if one.outcome and shown.first("outcome", one.key, one.outcome, one.detail):
             yield Event(one.acted_at, _outcome(one))
-        elif one.retry_at and told.first("retry", one.key, one.retry_at):
+        elif one.retry_at and shown.first("retry", one.key, one.retry_at):
             again = f"tried again at {one.retry_at:%H:%M:%S}"
             yield Event(one.acted_at, f"{one.key}: not done: {one.detail}; {again}")
     for look in looks:
         yield _end(look)
 
 
-def _arrival(records: History, told: Told) -> Iterator[Event]:
+def _arrival(records: History, shown: Shown) -> Iterator[Event]:
     ticket, due = records.ticket, records.due
     for one in records.deliveries:
-        if told.first("delivery", one.id):
+        if shown.first("delivery", one.id):
             yield Event(one.received_at, _callout(one))
-    if not records.deliveries and told.first("without a callout"):
+    if not records.deliveries and shown.first("without a callout"):
         found = due is not None and due.priority == Priority.CATCH_UP
-        how = "found by comparing with Autotask (reconciliation)" if found else "wanted by somebody"
+        how = (
+            "found by comparing with Autotask (reconciliation)" if found else "processed on request"
+        )
         yield Event(ticket.first_seen_at, f"ticket {ticket.id}: {how}; no callout has come")
-    if ticket.number and told.first("number", ticket.number):
+    if ticket.number and shown.first("number", ticket.number):
         yield Event(None, f"it is ticket {ticket.number} of account {ticket.account_id}")
 
 
 def _callout(one: Delivery) -> str:
-    """Say what a callout tells of, and how long after it."""
+    """Describe a callout, and how late it came."""
     if one.action.lower() == "create":
         return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
     return f"callout of a change of ticket {one.entity_id}{_delay(one, 'the ticket was changed')}"
 
 
 def _delay(one: Delivery, what: str) -> str:
-    """Say how long a callout took; Autotask tells the event's second, in UTC."""
+    """Describe how long a callout took; Autotask tells the second of the event, in UTC."""
     try:
         at = datetime.fromisoformat(one.event_time or "")
     except ValueError:
@@ -141,7 +144,7 @@ def _delay(one: Delivery, what: str) -> str:
 
 
 def _search(look: Look, ticket: TicketRecord) -> Event:
-    """Say where a look found its list."""
+    """Describe where a look found its list."""
     if look.source is None:
         return Event(look.started_at, "looked: no list found")
     message = f" (message {ticket.message_id})" if ticket.message_id else ""
@@ -156,19 +159,19 @@ def _end(look: Look) -> Event:
     return Event(look.ended_at, f"not finished{note}{again}")
 
 
-def _writes(records: History, told: Told) -> Iterator[Event]:
+def _writes(records: History, shown: Shown) -> Iterator[Event]:
     """Say what was created and linked; what is on its way, too."""
     for row in records.created:
-        if told.first("ledger", row.id, row.state):
+        if shown.first("ledger", row.id, row.state):
             what = _LEDGER[LedgerState(row.state)]
             yield Event(row.settled_at or row.sent_at, f"{row.email}: {what}{_id(row)}")
     for _, link in sorted(records.links.items()):
-        if link.ours and link.first_seen_linked_at and told.first("link", link.contact_id):
+        if link.ours and link.first_seen_linked_at and shown.first("link", link.contact_id):
             yield Event(link.first_seen_linked_at, f"contact {link.contact_id} is on the ticket")
-        elif link.sent_at and not link.ours and told.first("sent", link.contact_id, link.sent_at):
+        elif link.sent_at and not link.ours and shown.first("sent", link.contact_id, link.sent_at):
             yield Event(link.sent_at, f"contact {link.contact_id} is being put on the ticket")
     for note in records.notes:
-        if told.first("note", note.id, note.state):
+        if shown.first("note", note.id, note.state):
             why = f": {note.error}" if note.error else ""
             yield Event(note.sent_at, f"the note on the ticket: {note.state}{why}")
 
@@ -191,7 +194,7 @@ def _id(row: Ledger) -> str:
 
 
 def _why(one: Participant) -> str:
-    """Say a decision's reason in words."""
+    """Describe the reason of a decision."""
     approved = f"; approved by {one.approved_by}" if one.approved_by else ""
     detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
     return f"{why(one.reason)}{detail}{approved}"

@@ -1,1 +1,1 @@
-"""app/outbound."""
+"""What every call to Autotask and Microsoft passes, over all processes."""

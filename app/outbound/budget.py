@@ -1,7 +1,7 @@
-"""Permission to call Autotask, over all processes: threads, calls an hour, and the gate.
+"""Permit calls to Autotask, over all processes: by threads, calls an hour, and the gate.
 
 A slot is a row with holder and expiry, so it survives a restart of PostgreSQL while its request
-is on the way. One short transaction takes it, counts the call and checks gate and lease; without
+is under way. One short transaction takes it, counts the call and checks gate and lease; without
 the database no call leaves. See docs/decisions/0003-budget.md.
 """
 
@@ -13,10 +13,10 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -33,61 +33,43 @@ from app.autotask.errors import (
 from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
 from app.db.database import Sessions, db_now
 from app.db.states import Priority
-from app.db.tables import Calls, Gate, Slot
+from app.db.tables import Gate, Slot
 from app.due import work
 from app.due.work import Lease, LeaseLost
 from app.outbound import gate
 from app.outbound.rules import NotNow
+from app.outbound.usage import Usage, Use
 
 log = structlog.get_logger()
 
-_PARTS = 60  # of the window that are counted apart, a minute each as a rule
-_SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request is given up before that
-_SLOT_WAIT = 30.0  # seconds that a call waits for a slot before its look gives way
-_PAUSED = timedelta(seconds=5)  # until a look that has to write is due again; none is claimed
+_SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request ends before that
+_SLOT_WAIT = 30.0  # seconds that a call waits for a slot before NotNow
+_PAUSED = timedelta(seconds=5)  # after which the pause is checked again
 HALF, BUSY = 0.5, 0.8
-"""Parts of the tenant's calls from which on we go slower, and only for what people wait for."""
+"""Used parts of the tenant's calls from which on we slow down, and only live work begins."""
 
 _SLOW = 2  # looks at once
-_USE_KNOWN = timedelta(minutes=15)  # for which what Autotask said of all tools' use is believed
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much may be begun now. until: nothing before then; None: something.
-
-    at_once: looks over all processes; None: as ever. least: the least urgent work that goes on.
-    """
+    """How much work may begin now."""
 
     until: datetime | None = None
+    """Nothing may begin before this time."""
+
     at_once: int | None = None
+    """Looks at once over all processes; None: the usual number."""
+
     least: Priority = Priority.CATCH_UP
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Calls in the window: ours, and what we may make; all tools', and what the tenant may.
-
-    The tenant's are None while Autotask has not told lately.
-    """
-
-    ours: int
-    share: int
-    tenant: int | None
-    limit: int | None
-
-    @property
-    def of_tenant(self) -> float:
-        """What part of the tenant's calls is used; 0 when that is not known."""
-        return self.tenant / self.limit if self.tenant is not None and self.limit else 0.0
+    """The least urgent work that may begin."""
 
 
 class Budget:
-    """Hand out slots: at most `share` of the tenant's calls an hour, counted over `window` seconds.
+    """Permit calls: at most `share` of the tenant's calls an hour, counted over `window` seconds.
 
-    An observer takes slots and counts its calls as ever. It passes a shut gate and never moves it:
-    after a repair somebody wants to know whether that worked, and its settings may be others than
-    the service's.
+    An observer takes slots and counts calls as ever, but passes a shut gate and never moves it:
+    after a repair it shows whether that worked, and its settings may be others than the service's.
     """
 
     def __init__(
@@ -100,17 +82,14 @@ class Budget:
         observer: bool = False,
     ) -> None:
         self._sessions = sessions
+        self._usage = Usage(share, timedelta(seconds=window), limit)
         self._observer = observer
-        self._share = share
-        self._limit = limit
-        self._window = timedelta(seconds=window)
-        self._part = self._window / _PARTS
 
     def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
-        """Give what a client asks before each call; with a lease only while that is held.
+        """Return what a client asks before each call; with a lease only while that is held.
 
         It raises LeaseLost, or NotNow when the gate is shut, the budget spent or no slot free.
-        calm: a right that is missing stops no other call.
+        calm: a 403 does not close the gate for other calls.
         """
 
         def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
@@ -140,7 +119,7 @@ class Budget:
             change = gate.SILENT
             raise
         except AutotaskError:
-            change = gate.Change(call) if known else None  # the request is refused, we are not
+            change = gate.Change(call) if known else None  # this request is refused, others are not
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
@@ -182,7 +161,9 @@ class Budget:
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
-        await self._count(session, row, now)
+        if until := await self._usage.spent_until(session, row, now):
+            raise NotNow(until, "our share of the API's calls an hour is spent")
+        await self._usage.count(session, now)
         known = row.code is not None or row.silent > 0
         probe = row.shut_until is not None and not self._observer
         if probe:
@@ -202,10 +183,10 @@ class Budget:
         return next(iter(sorted(set(range(THREADS_PER_ENTITY)) - set(used.scalars()))), None)
 
     async def pace(self, session: AsyncSession) -> Pace:
-        """Say how much may be begun now, by what is refused, paused and used up.
+        """Return how much may begin now, by what is refused, paused and used.
 
-        From half of what the tenant's tools may use Autotask answers late, and we slow down; from
-        80 % on only what people wait for is begun. Half of our own share is kept for that, too.
+        From half of the tenant's calls on Autotask answers late, and we slow down; from 80 % on
+        only live work begins. Half of our own share is reserved for that, too.
         """
         row = (await session.execute(select(Gate))).scalar_one()
         now = await db_now(session)
@@ -213,11 +194,11 @@ class Budget:
             return Pace(until=row.shut_until)
         if row.paused_at:
             return Pace(until=now + _PAUSED)
-        if until := await self._spent_until(session, row, now):
+        if until := await self._usage.spent_until(session, row, now):
             return Pace(until=until)
         if row.shut_until:
-            return Pace(at_once=1)  # its first call finds out whether Autotask lets us go on
-        use = await self._use(session, row, now)
+            return Pace(at_once=1)  # its first call finds out whether Autotask accepts calls again
+        use = await self._usage.use(session, row, now)
         urgent = use.of_tenant >= BUSY or use.ours * 2 >= use.share
         return Pace(
             at_once=_SLOW if use.of_tenant >= HALF else None,
@@ -225,65 +206,15 @@ class Budget:
         )
 
     async def use(self, session: AsyncSession) -> Use:
-        """Say how many calls were made, by us and by all of the tenant's tools."""
+        """Return how many calls were made, by us and by all of the tenant's tools."""
         row = (await session.execute(select(Gate))).scalar_one()
-        return await self._use(session, row, await db_now(session))
-
-    async def _use(self, session: AsyncSession, row: Gate, now: datetime) -> Use:
-        ours = sum(part.count for part in await self._recent(session, now))
-        share = self._allowed(row)
-        if row.tenant_read_at is None or row.tenant_read_at < now - _USE_KNOWN:
-            return Use(ours, share, None, None)
-        since = select(func.coalesce(func.sum(Calls.count), 0)).where(
-            Calls.since > row.tenant_read_at
-        )
-        more = int((await session.execute(since)).scalar_one())
-        return Use(ours, share, (row.tenant_used or 0) + more, row.tenant_limit)
+        return await self._usage.use(session, row, await db_now(session))
 
     async def record_usage(self, session: AsyncSession, used: int, limit: int) -> None:
-        """Record what Autotask says of all tools' use: so many calls of so many an hour."""
+        """Store Autotask's figures for all tools: `used` calls of `limit` an hour."""
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         row.tenant_used, row.tenant_limit = used, limit
         row.tenant_read_at = await db_now(session)
-
-    def _allowed(self, row: Gate) -> int:
-        """Give our share in calls: of what Autotask says the tenant has, else of the default."""
-        return int((row.tenant_limit or self._limit) * self._share)
-
-    async def _recent(self, session: AsyncSession, now: datetime) -> list[Calls]:
-        """Give the counts of any window that Autotask may look at.
-
-        The oldest part counts whole, and one more covers the way of a request to Autotask.
-        """
-        first = now - self._window - 2 * self._part
-        counts = await session.execute(
-            select(Calls).where(Calls.since > first).order_by(Calls.since)
-        )
-        return list(counts.scalars())
-
-    async def _spent_until(
-        self, session: AsyncSession, row: Gate, now: datetime
-    ) -> datetime | None:
-        """Give until when our share of the calls is spent; None: there is something left."""
-        recent = await self._recent(session, now)
-        if sum(part.count for part in recent) < self._allowed(row):
-            return None
-        return (recent[0].since if recent else now) + self._window + 2 * self._part
-
-    async def _count(self, session: AsyncSession, row: Gate, now: datetime) -> None:
-        """Count a call, or raise NotNow."""
-        until = await self._spent_until(session, row, now)
-        if until:
-            raise NotNow(until, "our share of the API's calls an hour is spent")
-        seconds = self._part.total_seconds()
-        since = datetime.fromtimestamp(now.timestamp() // seconds * seconds, UTC)
-        part = insert(Calls).values(since=since, count=1)
-        await session.execute(
-            part.on_conflict_do_update(
-                index_elements=[Calls.since], set_={"count": Calls.count + 1}
-            )
-        )
-        await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
 
     async def _release(
         self, entity: str, holder: str, change: gate.Change | None, probe: bool
@@ -291,7 +222,7 @@ class Budget:
         try:
             async with self._sessions() as session, session.begin():
                 if change:
-                    await gate.change(session, change, probe=probe)
+                    await gate.apply(session, change, probe=probe)
                 await session.execute(
                     delete(Slot).where(Slot.entity == entity, Slot.holder == holder)
                 )

@@ -1,4 +1,4 @@
-"""What changes slowly at Autotask, kept for a while: technicians and companies' domains."""
+"""Facts that change slowly at Autotask, kept for a while: technicians, domains, picklists."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.mail.addresses import address_key
 
 T = TypeVar("T")
 
-_TECHNICIANS_SECONDS = 600.0  # with a look's own duration less than the 15 minutes promised
+_TECHNICIANS_SECONDS = 600.0  # with the time of a look below the promised 15 minutes
 _COMPANY_SECONDS = 86_400.0
 _CONTACT_SECONDS = 600.0
 _RECORDS = 10_000  # kept of each kind
 
 
 class Directory:
-    """A process's own copy of slow facts. Each method raises what the client raises."""
+    """One process's copy of slow facts. Each method raises what the client raises."""
 
     def __init__(self) -> None:
         self._technicians: _Kept[frozenset[str]] = _Kept(_TECHNICIANS_SECONDS)
@@ -35,7 +35,7 @@ class Directory:
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
-        """Give the addresses of all active resources, as keys; never older than ten minutes."""
+        """Return the addresses of all active resources, as keys; at most ten minutes old."""
 
         async def read() -> frozenset[str]:
             emails = [e for r in await autotask.active_resources() for e in r.emails]
@@ -44,11 +44,11 @@ class Directory:
         return await self._technicians.get(read)
 
     async def own_domains(self, autotask: Autotask) -> frozenset[str]:
-        """Give the MSP's own domain, from the web address of its organisation (company 0)."""
+        """Return the MSP's own domain, from the web address of its organisation (company 0)."""
         return await self.company_domains(autotask, OWN_ORGANISATION)
 
     async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
-        """Give the domains that a company's web address names: one, or none."""
+        """Return the domain that a company's web address names, or an empty set."""
 
         async def read() -> frozenset[str]:
             company = await autotask.company(company_id)
@@ -58,7 +58,7 @@ class Directory:
         return await _kept_in(self._domains, company_id, _COMPANY_SECONDS).get(read)
 
     async def clients(self, autotask: Autotask) -> Clients:
-        """Give all active companies' domains and families; a day old at most."""
+        """Return all active companies' domains and families; at most a day old."""
 
         async def read() -> Clients:
             return Clients(await autotask.active_companies())
@@ -66,11 +66,11 @@ class Directory:
         return await self._clients.get(read)
 
     async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
-        """Give what a note's `publish` and `noteType` can be; a day old at most."""
+        """Return the choices of a note's `publish` and `noteType`; at most a day old."""
         return await self._note_choices.get(autotask.note_picklists)
 
     async def complete_statuses(self, autotask: Autotask, named: Sequence[str]) -> frozenset[int]:
-        """Give the statuses of a ticket that is over; a day old at most. named: see which_end."""
+        """Return the statuses that end a ticket; at most a day old. For `named` see which_end."""
 
         async def read() -> frozenset[int]:
             return which_end(await autotask.status_choices(), named)[0]
@@ -78,11 +78,11 @@ class Directory:
         return await self._complete.get(read)
 
     async def contact_udfs(self, autotask: Autotask) -> dict[str, str | None]:
-        """Give what a new contact has in its user-defined fields; a day old at most."""
+        """Return the defaults of a contact's user-defined fields; at most a day old."""
         return await self._contact_udfs.get(autotask.contact_udf_defaults)
 
     async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
-        """Give a contact's addresses, as keys: to recognise whom a message is from, no more."""
+        """Return a contact's addresses, as keys, to recognise the sender of a message."""
 
         async def read() -> frozenset[str]:
             contact = await autotask.contact(contact_id)
@@ -93,25 +93,29 @@ class Directory:
 
 
 class Clients:
-    """The domains of all active companies, and who belongs together."""
+    """The domains of all active companies, and which companies belong together."""
 
     def __init__(self, companies: Sequence[Company]) -> None:
-        self._parents = {one.id: one.parent_id for one in companies if one.parent_id}
+        self._parents = {
+            company.id: company.parent_id for company in companies if company.parent_id
+        }
         self._by_domain: dict[str, set[int]] = {}
-        for one in companies:
-            domain = web_domain(one.web_address)
-            if domain and one.id != OWN_ORGANISATION:
-                self._by_domain.setdefault(domain, set()).add(self._family(one.id))
+        for company in companies:
+            domain = web_domain(company.web_address)
+            if domain and company.id != OWN_ORGANISATION:
+                self._by_domain.setdefault(domain, set()).add(self._family(company.id))
 
     def others(self, company_id: int, domains: Iterable[str]) -> frozenset[str]:
-        """Of these domains and those above them, name the ones that are other customers' alone.
+        """Return those of these domains, and of their parents, that only other customers have.
 
-        Parent and sub-organisations of a company are one customer.
+        A company, its parents and its sub-organisations are one customer.
         """
         family = self._family(company_id)
-        found = {part for domain in domains for part in and_parents(domain)}
+        parts = {part for domain in domains for part in and_parents(domain)}
         return frozenset(
-            part for part in found if (of := self._by_domain.get(part)) and family not in of
+            part
+            for part in parts
+            if (families := self._by_domain.get(part)) and family not in families
         )
 
     def _family(self, company_id: int) -> int:
@@ -123,21 +127,21 @@ class Clients:
 
 
 def which_end(choices: Sequence[Choice], named: Sequence[str]) -> tuple[frozenset[int], list[str]]:
-    """Pick the statuses that end a ticket: Complete, and those named by label or id.
+    """Return the statuses that end a ticket, and the names that the picklist does not have.
 
-    Gives with them the names that the picklist does not have.
+    They are Complete, and those that `named` lists by label or id.
     """
     by_name: dict[str, set[int]] = {}
-    for one in choices:
-        for name in (one.label.strip().casefold(), str(one.value)):
-            by_name.setdefault(name, set()).add(one.value)
-    found = {name: by_name.get(name.strip().casefold(), set()) for name in ("Complete", *named)}
-    ids = frozenset().union(*found.values()) | {STATUS_COMPLETE}
-    return ids, [name for name in named if not found[name]]
+    for choice in choices:
+        for name in (choice.label.strip().casefold(), str(choice.value)):
+            by_name.setdefault(name, set()).add(choice.value)
+    values = {name: by_name.get(name.strip().casefold(), set()) for name in ("Complete", *named)}
+    ids = frozenset().union(*values.values()) | {STATUS_COMPLETE}
+    return ids, [name for name in named if not values[name]]
 
 
 class _Kept(Generic[T]):
-    """One value that is read again when it is too old; readers wait for one another."""
+    """One value that is read again when it is too old. Concurrent readers wait for one reading."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -163,7 +167,7 @@ def _kept_in(
 
 
 def web_domain(web_address: str | None) -> str | None:
-    """Read the mail domain that a web address suggests: `http://www.client.com/x` is client.com."""
+    """Return the mail domain of a web address: client.com of `http://www.client.com/x`."""
     text = (web_address or "").strip()
     try:
         host = urlsplit(text if "://" in text else f"//{text}").hostname or ""

@@ -1,7 +1,7 @@
-"""The gate that every call passes: what Autotask refuses us, whether it answers at all, the pause.
+"""The gate that every call passes: what Autotask refuses us, whether it answers, the pause.
 
-One row, so that all processes share it. Trouble that is not one ticket's shuts it: calls wait,
-one probes after a while, and nobody fails. See docs/decisions/0003-budget.md.
+It is one row that all processes share. Trouble that any ticket would meet shuts it: calls wait,
+one probes after a while, and no ticket fails. See docs/decisions/0003-budget.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 _SHUT = (30, 60, 120, 300, 600, 900)  # seconds the gate stays shut, longer each time
 _AWAY = (15, 30, 60, 120)  # the same where only an answer is missing
-_SILENT = 5  # calls in a row without an answer, over all processes: an outage, nobody's bad luck
+_SILENT = 5  # calls in a row without an answer, over all processes: an outage, not bad luck
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +40,28 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a call tells about the gate. code and reason: why it must shut; None: it may open.
-
-    call: whose success ends the trouble; None: anybody's. seconds: stay shut at least so long.
-    silent: there was no answer, which means something only when it happens again and again.
-    """
+    """What the end of a call means for the gate."""
 
     call: str | None
+    """The call whose success ends the trouble; None: any call's."""
+
     code: str | None = None
+    """Why the gate must shut; None: it may open."""
+
     reason: str | None = None
     seconds: float = 0.0
+    """How long it stays shut at least."""
+
     silent: bool = False
+    """There was no answer, which shuts the gate only after several in a row."""
 
 
 SILENT = Change(None, "away", "Autotask does not answer", silent=True)
-"""A call got no answer."""
+"""The change after a call without an answer."""
 
 
 def refused(call: str, error: Barred | Overloaded) -> Change:
-    """Say what an error means that every other call would meet, too."""
+    """Return the change after an error that every other call would meet, too."""
     if isinstance(error, Overloaded):
         reason = "The tenant's API requests of this hour are used up, by all its tools together"
         return Change(None, "overloaded", reason, error.retry_after or 0.0)
@@ -70,7 +73,7 @@ def refused(call: str, error: Barred | Overloaded) -> Change:
 
 
 async def state(session: AsyncSession) -> Shut | None:
-    """Say what Autotask refuses us; None when nothing, as far as we know."""
+    """Return what Autotask refuses us; None if nothing is known."""
     row = (await session.execute(select(Gate))).scalar_one()
     if row.code is None or row.reason is None or row.since is None:
         return None
@@ -79,14 +82,14 @@ async def state(session: AsyncSession) -> Shut | None:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Somebody's word that nothing is to be written."""
+    """All writes are paused: since when, and by which key."""
 
     since: datetime
     by: str
 
 
 async def pause_state(session: AsyncSession) -> Pause | None:
-    """Say who has paused all writes; None when nobody has."""
+    """Return the pause of all writes; None if there is none."""
     row = (await session.execute(select(Gate))).scalar_one()
     if row.paused_at is None or row.paused_by is None:
         return None
@@ -94,9 +97,9 @@ async def pause_state(session: AsyncSession) -> Pause | None:
 
 
 async def pause(session: AsyncSession, who: str | None) -> bool:
-    """Pause all writes over all processes, or let them go on (None); tells whether that changes.
+    """Pause all writes over all processes, or resume them (None). Return whether that is a change.
 
-    Once this is committed no write gets permission; those that had it before are `writing`.
+    After the commit no write is permitted; `writing` counts those that were permitted before.
     """
     row = (await session.execute(select(Gate).with_for_update())).scalar_one()
     if (who is None) == (row.paused_at is None):
@@ -106,39 +109,39 @@ async def pause(session: AsyncSession, who: str | None) -> bool:
 
 
 async def writing(session: AsyncSession) -> int:
-    """Count the writes that are on their way."""
+    """Count the writes that are under way."""
     now = await db_now(session)
     held = select(func.count()).where(Slot.writes, Slot.expires_at > now)
     return (await session.execute(held)).scalar_one()
 
 
-async def change(session: AsyncSession, told: Change, *, probe: bool) -> None:
-    """Shut or open the gate. probe: the call was let through a shut one."""
+async def apply(session: AsyncSession, change: Change, *, probe: bool) -> None:
+    """Shut or open the gate. A probe is the call that a shut gate let through."""
     row = (await session.execute(select(Gate).with_for_update())).scalar_one()
     now = await db_now(session)
     if row.shut_until and row.shut_until > now and not probe:
-        return  # it left before the gate was shut, and tells nothing about it
-    row.silent = row.silent + 1 if told.silent else 0
-    if told.silent and row.silent < _SILENT and not probe:
+        return  # the call left before the gate was shut, so its end says nothing about it
+    row.silent = row.silent + 1 if change.silent else 0
+    if change.silent and row.silent < _SILENT and not probe:
         return
-    if told.code:
-        _shut(row, told, now)
+    if change.code:
+        _shut(row, change, now)
         return
     row.shut_until = None
-    if row.call in (None, told.call) and row.code:
-        # What was refused is accepted; a success of something else opens, but forgets nothing.
+    if row.call in (None, change.call) and row.code:
+        # The refused call succeeds. Another call's success opens the gate, but forgets nothing.
         row.code = row.since = row.reason = row.call = None
         row.times = 0
         log.info("calls_resumed")
 
 
-def _shut(row: Gate, told: Change, now: datetime) -> None:
-    """Shut it: every other call would fare alike, and repeated logins could lock the user."""
-    pauses = _AWAY if told.silent else _SHUT
-    seconds = max(pauses[min(row.times, len(pauses) - 1)], told.seconds)
+def _shut(row: Gate, change: Change, now: datetime) -> None:
+    """Shut the gate: other calls would fail alike, and repeated logins could lock the user."""
+    pauses = _AWAY if change.silent else _SHUT
+    seconds = max(pauses[min(row.times, len(pauses) - 1)], change.seconds)
     row.shut_until = now + timedelta(seconds=seconds)
     row.times += 1
-    if not told.silent or row.code is None:  # silence says nothing new of what was refused
+    if not change.silent or row.code is None:  # silence says nothing new about a refusal
         row.since = row.since or now
-        row.code, row.reason, row.call = told.code, told.reason, told.call
+        row.code, row.reason, row.call = change.code, change.reason, change.call
     log.error("calls_paused", code=row.code, reason=row.reason, seconds=seconds)

@@ -1,7 +1,7 @@
 """The mailbox in which messages are looked up, with one pause over all processes.
 
-Trouble with it concerns every ticket alike, so it is stored once: nobody asks again before a pause
-is over, then one asks for all, and no ticket fails. See docs/decisions/0006-mailbox.md.
+Trouble with it concerns every ticket alike, so it is stored once: no process asks again before a
+pause is over, then one call probes for all, and no ticket fails: docs/decisions/0006-mailbox.md.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 # Microsoft takes four requests at once for one app and mailbox, and answers 429 to a fifth:
 # https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
-_AT_ONCE = 1  # of each process, of which there are several
+_AT_ONCE = 1  # per process, as there are several processes
 _PAUSES = (10, 30, 60, 120, 300, 600, 900)  # seconds, longer each time
-_PROBE = timedelta(seconds=2 * REQUEST_SECONDS)  # in which the one who asks for all has an answer
+_PROBE = timedelta(seconds=2 * REQUEST_SECONDS)  # within which a probe has an answer
 
 
 class MailboxShut(NotNow):
@@ -42,9 +42,11 @@ class MailboxShut(NotNow):
 
 @dataclass(frozen=True, slots=True)
 class MailboxTrouble:
-    """What keeps us from the mailbox, since when, and until when nobody asks. code: a Trouble."""
+    """Why the mailbox cannot be read, since when, and until when it is not asked."""
 
     code: str
+    """A Trouble of the provider's client."""
+
     reason: str
     since: datetime
     until: datetime | None
@@ -96,9 +98,9 @@ class Mailbox:
         await self._client.check(self._address)
 
     async def check(self) -> None:
-        """See whether the mailbox can be read: once a process, and when a pause is over.
+        """Check whether the mailbox can be read: once a process, and when a pause is over.
 
-        So that trouble shows before a ticket has to wait for it, and its end without one.
+        So trouble shows before a ticket has to wait for it, and ends without one.
         """
         client = self._client
         if client is None:
@@ -106,7 +108,7 @@ class Mailbox:
         async with self._sessions() as session, session.begin():
             known = await trouble(session)
             if known and known.code != Trouble.THROTTLED and not self._checked:
-                # Who starts us may have mended it: a pause of before says nothing.
+                # A restart may have repaired it: an earlier pause says nothing.
                 await session.execute(update(MailboxGate).values(shut_until=None))
         if self._checked and known is None:
             return
@@ -115,7 +117,7 @@ class Mailbox:
         self._checked = True
 
     async def pause(self) -> datetime | None:
-        """Give until when nobody may ask, None when it may be asked now."""
+        """Return until when the mailbox must not be asked; None if it may be asked now."""
         if self._client is None:
             return None
         async with self._sessions() as session:
@@ -128,7 +130,7 @@ class Mailbox:
             probe = await self._enter()
             try:
                 answer = await call()
-            except TooManyMessages:  # it can be read, though not for this ticket
+            except TooManyMessages:  # the mailbox can be read, though not for this ticket
                 if probe:
                     await self._open()
                 raise
@@ -139,7 +141,7 @@ class Mailbox:
             return answer
 
     async def _enter(self) -> bool:
-        """Pass the gate, or raise MailboxShut. Gives whether this call finds out for all others."""
+        """Pass the gate, or raise MailboxShut. Return whether this call probes for all others."""
         async with self._sessions() as session, session.begin():
             gate = (await session.execute(select(MailboxGate).with_for_update())).scalar_one()
             now = await db_now(session)
@@ -151,7 +153,7 @@ class Mailbox:
             return True
 
     async def _shut(self, error: GraphError, *, probe: bool) -> MailboxShut:
-        """Store what keeps us from the mailbox, and give it as what a ticket has to wait for."""
+        """Store why the mailbox cannot be read, and return what a ticket has to wait for."""
         async with self._sessions() as session, session.begin():
             gate = (await session.execute(select(MailboxGate).with_for_update())).scalar_one()
             now = await db_now(session)
@@ -173,7 +175,7 @@ class Mailbox:
 
 
 async def trouble(session: AsyncSession) -> MailboxTrouble | None:
-    """Say what keeps us from the mailbox; None when nothing, as far as we know."""
+    """Return why the mailbox cannot be read; None if nothing is known."""
     gate = (await session.execute(select(MailboxGate))).scalar_one()
     if gate.code is None or gate.reason is None or gate.since is None:
         return None

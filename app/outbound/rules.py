@@ -1,4 +1,4 @@
-"""What keeps a look from being finished now, though nothing is wrong with its ticket."""
+"""When a call must wait, when a write may leave, and after which errors it took no effect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.due.work import LeaseLost
 
 
 class NotNow(Exception):
-    """The work has to wait until a time. Waiting is nobody's failure: no attempt is spent."""
+    """The work has to wait until a time. Waiting is no failure: no attempt is spent."""
 
     def __init__(self, until: datetime, reason: str) -> None:
         super().__init__(reason)
@@ -18,10 +18,10 @@ class NotNow(Exception):
 
 
 LEAVE_SECONDS = 20.0
-"""A write leaves within this time of its announcement, slot and all, or not at all. Together with
-the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
+"""Send a write within this time of storing its intent, waiting included, or not at all. Together
+with the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
 
 
 NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)
-"""By the client's word, or because it was not permitted to leave, the request took no effect. After
-anything else it may have."""
+"""After these errors the request took no effect: it was refused, or not permitted to leave. After
+any other error it may have taken effect."""

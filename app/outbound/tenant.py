@@ -1,4 +1,4 @@
-"""Which Autotask tenant this deployment serves: stored by the first start, others are refused."""
+"""Which Autotask tenant this deployment serves: the first start stores it, others are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WrongTenant(Exception):
 
 
 class Tenancy:
-    """Finds the address of the tenant's API, once."""
+    """Find the address of the tenant's API, once."""
 
     def __init__(self, settings: Settings, sessions: Sessions, http: httpx.AsyncClient) -> None:
         self._settings = settings
@@ -35,13 +35,13 @@ class Tenancy:
 
     @property
     def known(self) -> str | None:
-        """The address, once it has been found."""
+        """The address; None before it is found."""
         return self._api_url
 
     async def api_url(self) -> str:
-        """Give the address of the tenant's API, without the version.
+        """Return the address of the tenant's API, without the version.
 
-        Raises WrongTenant; an AutotaskError when the zone is not known yet and cannot be asked.
+        Raises WrongTenant, and an AutotaskError while the zone is not known and cannot be asked.
         """
         async with self._lock:
             if self._api_url is None:
@@ -52,9 +52,9 @@ class Tenancy:
             return self._api_url
 
     async def ask_again(self) -> bool:
-        """Ask in which zone the tenant is now, and tell whether that is another one than before.
+        """Ask in which zone the tenant is now. Return whether it has moved.
 
-        Autotask moves tenants between zones; the user's old zone refuses it from then on, or is
+        Autotask moves tenants between zones; from then on the old zone refuses the user, or is
         silent. Raises WrongTenant, or an AutotaskError.
         """
         if self._settings.autotask_api_url:
@@ -67,7 +67,7 @@ class Tenancy:
         return moved
 
     async def _read_anew(self, api_url: str) -> None:
-        """Follow another process that has found the tenant to have moved."""
+        """Read the address that another process may have stored after a move."""
         if time.monotonic() - self._read_at > _KNOWN_SECONDS:
             stored = await self._stored()
             self._api_url = stored.api_url if stored else api_url
@@ -86,8 +86,8 @@ class Tenancy:
         return await self._agree(zone.url.rstrip("/"), zone.web_url or None)
 
     async def _agree(self, api_url: str, web_url: str | None) -> str:
-        """Store where the tenant is, or see that this is the one that is stored."""
-        # Autotask's word on where a user is names the tenant; a setting names an address only.
+        """Store the tenant, or check that it is the stored one. Raise WrongTenant if it is not."""
+        # Autotask's answer for a user names the tenant; a setting names an address only.
         asked = self._settings.autotask_api_url is None
         username = self._settings.autotask_username.casefold() if asked else None
         async with self._sessions() as session, session.begin():

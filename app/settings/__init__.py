@@ -1,1 +1,1 @@
-"""app/settings."""
+"""What can be configured, and how it is read."""

@@ -1,4 +1,4 @@
-"""Keys to the admin API: how they are written down, and how one is recognised."""
+"""Keys to the admin API: read them from text, and find the one of a request."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal, cast
 
 Role = Literal["read", "write", "intake"]
 
-_TAKEN = {"cli": "the command line", "service": "what the service does by itself"}
+_RESERVED = {"cli": "the command line", "service": "the service itself"}
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key to the admin API: who holds it, and what it may do."""
+    """A key to the admin API: the name of its holder, and what it permits."""
 
     name: str
     role: Role
@@ -23,7 +23,7 @@ class ApiKey:
 
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
-    """Read a comma-separated list of name:role:key; ValueError says what is wrong with it."""
+    """Read a comma-separated list of name:role:key. Raise ValueError if it is wrong."""
     keys = tuple(_api_key(part) for part in text.split(",") if part.strip())
     if min(len({key.key for key in keys}), len({key.name for key in keys})) < len(keys):
         raise ValueError("names and keys must differ from each other")
@@ -35,9 +35,9 @@ def _api_key(text: str) -> ApiKey:
     role, _, key = rest.partition(":")
     if role not in ("read", "write", "intake") or not name:
         raise ValueError("each is name:role:key, with role read, write or intake")
-    if name.lower() in _TAKEN:
+    if name.lower() in _RESERVED:
         raise ValueError(
-            f"the audit calls {_TAKEN[name.lower()]} {name.lower()}: name the key otherwise"
+            f"the audit calls {_RESERVED[name.lower()]} {name.lower()}: name the key otherwise"
         )
     if not (key.isascii() and key.isprintable()):
         raise ValueError("keys are plain ASCII: they are sent as HTTP headers")
@@ -47,11 +47,11 @@ def _api_key(text: str) -> ApiKey:
 
 
 def find_key(keys: Sequence[ApiKey], header: str | None) -> ApiKey | None:
-    """Find the key that an Authorization header presents, in a time that tells nothing."""
+    """Return the key of an Authorization header. How long it takes reveals nothing about it."""
     scheme, _, presented = (header or "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    # Starlette decodes headers as Latin-1; this gives the bytes back that came.
+    # Starlette decodes headers as Latin-1; this restores the bytes that were sent.
     digest = hashlib.sha256(presented.strip().encode("latin-1")).digest()
     found = None
     for key in keys:

@@ -1,4 +1,4 @@
-"""Everything that can be configured, and what may stand in it."""
+"""Every setting with its default and its rule."""
 
 from __future__ import annotations
 
@@ -55,35 +55,36 @@ class Settings(BaseModel):
         None, description="where Autotask reaches this service: https://host, with a path at most"
     )
     webhook_repair: bool = Field(
-        False, description="mend the webhook when Autotask has disabled or somebody changed it"
+        False, description="repair the webhook after Autotask disabled it or a person changed it"
     )
     webhook_updates: bool = Field(
         False,
-        description="subscribe to changes of status and account, too: completion and moves are "
-        "noticed at once, not at the next comparison",
+        description="subscribe to changes of status and account, too: completion and moves show "
+        "at once, not at the next comparison",
     )
     api_keys: ApiKeys = Field(
         (), repr=False, description="name:role:key, role read, write or intake; key 32 or more"
     )
 
-    own_addresses: Addresses = Field((), description="the help desk's own mailboxes, aliases too")
+    own_addresses: Addresses = Field((), description="the help desk's own mailboxes and aliases")
     own_domains: Listed = Field(
         (), validate_default=True, description="domains that belong to the help desk itself"
     )
     cc_sources: CcSources = Field(
         ("udf:CC", "mailbox"),
-        description="where a ticket's Cc list is looked for, in this order: udf:<name of a ticket "
-        "field>, mailbox, description, eml; what is not configured is passed over",
+        description="Cc sources, asked in this order: udf:<name of a ticket field>, mailbox, "
+        "description, eml; a source that is not configured is skipped",
     )
     cc_sources_merge: bool = Field(
-        False, description="ask all sources and join their lists, not only the first that answers"
+        False,
+        description="ask all sources and join their lists; else the first answer counts",
     )
-    include_to: bool = Field(False, description="add those in To, too")
+    include_to: bool = Field(False, description="add the addresses in To, too")
     mail_ticket_sources: Numbers = Field(
         (),
-        description="ids of the ticket sources (a picklist of yours) that mean mail: such tickets "
-        "are read again while they have no list, as tickets with a contact always are, and only "
-        "they count in the share of lists found",
+        description="ids of your ticket sources that mean mail: their tickets are read again while "
+        "they have no list, as tickets with a contact always are, and only they count in the "
+        "share of lists found",
     )
     graph_tenant_id: DirectoryId | None = Field(
         None, description="Microsoft 365 directory (tenant) id; the four GRAPH_ ids go together"
@@ -95,7 +96,7 @@ class Settings(BaseModel):
     graph_mailbox: str | None = Field(
         None,
         validate_default=True,
-        description="the mailbox in which the source `mailbox` looks for a ticket's message",
+        description="the mailbox in which the source `mailbox` finds a ticket's message",
     )
     graph_url: Url = Field(
         "https://graph.microsoft.com", description="Microsoft Graph; national clouds have others"
@@ -104,49 +105,48 @@ class Settings(BaseModel):
         "https://login.microsoftonline.com", description="where its tokens come from"
     )
     catch_all_accounts: Numbers = Field(
-        (), description="company ids that hold mail of unknown senders; nobody is added there"
+        (), description="accounts that collect mail of unknown senders; no one is added there"
     )
     default_policy: DefaultPolicy = Field(
         PolicyDocument(),
-        description="JSON, or a preset's name: what accounts allow; see docs/decision-table.md",
+        description="JSON or a preset's name: what accounts allow; see docs/decision-table.md",
     )
     complete_statuses: Listed = Field(
         (),
-        description="labels or ids of the ticket statuses (a picklist of yours) that mean that a "
-        "ticket is over, beside Complete",
+        description="labels or ids of your ticket statuses that end a ticket, beside Complete",
     )
     loop_tickets: int = Field(
         5,
         ge=2,
         le=1000,
-        description="so many tickets of one subject, by somebody whom we added, are a mail loop",
+        description="so many tickets of one subject, from a person that we added, are a mail loop",
     )
     loop_minutes: int = Field(30, ge=1, le=1440, description="within so many minutes")
     max_new_per_sender: int = Field(
-        20, ge=0, description="outside people that one sender's mails may bring in 24 hours"
+        20, ge=0, description="new outside people that one sender's mails may bring in 24 hours"
     )
     max_new_per_day: int = Field(
-        500, ge=0, description="outside people that all mails together may bring in 24 hours"
+        500, ge=0, description="new outside people that all mails together may bring in 24 hours"
     )
     contact_defaults: ContactDefaults = Field(
-        {}, description="JSON: further fields of new contacts, where the tenant requires them"
+        {}, description="JSON: further fields of new contacts that the tenant requires"
     )
 
     ticket_note: Literal["off", "exceptions", "internal"] = Field(
         "off",
-        description="a note on the ticket of what was done: off; exceptions, only where somebody "
-        "is held, failed or gets no mail; or internal, on every ticket with people to tell of",
+        description="a note on the ticket about what was done: off; exceptions, only where a "
+        "person is held, failed or gets no mail; or internal, on every ticket with participants",
     )
     ticket_note_publish: int | None = Field(
         None,
         validate_default=True,
-        description="who sees that note: the id of your Autotask's choice for people inside only "
-        "(the picklist `publish` of TicketNotes)",
+        description="who sees that note: the id of the choice for internal people only, from the "
+        "picklist `publish` of TicketNotes",
     )
 
     settle_seconds: float = Field(3, ge=0, le=600, description="from a callout to the first look")
     create_settle: float = Field(
-        330, ge=1, le=3600, description="seconds until a create without an answer is looked up"
+        330, ge=1, le=3600, description="seconds until a write without an answer is looked up"
     )
     budget_share: float = Field(0.5, gt=0, le=1, description="our share of the tenant's API calls")
     budget_window: float = Field(3600, ge=1, le=3600, description="the budget's window, seconds")
@@ -160,21 +160,21 @@ class Settings(BaseModel):
         90, ge=1, le=3650, description="days that deliveries and looks are kept"
     )
 
-    run_worker: bool = Field(True, description="let the API process work, too")
+    run_worker: bool = Field(True, description="whether the API process works on tickets, too")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     log_format: Literal["json", "console"] = Field("json", description="json or console")
 
     @property
     def credentials(self) -> Credentials:
-        """What Autotask wants to see on every call."""
+        """The credentials that every call to Autotask carries."""
         return Credentials(
             self.autotask_username, self.autotask_secret, self.autotask_integration_code
         )
 
     @property
     def graph_credentials(self) -> GraphCredentials | None:
-        """What opens the mailbox; None when that is not configured."""
+        """The credentials of the mailbox; None if it is not configured."""
         if not (self.graph_tenant_id and self.graph_client_id and self.graph_client_secret):
             return None
         return GraphCredentials(
@@ -222,5 +222,5 @@ class Settings(BaseModel):
         return value
 
     def is_parked(self, company_id: int) -> bool:
-        """Return whether a company is no customer's: mail of unknown senders lands there."""
+        """Return whether a company is ours or a catch-all account: no one is added there."""
         return company_id in (OWN_ORGANISATION, *self.catch_all_accounts)

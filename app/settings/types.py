@@ -34,7 +34,7 @@ def _json(value: object) -> object:
 
 
 def _policy(value: object) -> object:
-    """Read a policy, or a preset's name."""
+    """Read a policy, or the name of a preset."""
     if not isinstance(value, str):
         return value
     return {"preset": value} if value.strip() in get_args(PresetName) else _json(value)
@@ -106,7 +106,7 @@ def _postgres(value: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host's name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -114,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _over_tls(value: str) -> str:
-    """Credentials go there with every call: in the clear only on this machine."""
+    """Check a URL to which credentials go: without TLS only on this machine."""
     url = urlsplit(value)
     if not url.hostname or url.query or url.fragment or (url.port or 1) < 1:
         raise ValueError("must be https://host, with a path at most")

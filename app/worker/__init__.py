@@ -1,1 +1,1 @@
-"""app/worker."""
+"""The worker process: claims due tickets and chores, and works on them."""

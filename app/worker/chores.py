@@ -1,6 +1,6 @@
-"""What is done from time to time. Each chore is a row of due work, so one worker at a time has it.
+"""Periodic chores. Each is a row of due work, so one worker at a time has it.
 
-A chore that is killed is taken up by another worker, as a ticket's look is.
+If its worker dies, another one takes the chore over, as with a ticket's look.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _USE_OFTEN, _USE_SELDOM = timedelta(minutes=1), timedelta(minutes=5)
 
 
 async def schedule(session: AsyncSession) -> None:
-    """Make all chores due soon, where they are not due earlier: a worker has started."""
+    """Make all chores due soon, or leave them due earlier: a worker has started."""
     for chore in Chore:
         await work.want(session, work.CHORE, chore, _START, _PRIORITIES.get(chore, Priority.LIVE))
 
 
 async def run(services: Services, lease: Lease) -> None:
-    """Do a chore, and make it due again. Raises LeaseLost, or that the database is away."""
+    """Do a chore, and make it due again. Raises LeaseLost, and errors of a database outage."""
     chore = Chore(lease.ref)
     try:
         async with services.sessions() as session:
@@ -70,12 +70,12 @@ async def _later(services: Services, lease: Lease, error: Exception) -> datetime
 
 
 async def _record_usage(services: Services, lease: Lease) -> timedelta:
-    """Ask how many calls all of the tenant's tools have made: no answer of Autotask's tells."""
+    """Ask how many calls all of the tenant's tools have made; no other answer says so."""
     autotask = await services.autotask(lease)
-    told = await autotask.use()
+    usage = await autotask.use()
     async with fenced(services.sessions, lease) as session:
-        await services.budget.record_usage(session, told.used, told.limit)
-    return _USE_OFTEN if told.used * 5 >= told.limit * 2 else _USE_SELDOM
+        await services.budget.record_usage(session, usage.used, usage.limit)
+    return _USE_OFTEN if usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
 
 
 async def _thin_out(services: Services, lease: Lease) -> timedelta:
@@ -91,5 +91,5 @@ _CHORES: dict[Chore, Callable[[Services, Lease], Awaitable[timedelta]]] = {
     Chore.USE: _record_usage,
     Chore.LIFETIMES: retire_chore.run,
 }
-# What waits when the tenant's calls get scarce; the others are one call each, and needed then.
+# These wait while the tenant's calls are scarce; the others take few calls, and are needed then.
 _PRIORITIES = dict.fromkeys((Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES), Priority.CATCH_UP)

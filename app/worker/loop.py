@@ -1,4 +1,4 @@
-"""The worker: claims due tickets and looks at them, and says that it lives."""
+"""The worker: claim due tickets, look at them, and record that the worker is alive."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from app.worker import chores
 log = structlog.get_logger()
 
 CONCURRENCY = 4
-"""Tickets that one process looks at at once; Autotask allows three requests per entity anyway."""
+"""Looks at once in one process; Autotask allows three requests per entity anyway."""
 
 POLL_SECONDS = 0.5
 MAILBOX_SECONDS = 10.0
 STOP_SECONDS = 10.0
-"""How long a look may go on after the worker was told to stop, before it is handed back."""
+"""How long a look may go on after `stop` before its ticket is handed back."""
 
 
 class Worker:
-    """Works until it is told to stop. One per process."""
+    """Work until `stop` is called. One per process."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -44,11 +44,11 @@ class Worker:
         self.id = f"{platform.node()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     def stop(self) -> None:
-        """Ask the worker to stop: it finishes its looks, or hands them back."""
+        """Make the worker stop: it finishes its looks, or hands their tickets back."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until stopped. Outlives PostgreSQL and Autotask; raises WrongTenant."""
+        """Work until stopped, through outages of PostgreSQL and Autotask. Raises WrongTenant."""
         log.info("worker_started", worker=self.id)
         others = [
             asyncio.create_task(self._beat_for_ever()),
@@ -67,7 +67,7 @@ class Worker:
             log.info("worker_stopped", worker=self.id)
 
     async def _survive(self, step: Callable[[], Awaitable[int]]) -> int:
-        """Take a step; what is out of order outside must not end the worker."""
+        """Take a step; no trouble outside may end the worker."""
         try:
             return await step()
         except WrongTenant:
@@ -83,7 +83,7 @@ class Worker:
         return 0
 
     async def _pause(self, seconds: float = POLL_SECONDS) -> None:
-        """Wait a little, or until a look ends and makes room, or until told to stop."""
+        """Wait for some seconds, for the end of a look, or for `stop`."""
         waiting = asyncio.create_task(self._stopping.wait())
         await asyncio.wait(
             [waiting, *self._looks.values()],
@@ -93,7 +93,7 @@ class Worker:
         waiting.cancel()
 
     async def _claim(self) -> int:
-        """Claim as many due tickets and chores as there is room for, and start on them."""
+        """Claim as many due tickets and chores as there is room for, and start them."""
         room = CONCURRENCY - len(self._looks)
         if room <= 0:
             return 0
@@ -108,7 +108,7 @@ class Worker:
                 limits = (pace.at_once, pace.least)
                 leases = await work.claim(session, work.TICKET, self.id, room, *limits)
                 probing = pace.at_once == 1 and leases
-                if not probing and not any(one.kind == work.CHORE for one in self._looks):
+                if not probing and not any(lease.kind == work.CHORE for lease in self._looks):
                     leases += await work.claim(session, work.CHORE, self.id, 1, *limits)
         self._scheduled = True
         for lease in leases:
@@ -119,7 +119,7 @@ class Worker:
         return len(leases)
 
     async def _ask_zone(self, code: str) -> None:
-        """Ask where the tenant is, once each time the gate shuts in the way a move looks like."""
+        """Ask where the tenant is, once each time the gate shuts as it does after a move."""
         if code in ("unauthorized", "away") and await self._services.tenancy.ask_again():
             log.warning("tenant_moved", api_url=self._services.tenancy.known)
 
@@ -139,7 +139,7 @@ class Worker:
                     await asyncio.shield(self._hand_back(lease))
                 raise
             except Exception as error:
-                # Nothing could be recorded: the lease runs out, and it is claimed anew.
+                # Nothing could be recorded: the lease expires, and the ticket is claimed again.
                 if is_outage(error):
                     log.warning("database_away", error=type(error).__name__)
                 else:
@@ -148,7 +148,7 @@ class Worker:
                 del self._looks[lease]
 
     async def _hand_back(self, lease: Lease) -> None:
-        """Free a ticket whose look was cut short, for another worker to take up at once."""
+        """Release a ticket whose look was cut short; another worker may claim it at once."""
         try:
             async with work.fenced(self._services.sessions, lease) as session:
                 await work.finish(session, lease, await db_now(session), spent=False)
@@ -162,12 +162,12 @@ class Worker:
             try:
                 await self._beat()
             except Exception as error:
-                # The leases run out meanwhile, and every write is fenced by them.
+                # Leases expire meanwhile, and every write is fenced by them.
                 log.warning("heartbeat_failed", error=type(error).__name__)
             await asyncio.sleep(BEAT.total_seconds())
 
     async def _tend_mailbox(self) -> None:
-        """Find out about the mailbox before a ticket has to, and again after a pause."""
+        """Check the mailbox before a ticket needs it, and again after a pause."""
         while self._services.mailbox.configured:
             try:
                 await self._services.mailbox.check()
@@ -176,8 +176,8 @@ class Worker:
             await asyncio.sleep(MAILBOX_SECONDS)
 
     async def _beat(self) -> None:
-        """Prolong this process's leases and cancel the looks that have lost theirs."""
-        # What is claimed while the query runs must not be taken for lost: the list is made first.
+        """Renew this process's leases, and cancel the looks that have lost theirs."""
+        # The list comes first: a lease that is claimed during the query must not count as lost.
         held = list(self._looks)
         async with self._services.sessions() as session, session.begin():
             await backlog.sign_of_life(session, self.id)

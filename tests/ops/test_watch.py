@@ -23,7 +23,7 @@ from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
 from app.due import work
 from app.looks.look import look
 from app.ops import watch
-from app.ops.watch import Told, follow, news, next_ticket
+from app.ops.watch import Shown, follow, news, next_ticket
 from app.records import deliveries, history
 from app.records.history import History
 from app.services import Services
@@ -151,7 +151,7 @@ async def test_without_a_callout_it_is_said_how_it_was_found(services: Services)
     async with services.sessions() as session:
         records = await history.of_ticket(session, 7)
     assert records is not None
-    [event] = news(records, Told())
+    [event] = news(records, Shown())
     assert "(reconciliation); no callout has come" in event.text
     assert not records.over
 
@@ -165,7 +165,7 @@ async def test_a_look_that_ends_early_says_why(
     async with services.sessions() as session:
         records = await history.of_ticket(session, ticket)
     assert records is not None
-    said = [event.text for event in news(records, Told())]
+    said = [event.text for event in news(records, Shown())]
     assert "looked: no list found" in said
     assert said[-1].startswith("not finished: no source has a list")
     assert "looked at again at " in said[-1]
@@ -184,7 +184,7 @@ async def test_what_autotask_refuses_is_said(
     async with services.sessions() as session:
         records = await history.of_ticket(session, ticket)
     assert records is not None
-    said = [event.text for event in news(records, Told())]
+    said = [event.text for event in news(records, Shown())]
     refused = "Autotask refused to create a contact: POST Contacts: Phone is required"
     assert f"{NINA}: {refused}" in said
     assert any(text.startswith(f"{NINA}: not done: ") for text in said)
@@ -272,9 +272,9 @@ def test_what_strangers_wrote_is_one_line() -> None:
     )
     ended = Look(id=1, ticket_id=7, attempt=1, started_at=now, ended_at=now, result="done")
     records = History(TicketRecord(id=7, first_seen_at=now, result="done"), None, looks=(ended,))
-    shown = [event.text for event in news(records, Told())]
+    shown = [event.text for event in news(records, Shown())]
     assert shown[-1] == "result done"
-    lines = list(news(History(records.ticket, None, participants=(person,)), Told()))
+    lines = list(news(History(records.ticket, None, participants=(person,)), Shown()))
     assert "no usable address (no_address)" in lines[-1].text
 
 
@@ -315,7 +315,7 @@ async def test_a_change_is_told_as_one(services: Services, action: str) -> None:
     async with services.sessions() as session:
         records = await history.of_ticket(session, 7)
     assert records is not None
-    first, second = [event.text for event in news(records, Told())]
+    first, second = [event.text for event in news(records, Shown())]
     assert re.fullmatch(r"callout of ticket 7, 36[0-9]+ s after the ticket was created", first)
     assert re.fullmatch(
         r"callout of a change of ticket 7, [4-9] s after the ticket was changed", second
@@ -328,5 +328,5 @@ def test_every_state_of_a_contact_has_its_words(state: LedgerState) -> None:
     now = datetime.now(UTC)
     row = Ledger(id=1, email=NINA, ticket_id=7, state=state, contact_id=70, sent_at=now)
     ticket = TicketRecord(id=7, first_seen_at=now)
-    said = [event.text for event in news(History(ticket, None, created=(row,)), Told())]
+    said = [event.text for event in news(History(ticket, None, created=(row,)), Shown())]
     assert re.fullmatch(rf"{NINA}: [a-z].+ \(70\)", said[-1], re.IGNORECASE)

@@ -182,7 +182,7 @@ async def test_a_tenant_that_moves_is_followed(
     tenant.switches.zone_url = None
     async with sessions() as session, session.begin():
         told = gate.Change("read Tickets", "unauthorized", "refused")
-        await gate.change(session, told, probe=False)
+        await gate.apply(session, told, probe=False)
 
     async def moved() -> bool:
         return bool((await rows(services, TenantRow))[0].api_url == server.api_url)

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings themselves: `make docs`."""
+"""Write docs/configuration.md from the settings themselves: `make docs`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _HEAD = """\
 Written from `app/settings/settings.py` by `make docs`; a test fails when it is out of date.
 
 Settings are environment variables, or lines of a file `.env` in the working directory; the
-environment wins, and an empty value is as good as none. Lists are separated by commas. What is
-missing or wrong is said at the start, all of it at once and without the values, and the service
-does not start. `.env.example` is a file to begin with.
+environment wins, and an empty value counts as unset. Lists are separated by commas. If settings
+are missing or wrong, the service does not start: one message names all of them, without their
+values. Begin with a copy of `.env.example`.
 
 A secret can be given as a file instead: `NAME_FILE=/path/to/file` in place of `NAME`, as Docker
-and Kubernetes hand secrets out. White space around the file's text does not count.
+and Kubernetes provide secrets. White space around the text is removed.
 
 One of `OWN_ADDRESSES` and `OWN_DOMAINS` is required as well.
 

@@ -1,4 +1,4 @@
-"""Accounts: what each allows; and who changed what."""
+"""Policies of accounts, forgotten addresses, audit, mail loops, notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.db.tables.columns import Big, Id, Now, Str
 
 
 class AccountPolicy(Base):
-    """What an account allows other than the default, as it was written down."""
+    """The own policy of an account, as it was stored."""
 
     __tablename__ = "policies"
     account_id: Mapped[Big] = mapped_column(primary_key=True, autoincrement=False)
@@ -23,7 +23,7 @@ class AccountPolicy(Base):
 
 
 class Forgotten(Base):
-    """An address that is never to be added again; its SHA-256, as the address is forgotten."""
+    """The SHA-256 of an address that is never added again: the address itself is forgotten."""
 
     __tablename__ = "forgotten"
     digest: Mapped[Str] = mapped_column(primary_key=True)
@@ -31,21 +31,21 @@ class Forgotten(Base):
 
 
 class Audit(Base):
-    """A change that somebody made. who: the name of the key, or `cli`. what: the action."""
+    """A change that a person or the service made."""
 
     __tablename__ = "audit"
     __table_args__ = (Index(None, "account_id"), Index(None, "ticket_id"))
     id: Mapped[Id]
     at: Mapped[Now]
-    who: Mapped[Str]
-    what: Mapped[Str]
+    who: Mapped[Str]  # the name of the key, `cli` or `service`
+    what: Mapped[Str]  # the action
     account_id: Mapped[Big | None]
     ticket_id: Mapped[Big | None]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class Loop(Base):
-    """A mail loop that was broken: whose tickets, of how many of one subject, and when."""
+    """A mail loop that was broken: the contact, its tickets of one subject, and when."""
 
     __tablename__ = "loops"
     id: Mapped[Id]
@@ -57,14 +57,14 @@ class Loop(Base):
 
 
 class Note(Base):
-    """A note on a ticket that we wrote or are writing. state: as in the ledger; error: why not."""
+    """A note on a ticket that we wrote or are writing."""
 
     __tablename__ = "notes"
     id: Mapped[Id]
     ticket_id: Mapped[Big] = mapped_column(index=True)
-    state: Mapped[Str]
-    digest: Mapped[Str]  # of what it says, so that nothing is said twice
+    state: Mapped[Str]  # as in the ledger
+    digest: Mapped[Str]  # of its content, so that none is written twice
     note_id: Mapped[Big | None]
     sent_at: Mapped[Now]
-    error: Mapped[Str | None]
+    error: Mapped[Str | None]  # why it was not written
     error_code: Mapped[Str | None]  # of NoteError

@@ -1,4 +1,4 @@
-"""Calls: to whom, how many, and what forbids them."""
+"""Calls: the tenant, slots, counts, and what stops calls."""
 
 from __future__ import annotations
 
@@ -17,40 +17,32 @@ class Tenant(Base):
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     api_url: Mapped[Str]
     web_url: Mapped[Str | None]
-    username: Mapped[Str | None]  # of the API user by whom the address was found
+    username: Mapped[Str | None]  # of the API user with which the address was found
     bound_at: Mapped[Now]
 
 
 class Gate(Base):
-    """The one row that every call to Autotask passes: it serialises them, and it can be shut.
-
-    paused_by: who has stopped all writes. silent: how many calls in a row got no answer. tenant_:
-    how many calls of how many an hour all of the tenant's tools had made when Autotask said so
-    last. The rest: what Autotask refuses us, since when and how often, until that call succeeds.
-    """
+    """The one row that every call to Autotask passes: it serialises them, and it can be shut."""
 
     __tablename__ = "gate"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     shut_until: Mapped[At | None]
-    code: Mapped[Str | None]
+    code: Mapped[Str | None]  # what Autotask refuses us, until that call succeeds
     reason: Mapped[Str | None]
     since: Mapped[At | None]
-    call: Mapped[Str | None]
-    times: Mapped[Count]
+    call: Mapped[Str | None]  # whose success ends it; null: any call's
+    times: Mapped[Count]  # how often in a row the gate was shut
     paused_at: Mapped[At | None]
-    paused_by: Mapped[Str | None]
-    silent: Mapped[Count]
-    tenant_used: Mapped[Big | None]
-    tenant_limit: Mapped[Big | None]
+    paused_by: Mapped[Str | None]  # the key that paused all writes
+    silent: Mapped[Count]  # calls in a row without an answer
+    tenant_used: Mapped[Big | None]  # calls of all the tenant's tools, as Autotask told last
+    tenant_limit: Mapped[Big | None]  # calls an hour that they may make
     tenant_read_at: Mapped[At | None]
 
 
 class MailboxGate(Base):
-    """The one row that every reading of the mailbox passes.
-
-    What keeps us from it, since when and how often, until a reading succeeds.
-    """
+    """The one row that every reading of the mailbox passes: why it fails, until one succeeds."""
 
     __tablename__ = "mailbox_gate"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
@@ -63,7 +55,7 @@ class MailboxGate(Base):
 
 
 class Slot(Base):
-    """A request to an entity that is in progress, until its holder releases it or it expires."""
+    """A request to an entity under way, until its holder releases the slot or it expires."""
 
     __tablename__ = "slots"
     __table_args__ = (PrimaryKeyConstraint("entity", "n"),)
@@ -75,7 +67,7 @@ class Slot(Base):
 
 
 class Calls(Base):
-    """How many calls left in one small part of the budget's window."""
+    """The number of calls that were made in one small part of the budget's window."""
 
     __tablename__ = "calls"
     since: Mapped[At] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""Chores: what is done from time to time, and what it found."""
+"""What the periodic chores found: comparison with Autotask, webhook, secrets."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from app.db.tables.columns import At, Big, Count, Str
 
 
 class Reconciliation(Base):
-    """How far the tenant's tickets have been compared with ours.
-
-    watermark: the greatest createDate that Autotask returned. floor: the newest ticket at the
-    first start; what is older is history. reconciled_at: when a pass ended last. found: how many
-    tickets it has made due that no callout had brought.
-    """
+    """How far the tenant's tickets have been compared with ours."""
 
     __tablename__ = "reconciliation"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
-    watermark: Mapped[At | None]
-    floor: Mapped[Big]
-    reconciled_at: Mapped[At]
-    found: Mapped[Count]
+    watermark: Mapped[At | None]  # the greatest createDate that Autotask returned
+    floor: Mapped[Big]  # the newest ticket at the first start; older ones are history
+    reconciled_at: Mapped[At]  # when a pass ended last
+    found: Mapped[Count]  # tickets without a callout that were made due
 
 
 class Webhook(Base):
-    """Our webhook at Autotask, as it was read back last.
-
-    code, detail: what is wrong with it, since when; null: nothing. checked_at: when it was read.
-    """
+    """Our webhook at Autotask, as it was read back last."""
 
     __tablename__ = "webhook"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
@@ -38,13 +30,13 @@ class Webhook(Base):
     webhook_id: Mapped[Big | None]
     guid: Mapped[Str | None]
     checked_at: Mapped[At]
-    code: Mapped[Str | None]
+    code: Mapped[Str | None]  # what is wrong with it; null: nothing
     detail: Mapped[Str | None]
     since: Mapped[At | None]
 
 
 class RetiredSecret(Base):
-    """A webhook secret that was rotated out; its digest, and until when it is still accepted."""
+    """The digest of a webhook secret that was replaced, and until when it is still accepted."""
 
     __tablename__ = "retired_secrets"
     digest: Mapped[Str] = mapped_column(primary_key=True)

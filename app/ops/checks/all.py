@@ -1,4 +1,4 @@
-"""All checks of the work, in the order in which a person reads them."""
+"""Every check of the work, in the order in which a person reads them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ async def problems_of_work(
 ) -> list[WorkProblem]:
     """Return what is wrong with the work.
 
-    oldest: since when the oldest ticket is due. lists: mail tickets of a day, and how many of them
-    had a list.
+    `oldest` is since when the oldest ticket is due. `lists` are the mail tickets of a day, and how
+    many of them had a list.
     """
-    found = [
+    problems = [
         await flow.silent_workers(session, now),
         await flow.unknown_tenant(session),
         await flow.paused(session),
@@ -42,4 +42,4 @@ async def problems_of_work(
         else None,
         people.without_lists(*lists),
     ]
-    return [problem for problem in found if problem]
+    return [problem for problem in problems if problem]

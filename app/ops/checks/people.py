@@ -1,4 +1,4 @@
-"""Whether people are served: failures, lists, loops, contacts that wait to be retired, notes."""
+"""Check whether people are served: failures, lists, loops, contacts to be retired, notes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from app.services import Services
 
 _RECENT = timedelta(hours=24)
 _LISTS_EXPECTED = 0.8  # of the mail tickets
-_ENOUGH = 5  # mail tickets, from which on a share says something
-# Nobody was refused there: the ticket was over, or not a customer's, when its turn came.
+_ENOUGH = 5  # mail tickets; of fewer a share means nothing
+# No one was refused there: the ticket was over, or not a customer's, when it was looked at.
 _OVER = (Result.COMPLETE, Result.GONE, Result.PARKED)
 _TRIED = timedelta(hours=1)  # a missing right is tried again within that
 _NAMED = 10  # accounts
 
 
 async def lists_found(session: AsyncSession, now: datetime) -> tuple[int, int]:
-    """Count the mail tickets that were finished within a day, and those whose list was found."""
+    """Count the mail tickets that were finished within a day, and those with a list."""
     found = TicketRecord.result.in_((Result.DONE, Result.NOBODY_COPIED))
     missing = TicketRecord.result.in_((Result.NO_LIST, Result.AMBIGUOUS_MESSAGE))
     counted = select(func.count(), func.count().filter(found)).where(
@@ -37,7 +37,7 @@ async def lists_found(session: AsyncSession, now: datetime) -> tuple[int, int]:
 
 
 def without_lists(tickets: int, lists: int) -> WorkProblem | None:
-    """Too few of the tickets that come by mail have a list."""
+    """Check whether enough of the mail tickets have a list."""
     if tickets < _ENOUGH or lists >= _LISTS_EXPECTED * tickets:
         return None
     return WorkProblem(
@@ -45,14 +45,14 @@ def without_lists(tickets: int, lists: int) -> WorkProblem | None:
         since=None,
         detail=f"Of {tickets} tickets that came by mail within a day, {lists} had a Cc list, or "
         "proof that nobody was copied.",
-        cure="GET /admin/tickets?result=no_list, and each ticket's looks, say what was asked. See "
-        "docs/setup/ for your CC_SOURCES, and name in MAIL_TICKET_SOURCES which tickets come by "
-        "mail.",
+        cure="GET /admin/tickets?result=no_list and the looks of each ticket show what was asked. "
+        "See docs/setup/ for your CC_SOURCES, and name in MAIL_TICKET_SOURCES the ticket sources "
+        "that mean mail.",
     )
 
 
 async def failed_tickets(session: AsyncSession) -> WorkProblem | None:
-    """Tickets were given up."""
+    """Check whether tickets were given up."""
     failed = select(func.count(), func.min(TicketRecord.looked_at)).where(
         TicketRecord.result == Result.FAILED
     )
@@ -68,7 +68,7 @@ async def failed_tickets(session: AsyncSession) -> WorkProblem | None:
 
 
 async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | None:
-    """Autotask refused contacts or links for good."""
+    """Check whether Autotask refused contacts or links for good."""
     tickets = func.array_agg(Participant.ticket_id.distinct())
     failed = (
         select(func.count(), func.min(Participant.acted_at), tickets)
@@ -82,19 +82,19 @@ async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | N
     count, since, ids = (await session.execute(failed)).one()
     if not count:
         return None
-    some = ", ".join(str(ticket_id) for ticket_id in sorted(ids, reverse=True)[:5])
+    named = ", ".join(str(ticket_id) for ticket_id in sorted(ids, reverse=True)[:5])
     return WorkProblem(
         code="failed_people",
         since=since,
-        detail=f"People whom Autotask refused within a day: {count}, on tickets {some}.",
+        detail=f"People whom Autotask refused within a day: {count}, on tickets {named}.",
         cure="GET /admin/tickets/{id} shows Autotask's reason (all: /admin/tickets?outcome=failed);"
-        " a field that the tenant requires belongs into CONTACT_DEFAULTS."
+        " a field that the tenant requires belongs in CONTACT_DEFAULTS."
         " Then POST /admin/tickets/{id}/process.",
     )
 
 
 async def wrong_note_setting(session: AsyncSession) -> WorkProblem | None:
-    """Notes are wanted, and the latest could not be written because of the settings."""
+    """Check whether the latest note could not be written because of the settings."""
     note = await notes.wrong_setting(session)
     if note is None:
         return None
@@ -102,28 +102,28 @@ async def wrong_note_setting(session: AsyncSession) -> WorkProblem | None:
         code="note_publish",
         since=note.sent_at,
         detail=f"No notes are written on tickets: {note.error}.",
-        cure="Set TICKET_NOTE_PUBLISH to the choice for people inside only and restart; the next "
+        cure="Set TICKET_NOTE_PUBLISH to the choice for internal people only and restart; the next "
         "note that is written ends this.",
     )
 
 
 async def loops(session: AsyncSession, now: datetime) -> WorkProblem | None:
-    """People whom we added wrote ticket after ticket, and were taken off."""
+    """Check whether mail loops were broken."""
     count, first, accounts = await loop_records.latest(session, now - _RECENT)
     if not count:
         return None
     return WorkProblem(
         code="loop",
         since=first,
-        detail=f"Mail loops that were broken within a day: {count}, in {_named(accounts)}. Who was "
-        "in them is denied for the account and taken off.",
-        cure="GET /admin/audit?what=loop_broken says whom and on which ticket. Mend the cause, an "
-        "automatic reply as a rule; then take the address off `denied` of the account's policy.",
+        detail=f"Mail loops that were broken within a day: {count}, in {_named(accounts)}. The "
+        "people in them are denied for the account and taken off their tickets.",
+        cure="GET /admin/audit?what=loop_broken names the contact and the ticket. Stop the cause, "
+        "usually an automatic reply; then take the address off `denied` of the account's policy.",
     )
 
 
 def _named(accounts: Sequence[int]) -> str:
-    shown = ", ".join(str(one) for one in accounts[:_NAMED])
+    shown = ", ".join(str(account) for account in accounts[:_NAMED])
     more = f" and {len(accounts) - _NAMED} more" if len(accounts) > _NAMED else ""
     return f"account{'s' if len(accounts) > 1 else ''} {shown}{more}"
 
@@ -131,7 +131,7 @@ def _named(accounts: Sequence[int]) -> str:
 async def contacts_not_ended(
     session: AsyncSession, services: Services, now: datetime
 ) -> WorkProblem | None:
-    """Contacts of ours wait to be ended, and our user lacks a right for it."""
+    """Check whether our user lacks a right to retire contacts that wait for it."""
     patience = max(3 * timedelta(seconds=services.settings.reconcile_interval), _TRIED)
     waits = select(func.count()).where(
         Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
@@ -145,8 +145,8 @@ async def contacts_not_ended(
     return WorkProblem(
         code="contacts_not_ended",
         since=None,
-        detail=f"Contacts that are for their tickets only, whose tickets are over, and that cannot "
-        f"be ended as our user lacks a right: {count}.",
-        cure="Give the API user's security level the right to query ClientPortalUsers, and to "
+        detail=f"Contacts whose tickets are over and that cannot be retired, as our user lacks a "
+        f"right: {count}.",
+        cure="Give the API user's security level the right to query ClientPortalUsers and to "
         "change contacts; it is tried again every ten minutes.",
     )

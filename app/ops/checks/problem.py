@@ -1,4 +1,4 @@
-"""A problem of the work, and the cures that several checks share."""
+"""A problem with the work, and the cures that several checks share."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ CURES = {
     "by itself.",
     "overloaded": "Find the tool that uses up the tenant's API calls, or lower BUDGET_SHARE if it "
     "is this one; work resumes by itself.",
-    "away": "See https://status.kaseya.com and that this machine reaches Autotask; callouts are "
-    "stored meanwhile, and work resumes by itself.",
-    Trouble.THROTTLED: "Microsoft asks to wait; if it lasts, see what else reads this mailbox.",
+    "away": "See https://status.kaseya.com, and check that this machine reaches Autotask; callouts "
+    "are stored meanwhile, and work resumes by itself.",
+    Trouble.THROTTLED: "Microsoft asks to wait; if it lasts, find what else reads this mailbox.",
     Trouble.SECRET_EXPIRED: "Make a new secret for the app, set GRAPH_CLIENT_SECRET, restart.",
     Trouble.CREDENTIALS: "Check GRAPH_CLIENT_ID and GRAPH_CLIENT_SECRET (its value, not its id).",
     Trouble.TENANT: "Check GRAPH_TENANT_ID: the directory in which the app is registered.",
     Trouble.OUT_OF_SCOPE: "Assign the app the role Application Mail.ReadBasic (or Mail.Read), "
     "with a scope that this mailbox is in.",
     Trouble.MISSING: "Check GRAPH_MAILBOX: a mailbox in Exchange Online, not a group or an alias.",
-    Trouble.AWAY: "See that this machine reaches GRAPH_URL and GRAPH_LOGIN_URL.",
+    Trouble.AWAY: "Check that this machine reaches GRAPH_URL and GRAPH_LOGIN_URL.",
 }
 
 
 class WorkProblem(BaseModel):
-    """Something that a person should see to. since: UTC."""
+    """A problem that a person has to solve."""
 
     code: str
     since: datetime | None
+    """In UTC; None if it is not known."""
+
     detail: str
     cure: str

@@ -1,4 +1,4 @@
-"""The doctor: looks at a deployment from all sides, changes nothing, and names the cures."""
+"""The doctor: examine a deployment from all sides, change nothing, and name the cures."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["Finding", "State", "examine"]
 log = structlog.get_logger()
 
 CHECK_SECONDS = 60.0
-"""After this long a check is given up; a call to Autotask alone may take 45."""
+"""A check is given up after this time; a call to Autotask alone may take 45 seconds."""
 
 Check = Callable[[Deployment], Awaitable[Sequence[Finding]]]
 
-# In this order: what comes first tells the later ones what they may ask.
+# In this order: earlier checks find out what later ones may ask.
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("database", database.database),
     ("schema", database.schema),
@@ -52,7 +52,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 async def examine(settings: Settings, database_url: str) -> AsyncIterator[Finding]:
-    """Make every check, whatever the others found; at Autotask nothing is written."""
+    """Make every check, whatever the others find. Nothing is written to Autotask."""
     yield ok("settings", "The settings can be read, and nothing in them contradicts itself.")
     async with open_deployment(settings, database_url) as deployment:
         for code, check in CHECKS:
@@ -63,7 +63,7 @@ async def examine(settings: Settings, database_url: str) -> AsyncIterator[Findin
 async def _made(  # noqa: PLR0911  a case each
     code: str, check: Check, deployment: Deployment
 ) -> Sequence[Finding]:
-    """Make a check; whatever keeps it from its end is a finding, too."""
+    """Make a check. An error is a finding, too."""
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             return await check(deployment)
@@ -73,13 +73,13 @@ async def _made(  # noqa: PLR0911  a case each
         why = f"Not checked: {wait.reason}."
         return [skipped(code, why, f"Again after {wait.until:%H:%M:%S} UTC.")]
     except AutotaskError as error:
-        return [problem(code, f"Autotask did not tell: {error}.", "Run the doctor again.")]
+        return [problem(code, f"Autotask gave no answer to use: {error}.", "Run the doctor again.")]
     except TimeoutError:
         found = f"There was no answer within {CHECK_SECONDS:.0f} s."
-        return [problem(code, found, "Run the doctor again; see the network.")]
+        return [problem(code, found, "Check the network, and run the doctor again.")]
     except Exception as error:
         if is_outage(error):
-            return [problem(code, "The database went away.", "See to it, run the doctor again.")]
+            return [problem(code, "The database went away.", "Start it, and run the doctor again.")]
         log.exception("check_failed", check=code)
         found = f"The check itself failed: {type(error).__name__}."
-        return [problem(code, found, "A defect of ours, see the log: report it.")]
+        return [problem(code, found, "This is a defect of the product: report it with the log.")]

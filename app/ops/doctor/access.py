@@ -1,4 +1,4 @@
-"""The way into Autotask: the zone, who we are there, the clocks, and how many calls are left."""
+"""Check access to Autotask: zone, credentials, clock, and how many calls are left."""
 
 from __future__ import annotations
 
@@ -19,56 +19,54 @@ from app.ops.doctor.deployment import Deployment, unthrottled
 from app.ops.doctor.findings import Finding, Skip, ok, problem, skipped, warning
 from app.outbound.budget import BUSY, HALF
 
-_NETWORK = "See that this machine reaches it over HTTPS: docs/setup/network.md."
+_NETWORK = "Check that this machine reaches it over HTTPS: docs/setup/network.md."
 
 
 async def zone(deployment: Deployment) -> Sequence[Finding]:
-    """Ask Autotask where the user's tenant is; that takes no secret, so it tells of the name."""
+    """Ask Autotask where the user's tenant is. It needs no secret, so it tests the name alone."""
     settings = deployment.settings
     stored = await _stored(deployment)
     deployment.api_url = settings.autotask_api_url or (stored.api_url if stored else None)
     asked = settings.autotask_api_url or "webservices.autotask.net"
     try:
-        told = await _ask_zone(deployment)
+        answer = await _ask_zone(deployment)
     except Unauthorized:
         deployment.user_known = False
         return [
             problem(
                 "zone",
                 f"Autotask knows no API user {settings.autotask_username}.",
-                "Copy the user name of the API user to AUTOTASK_USERNAME: it looks like an e-mail "
-                "address, and is not the one of a person. See docs/setup/autotask.md.",
+                "Copy the name of the API user to AUTOTASK_USERNAME: it looks like an e-mail "
+                "address, and is not a person's. See docs/setup/autotask.md.",
             )
         ]
     except AutotaskError as error:
-        return [problem("zone", f"{asked} does not tell where the tenant is: {error}.", _NETWORK)]
+        return [problem("zone", f"{asked} does not say where the tenant is: {error}.", _NETWORK)]
     deployment.user_known = True
-    there = told.url.rstrip("/")
-    deployment.api_url = settings.autotask_api_url or there
-    return [_judge_zone(deployment, there, stored)]
+    url = answer.url.rstrip("/")
+    deployment.api_url = settings.autotask_api_url or url
+    return [_judge_zone(deployment, url, stored)]
 
 
 async def _ask_zone(deployment: Deployment) -> Zone:
     settings, http = deployment.settings, deployment.services.http
     if not settings.autotask_api_url:
         return await discover_zone(http, settings.autotask_username)
-    # At the address that is set, the only one that is known to be reachable; it is not believed.
+    # Asked at the configured address, the only one that is sure to be reachable.
     calls = Calls(http, settings.autotask_api_url, settings.credentials, unthrottled)
     answer = await calls.get(f"/ZoneInformation?user={quote(settings.autotask_username, safe='')}")
     return read_record(answer, Zone)
 
 
-def _judge_zone(deployment: Deployment, there: str, stored: Tenant | None) -> Finding:
+def _judge_zone(deployment: Deployment, url: str, stored: Tenant | None) -> Finding:
     settings = deployment.settings
-    if settings.autotask_api_url and settings.autotask_api_url.lower() != there.lower():
-        found = f"AUTOTASK_API_URL is {settings.autotask_api_url}, and Autotask says {there}."
-        return warning(
-            "zone", found, "Leave AUTOTASK_API_URL out, or set it to what Autotask says."
-        )
+    if settings.autotask_api_url and settings.autotask_api_url.lower() != url.lower():
+        found = f"AUTOTASK_API_URL is {settings.autotask_api_url}, and Autotask says {url}."
+        return warning("zone", found, "Remove AUTOTASK_API_URL, or set it to what Autotask says.")
     if stored is None or stored.api_url.lower() == (deployment.api_url or "").lower():
         return ok("zone", f"The tenant's API is at {deployment.api_url}.")
     if not settings.autotask_api_url and stored.username == settings.autotask_username.casefold():
-        found = f"Autotask has moved the tenant from {stored.api_url} to {there}."
+        found = f"Autotask has moved the tenant from {stored.api_url} to {url}."
         return warning("zone", found, "Nothing: the service follows by itself.")
     return problem(
         "zone",
@@ -80,11 +78,11 @@ def _judge_zone(deployment: Deployment, there: str, stored: Tenant | None) -> Fi
 
 
 async def credentials(deployment: Deployment) -> Sequence[Finding]:
-    """See whether Autotask lets us in, by the cheapest call; a wrong user is not tried."""
+    """Check by the cheapest call whether Autotask accepts us; a wrong user is not tried."""
     if deployment.user_known is False:
         raise Skip("the user name is wrong: see `zone`")
     if deployment.api_url is None:
-        raise Skip("where the tenant's API is has not been found: see `zone`")
+        raise Skip("the address of the tenant's API is not known: see `zone`")
     given = deployment.settings.credentials
     autotask = Autotask(deployment.services.http, deployment.api_url, given, deployment.throttle())
     try:
@@ -92,17 +90,17 @@ async def credentials(deployment: Deployment) -> Sequence[Finding]:
     except Unauthorized as error:
         return [_wrong_credentials(deployment, str(error))]
     except Forbidden as error:
-        deployment.let_in = True  # it is this call that is forbidden
-        return [warning("credentials", f"Let in, yet: {error}.", "See the API user's level.")]
+        deployment.let_in = True  # only this call is forbidden
+        return [warning("credentials", f"Accepted, but: {error}.", "Check the API user's level.")]
     except AutotaskError as error:
         return [problem("credentials", f"{deployment.api_url} gives no answer: {error}.", _NETWORK)]
     deployment.let_in = True
     return [ok("credentials", "Autotask accepts user name, secret and integration code.")]
 
 
-def _wrong_credentials(deployment: Deployment, said: str) -> Finding:
-    """Tell which of the three it is, as far as user name and Autotask's words allow."""
-    if "integration" in said.lower():
+def _wrong_credentials(deployment: Deployment, message: str) -> Finding:
+    """Name which of the three is wrong, as far as the user name and Autotask's message show it."""
+    if "integration" in message.lower():
         found = "Autotask does not accept AUTOTASK_INTEGRATION_CODE."
         cure = "Copy the API user's tracking identifier; one made for another vendor is refused."
         return problem("credentials", found, cure)
@@ -113,24 +111,24 @@ def _wrong_credentials(deployment: Deployment, said: str) -> Finding:
     return problem(
         "credentials",
         found,
-        "Generate a new secret for the API user and copy it whole, in single quotes in .env. If "
-        "it is right: the user may be inactive or locked, or AUTOTASK_INTEGRATION_CODE be wrong.",
+        "Generate a new secret for the API user and copy all of it, in single quotes in .env. If "
+        "it is right, the user may be inactive or locked, or AUTOTASK_INTEGRATION_CODE wrong.",
     )
 
 
 async def clock(deployment: Deployment) -> Sequence[Finding]:
     """Compare this machine's clock with the Date of Autotask's answers."""
     if deployment.ahead is None:
-        raise Skip("no answer of Autotask's has told the time")
+        raise Skip("no answer of Autotask had a time")
     seconds = deployment.ahead.total_seconds()
     if abs(deployment.ahead) <= SKEW:
         return [ok("clock", "This machine's clock and Autotask's agree.")]
     found = f"Autotask's clock differs from this machine's by {seconds:+.0f} s."
-    return [warning("clock", found, "Let this machine take the time from a time server (NTP).")]
+    return [warning("clock", found, "Synchronise this machine with a time server (NTP).")]
 
 
 async def gate(deployment: Deployment) -> Sequence[Finding]:
-    """See what keeps the service from calling, by the same checks as health."""
+    """Check what keeps the service from calls, as health does."""
     async with deployment.records() as session:
         shut, pause = await flow.refused(session), await flow.paused(session)
     found = [problem("gate", shut.detail, shut.cure)] if shut else []
@@ -139,7 +137,7 @@ async def gate(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def budget(deployment: Deployment) -> Sequence[Finding]:
-    """See how many calls are used: ours of our share, and all tools' of the tenant's."""
+    """Check how many calls are used: ours of our share, and all tools' of the tenant's."""
     found = []
     if deployment.schema_fits:
         async with deployment.records() as session:
@@ -149,14 +147,14 @@ async def budget(deployment: Deployment) -> Sequence[Finding]:
         tight = use.ours >= BUSY * use.share
         found.append(warning("budget", text, cure) if tight else ok("budget", text))
     if deployment.threshold is None:
-        return [*found, skipped("budget_tenant", "Autotask has not told how many calls it counts.")]
-    told = deployment.threshold
-    text = f"All tools together have used {told.used} of the tenant's {told.limit} calls."
-    if told.used < HALF * told.limit:
+        return [*found, skipped("budget_tenant", "Autotask has not said how many calls it counts.")]
+    usage = deployment.threshold
+    text = f"All tools together have used {usage.used} of the tenant's {usage.limit} calls."
+    if usage.used < HALF * usage.limit:
         return [*found, ok("budget_tenant", text)]
-    slower = "catching up waits" if told.used >= BUSY * told.limit else "we go slower"
+    slower = "only live tickets go on" if usage.used >= BUSY * usage.limit else "we slow down"
     cure = "Find the tool that uses so many, or lower BUDGET_SHARE if it is this one."
-    return [*found, warning("budget_tenant", f"{text} From here on {slower}.", cure)]
+    return [*found, warning("budget_tenant", f"{text} Now {slower}.", cure)]
 
 
 async def _stored(deployment: Deployment) -> Tenant | None:

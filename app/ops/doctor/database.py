@@ -1,4 +1,4 @@
-"""The database: there, new enough, ours, without surprises on the way, and on time."""
+"""Check the database: version, schema, poolers in between, and clock."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from app.ops.doctor.findings import Finding, Skip, ok, problem, warning
 _OLDEST = 14
 _ROUNDS = 3
 SKEW = timedelta(seconds=60)
-"""Clocks that differ by more are wrong, not slow."""
+"""Clocks that differ by more are wrong."""
 
 
 async def database(deployment: Deployment) -> Sequence[Finding]:
-    """See whether PostgreSQL answers and is new enough."""
+    """Check whether PostgreSQL answers and is new enough."""
     try:
         async with deployment.services.sessions() as session:
             number = int((await session.execute(text("SHOW server_version_num"))).scalar_one())
@@ -44,13 +44,13 @@ def _clock(ahead: timedelta) -> Finding:
     seconds = ahead.total_seconds()
     if abs(ahead) > SKEW:
         found = f"The database's clock differs from this machine's by {seconds:+.0f} s."
-        cure = "Let both take the time from a time server (NTP); due work goes by the database's."
+        cure = "Synchronise both with a time server (NTP); due work goes by the database's clock."
         return warning("clock_database", found, cure)
     return ok("clock_database", "The database's clock and this machine's agree.")
 
 
 async def schema(deployment: Deployment) -> Sequence[Finding]:
-    """See whether the tables are those of this build."""
+    """Check whether the tables are those of this build."""
     _require(deployment)
     wrong = await schema_problem(deployment.services.sessions)
     if wrong:
@@ -60,12 +60,12 @@ async def schema(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def pooler(deployment: Deployment) -> Sequence[Finding]:
-    """See whether a transaction pooler is in between, by what it does."""
+    """Check by its behaviour whether a transaction pooler is in between."""
     _require(deployment)
     async with deployment.services.sessions() as session:
         one = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         shared = await _shares_servers(deployment, one)
-        # What the role itself says stands on every server connection; what we SET may not.
+        # A setting of the role holds on every server connection; what we SET may not.
         kept = await one.execute(
             text(
                 "SELECT reset_val <> '0' FROM pg_settings"
@@ -74,15 +74,15 @@ async def pooler(deployment: Deployment) -> Sequence[Finding]:
         )
         by_role = bool(kept.scalar_one())
     if not shared:
-        return [ok("pooler", "No transaction pooler shows between us and PostgreSQL.")]
+        return [ok("pooler", "No transaction pooler shows between this machine and PostgreSQL.")]
     if by_role:
-        found = "A transaction pooler is in between, and the role has the time-out it should have."
+        found = "A transaction pooler is in between, and the role has the right time-out."
         return [ok("pooler", found)]
     return [
         warning(
             "pooler",
-            "A transaction pooler is in between: a connection of ours meets several of "
-            "PostgreSQL's, so the time-out that frees a frozen process's locks is lost on some.",
+            "A transaction pooler is in between: one connection of this service uses several of "
+            "PostgreSQL's, and some of them lack the time-out that frees a frozen process's locks.",
             "ALTER ROLE … SET idle_in_transaction_session_timeout = '10s' for the role in "
             "DATABASE_URL; see docs/scaling-out.md, Poolers.",
         )
@@ -90,9 +90,9 @@ async def pooler(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def _shares_servers(deployment: Deployment, one: AsyncConnection) -> bool:
-    """Tell whether two connections of ours meet one process of PostgreSQL's, or one meets two.
+    """Return whether two connections share a process of PostgreSQL, or one uses two processes.
 
-    The other's transaction keeps the process that a pooler would have handed the first one.
+    The second one's transaction keeps the process that a pooler would have given to the first.
     """
     for _ in range(_ROUNDS):
         before = await _server_process(one)

@@ -1,4 +1,4 @@
-"""What the checks work with, and what earlier ones found out for later ones."""
+"""What the checks work with, and what earlier checks find out for later ones."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Deployment:
 
     def _door(self) -> tuple[str, Credentials, Throttle]:
         if not self.let_in or self.api_url is None:
-            raise Skip("Autotask does not let us in: see `zone` and `credentials`")
+            raise Skip("Autotask does not accept our credentials: see `zone` and `credentials`")
         return self.api_url, self.settings.credentials, self.throttle()
 
 

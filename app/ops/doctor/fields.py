@@ -1,4 +1,4 @@
-"""What the tenant has made of its fields: where lists stand, what contacts and notes need."""
+"""Check the tenant's fields: Cc lists, contacts, notes, statuses and ticket sources."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
 
 ENOUGH = 1000
-"""Characters that a list of Cc addresses should have room for."""
+"""Characters that a field for a Cc list should hold."""
 
 _ONE = 45  # characters of one `"Ana Ruiz" <ana.ruiz@client.example>; `
-_SINGLE_LINE = 255  # up to which a text field is one of a single line
+_SINGLE_LINE = 255  # characters of a single-line text field at most
 _TEXT = ("string", "text", "memo")
 
 
 async def sources(deployment: Deployment) -> Sequence[Finding]:
-    """See whether each source of CC_SOURCES can have a list."""
+    """Check whether each Cc source of CC_SOURCES can have a list."""
     settings = deployment.settings
     names = [name for source in settings.cc_sources if (name := field_of(source))]
     found = []
@@ -33,9 +33,9 @@ async def sources(deployment: Deployment) -> Sequence[Finding]:
         others = len(settings.cc_sources) > len(names) and _has_another(settings)
         found = [judge_list_field(name, told, others=others) for name in names]
     if MAILBOX in settings.cc_sources and not settings.graph_credentials:
-        why = "The source `mailbox` is passed over: GRAPH_MAILBOX and its three ids are not set."
-        found.append(skipped("source_mailbox", why, "docs/setup/m365.md, if you want it."))
-    return found or [ok("sources", f"Lists are looked for in: {', '.join(settings.cc_sources)}.")]
+        why = "The source `mailbox` is skipped: GRAPH_MAILBOX and its three ids are not set."
+        found.append(skipped("source_mailbox", why, "If you want it: docs/setup/m365.md."))
+    return found or [ok("sources", f"Cc sources: {', '.join(settings.cc_sources)}.")]
 
 
 def _has_another(settings: Settings) -> bool:
@@ -46,7 +46,7 @@ def _has_another(settings: Settings) -> bool:
 
 
 def judge_list_field(name: str, told: Iterable[FieldFacts], *, others: bool) -> Finding:
-    """Judge the ticket field that a list is to stand in. others: there are more sources."""
+    """Judge the ticket field that should hold a list; `others`: there are more Cc sources."""
     code = f"udf_{name}"
     by_name = {one.name.casefold(): one for one in told}
     field = by_name.get(name.casefold())
@@ -54,31 +54,29 @@ def judge_list_field(name: str, told: Iterable[FieldFacts], *, others: bool) -> 
         like = get_close_matches(name.casefold(), by_name, n=1)
         hint = f" Did you mean {by_name[like[0]].name}?" if like else ""
         text = f"Tickets have no user-defined field {name} that the API user sees.{hint}"
-        cure = "Make it (docs/setup/email2at.md), or correct CC_SOURCES."
+        cure = "Create it (docs/setup/email2at.md), or correct CC_SOURCES."
         return (
-            warning(code, f"{text} It is passed over.", cure)
-            if others
-            else problem(code, text, cure)
+            warning(code, f"{text} It is skipped.", cure) if others else problem(code, text, cure)
         )
     kind = (field.type or "string").lower()
     if field.is_choice or kind not in _TEXT:
         text = f"The ticket field {name} is {'a list of choices' if field.is_choice else kind}."
         return problem(code, text, "Make it a field of the type Text (Multi-Line).")
     if field.length is None:
-        return ok(code, f"The ticket field {name} is text; how long, Autotask does not say.")
+        return ok(code, f"The ticket field {name} is text; Autotask does not say how long.")
     if field.length >= ENOUGH:
         return ok(code, f"The ticket field {name} is text and has room for {field.length}.")
     line = ", so it is probably single-line" if field.length <= _SINGLE_LINE else ""
     return warning(
         code,
         f"The ticket field {name} has room for {field.length} characters{line}: about "
-        f"{field.length // _ONE} people. Of a longer list the end is lost.",
-        "Make it a field of the type Text (Multi-Line), as long as Autotask lets you.",
+        f"{field.length // _ONE} people. A longer list loses its end.",
+        "Make it a field of the type Text (Multi-Line), as long as Autotask allows.",
     )
 
 
 async def contacts(deployment: Deployment) -> Sequence[Finding]:
-    """Compare what a new contact needs with what it is given."""
+    """Compare the fields that a new contact needs with those that it gets."""
     told = await deployment.entity_info().fields("Contacts")
     return judge_contact_fields(told, deployment.settings.contact_defaults)
 
@@ -104,9 +102,9 @@ def judge_contact_fields(
         and len(str(value)) > field.length
     ]
     found = []
-    cure = "docs/setup/autotask.md, step 4, says how to write CONTACT_DEFAULTS."
+    cure = "docs/setup/autotask.md, step 4, shows how to write CONTACT_DEFAULTS."
     if missing:
-        text = f"New contacts need {', '.join(missing)}, which CONTACT_DEFAULTS does not have."
+        text = f"New contacts need {', '.join(missing)}, which CONTACT_DEFAULTS does not set."
         found.append(problem("contact_fields", text, cure))
     if unknown:
         text = f"CONTACT_DEFAULTS names fields that contacts do not have: {', '.join(unknown)}."
@@ -114,12 +112,12 @@ def judge_contact_fields(
     if long:
         text = f"CONTACT_DEFAULTS has more characters than fit: {', '.join(long)}."
         found.append(problem("contact_defaults", text, cure))
-    done = "New contacts have every field that Autotask says they need; of user-defined fields it "
-    return found or [ok("contact_fields", f"{done}says nothing here.")]
+    done = "New contacts get all fields that Autotask requires; user-defined ones are not checked."
+    return found or [ok("contact_fields", done)]
 
 
 async def note(deployment: Deployment) -> Sequence[Finding]:
-    """See whether TICKET_NOTE_PUBLISH is one of the tenant's choices, and say which."""
+    """Check whether TICKET_NOTE_PUBLISH is one of the tenant's choices, and name it."""
     settings = deployment.settings
     if settings.ticket_note == "off":
         return [ok("note", "No notes are written on tickets (TICKET_NOTE=off).")]
@@ -127,16 +125,16 @@ async def note(deployment: Deployment) -> Sequence[Finding]:
     active = [one for one in choices if one.active]
     chosen = next((one for one in active if one.value == settings.ticket_note_publish), None)
     if chosen:
-        text = f"Notes are for: {chosen.label}. That has to be people inside only."
+        text = f"Notes are for: {chosen.label}. That must be internal people only."
         return [ok("note", text)]
     named = ", ".join(f"{one.value} = {one.label}" for one in active) or "none"
-    text = f"TICKET_NOTE_PUBLISH={settings.ticket_note_publish} is none of Autotask's choices."
-    cure = f"Set it to the one for people inside only. There are: {named}."
+    text = f"TICKET_NOTE_PUBLISH={settings.ticket_note_publish} is not one of Autotask's choices."
+    cure = f"Set it to the one for internal people only. There are: {named}."
     return [problem("note", text, cure)]
 
 
 async def statuses(deployment: Deployment) -> Sequence[Finding]:
-    """Compare COMPLETE_STATUSES with the tenant's ticket statuses, and say which count."""
+    """Compare COMPLETE_STATUSES with the tenant's ticket statuses, and show which count."""
     choices = await deployment.autotask().status_choices()
     ends, unknown = which_end(choices, deployment.settings.complete_statuses)
     every = ", ".join(f"{one.value} = {one.label}" for one in choices if one.active)
@@ -147,7 +145,7 @@ async def statuses(deployment: Deployment) -> Sequence[Finding]:
     alike = [one.label for one in choices if one.active and one.value not in ends and _ends(one)]
     if alike:
         text = f"A ticket is over with: {over}. Not with: {', '.join(alike)}."
-        return [warning("statuses", text, "Add those that end a ticket to COMPLETE_STATUSES.")]
+        return [warning("statuses", text, "Add the ones that end a ticket to COMPLETE_STATUSES.")]
     return [ok("statuses", f"A ticket is over with: {over or 'status 5'}.")]
 
 
@@ -178,7 +176,7 @@ def judge_ticket_sources(field: FieldFacts, given: Sequence[int]) -> Finding:
         return problem("ticket_sources", text, f"There are: {every}.")
     if likely:
         text = f"Ticket sources that look like mail and are not in MAIL_TICKET_SOURCES: {named}."
-        cure = "Add those by which mails come: such tickets are read again while they have no list."
+        cure = "Add the ones that mean mail: their tickets are read again while they have no list."
         return warning("ticket_sources", text, cure)
     means = ", ".join(labels[value] for value in given) or "those of tickets with a contact"
     return ok("ticket_sources", f"Ticket sources that mean mail: {means}.")

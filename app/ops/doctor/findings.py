@@ -1,4 +1,4 @@
-"""What a check found, and what is to be done about it."""
+"""What a check found, and the cure."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How bad it is."""
+    """How severe a finding is."""
 
     OK = "ok"
-    WARNING = "warning"  # it works, and may not for long, or not for everybody
+    WARNING = "warning"  # it works, but perhaps not for long, or not for all people
     PROBLEM = "problem"
-    SKIPPED = "skipped"  # it could not be seen from here, or is not used
+    SKIPPED = "skipped"  # it cannot be seen from here, or is not used
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. cure: what to do about it, or where else to look; may be empty."""
+    """What one check found."""
 
     code: str
     state: State
     found: str
     cure: str = ""
+    """What to do, or where else to look."""
 
 
 class Skip(Exception):
-    """A check cannot be made; its text says why."""
+    """A check cannot be made. The text is the reason."""
 
 
 def ok(code: str, found: str) -> Finding:
-    """Say that something is as it should be."""
+    """Return that all is well."""
     return Finding(code, State.OK, found)
 
 
 def warning(code: str, found: str, cure: str) -> Finding:
-    """Say that something should be seen to."""
+    """Return that something needs attention."""
     return Finding(code, State.WARNING, found, cure)
 
 
 def problem(code: str, found: str, cure: str) -> Finding:
-    """Say that something is wrong."""
+    """Return that something is wrong."""
     return Finding(code, State.PROBLEM, found, cure)
 
 
 def skipped(code: str, why: str, where: str = "") -> Finding:
-    """Say that something was not looked at, why, and where a person can see it."""
+    """Return that something was not checked, why, and where a person can check it."""
     return Finding(code, State.SKIPPED, why, where)

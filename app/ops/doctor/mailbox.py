@@ -1,4 +1,4 @@
-"""Ask for the mailbox at Microsoft 365 directly; what the service has recorded stays as it is."""
+"""Check the mailbox at Microsoft 365 directly; the service's own record of it stays as it is."""
 
 from __future__ import annotations
 

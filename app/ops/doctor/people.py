@@ -1,4 +1,4 @@
-"""Whom our records show: mailboxes of the help desk that nobody named, and who gets no mail."""
+"""Check our records for unnamed mailboxes of the help desk, and for people who get no mail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.ops.doctor.findings import Finding, ok, skipped, warning
 
 _DAYS = timedelta(days=30)
 _ACCOUNTS = 5
-"""In so many accounts' tickets hardly anybody is but us, a vendor, or a distribution list."""
+"""An address on tickets of so many accounts is ours, a vendor's, or a distribution list."""
 
 _MOST = 10
 _MANY_MUTED = 0.2
@@ -24,7 +24,7 @@ _KNOWN_AS_OURS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.
 
 
 async def own_addresses(deployment: Deployment) -> Sequence[Finding]:
-    """Name addresses that keep appearing over many accounts and are not known as ours."""
+    """Name addresses that appear in many accounts and are not known as ours."""
     copied = select(Participant.key.label("address"), Participant.account_id).where(
         Participant.decided_at > func.now() - _DAYS, Participant.reason.not_in(_KNOWN_AS_OURS)
     )
@@ -47,7 +47,7 @@ async def own_addresses(deployment: Deployment) -> Sequence[Finding]:
     help_desk = HelpDesk(settings.our_addresses, frozenset(settings.own_domains), frozenset())
     strange = [(a, n) for a, n in rows if not is_own(a, help_desk) and not is_machine(a)]
     if not strange:
-        text = f"No address that is not ours is on tickets of {_ACCOUNTS} accounts or more."
+        text = f"No unknown address is on tickets of {_ACCOUNTS} accounts or more."
         return [ok("own_addresses", text)]
     named = ", ".join(f"{address} ({count} accounts)" for address, count in strange[:_MOST])
     more = f", and {len(strange) - _MOST} more" if len(strange) > _MOST else ""
@@ -55,14 +55,14 @@ async def own_addresses(deployment: Deployment) -> Sequence[Finding]:
         warning(
             "own_addresses",
             f"On tickets of {_ACCOUNTS} accounts or more within 30 days: {named}{more}.",
-            "Whichever is a mailbox, alias or list of yours belongs into OWN_ADDRESSES (or its "
-            "domain into OWN_DOMAINS), or mails go in circles. One of a vendor's may stay.",
+            "Add your own mailboxes, aliases and lists to OWN_ADDRESSES, or their domains to "
+            "OWN_DOMAINS: else mails go in circles. A vendor's address may stay.",
         )
     ]
 
 
 async def mail(deployment: Deployment) -> Sequence[Finding]:
-    """See how many of those who are on tickets are set to get no mail; and where else to look."""
+    """Check how many people on tickets are set to get no mail, and name where else to look."""
     contact = Participant.contact_id
     on = select(
         func.count(contact.distinct()),
@@ -72,19 +72,19 @@ async def mail(deployment: Deployment) -> Sequence[Finding]:
         people, muted = (await session.execute(on)).one()
     rules = skipped(
         "mail_rules",
-        "Whether additional contacts are mailed is up to Autotask's notifications, which the API "
+        "Whether additional contacts get mail depends on Autotask's notifications, which the API "
         "does not show.",
-        "In each workflow rule, incoming-mail rule and default of a technician that mails the "
+        "In each workflow rule, incoming-mail rule and technician's default that mails the "
         "ticket's contact, tick additional contacts as well: docs/setup/autotask.md, step 6. "
-        "`autotask-cc watch` ends with what to look at.",
+        "`autotask-cc watch` ends with a checklist.",
     )
     if not people:
-        return [skipped("mail_muted", "Nobody was brought onto a ticket within 30 days."), rules]
-    text = f"Of {people} people on tickets within 30 days {muted} are set to get no mail."
+        return [skipped("mail_muted", "No one was added to a ticket within 30 days."), rules]
+    text = f"Of {people} people on tickets within 30 days, {muted} are set to get no mail."
     if muted < _MANY_MUTED * people:
         return [ok("mail_muted", text), rules]
     cure = (
         "Untick `Contact does not accept task and ticket email notifications` where it is not "
-        "meant; GET /admin/tickets/{id} shows who is `muted`."
+        "intended; GET /admin/tickets/{id} shows who is `muted`."
     )
     return [warning("mail_muted", text, cure), rules]

@@ -1,4 +1,4 @@
-"""What the API user may do, as far as that shows without doing it."""
+"""Check what the API user may do, as far as that shows without doing it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NEVER_EMPTY = ("Tickets", "Contacts", "Companies", "Resources")
 
 async def reading(deployment: Deployment) -> Sequence[Finding]:
     """Read one record of each entity that the service reads."""
-    told = deployment.entity_info()
-    return [await _reads(told, entity) for entity in _read(deployment.settings)]
+    info = deployment.entity_info()
+    return [await _reads(info, entity) for entity in _read(deployment.settings)]
 
 
 def _read(settings: Settings) -> list[str]:
@@ -33,23 +33,23 @@ def _read(settings: Settings) -> list[str]:
     return [*_ALWAYS, *notes, *files]
 
 
-async def _reads(told: EntityInfo, entity: str) -> Finding:
+async def _reads(info: EntityInfo, entity: str) -> Finding:
     code = f"read_{entity}"
     try:
-        any_there = await told.shows_any(entity)
+        visible = await info.shows_any(entity)
     except Forbidden:
         cure = f"Give the right to view them: {_LEVEL}; docs/setup/autotask.md has the list."
         return problem(code, f"The API user may not read {entity}.", cure)
     except AutotaskError as error:
-        return problem(code, f"{entity} cannot be read: {error}.", "Try again; see the message.")
-    if not any_there and entity in _NEVER_EMPTY:
-        cure = f"Unless the tenant is new: let the level see all of them, not some: {_LEVEL}."
-        return warning(code, f"{entity} may be read, and the API user sees none.", cure)
+        return problem(code, f"{entity} cannot be read: {error}.", "Read the message; try again.")
+    if not visible and entity in _NEVER_EMPTY:
+        cure = f"Unless the tenant is new: let the level see all of them: {_LEVEL}."
+        return warning(code, f"{entity} may be read, but the API user sees none.", cure)
     return ok(code, f"{entity} can be read.")
 
 
 async def lifetimes(deployment: Deployment) -> Sequence[Finding]:
-    """See whether contacts can be ended, where a policy says that they are for their tickets."""
+    """Check the rights to retire contacts, if a policy has them retired."""
     ends = in_effect(deployment.settings.default_policy).policy
     async with deployment.records() as session:
         own = (await session.scalars(select(AccountPolicy.document))).all()
@@ -61,22 +61,22 @@ async def lifetimes(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def linking(deployment: Deployment) -> Sequence[Finding]:
-    """See whether tickets may be changed, which adding a contact to one presumably takes."""
+    """Check whether tickets may be changed: adding a contact to one presumably needs it."""
     access = await deployment.entity_info().access("Tickets")
     if not access.may_update:
-        found = "The API user may not edit tickets, so it can presumably not add contacts to them."
+        found = "The API user may not edit tickets, so it presumably cannot add contacts to them."
         return [problem("write_links", found, f"Give the right to edit tickets: {_LEVEL}.")]
     return [
         ok(
             "write_links",
-            f"Tickets may be edited (Autotask says {access.update or 'nothing against it'}). That "
-            "a contact may be added to a ticket shows only when one is.",
+            f"Tickets may be edited (Autotask says {access.update or 'nothing against it'}). "
+            "Whether a contact may be added to a ticket shows only when one is.",
         )
     ]
 
 
 async def creating(deployment: Deployment) -> Sequence[Finding]:
-    """See by our own records whether contacts, links and notes could be created lately."""
+    """Check in our own records whether contacts, links and notes could be created lately."""
     async with deployment.records() as session:
         shut = await gate.state(session)
         done = {
@@ -100,7 +100,9 @@ async def creating(deployment: Deployment) -> Sequence[Finding]:
         elif at:
             found.append(ok(code, f"{entity} were created, at {at:%Y-%m-%d %H:%M} UTC last."))
         else:
-            why = f"Whether {entity} may be created Autotask does not tell; we have made none yet."
+            why = (
+                f"Autotask does not say whether {entity} may be created; we have created none yet."
+            )
             where = f"{_LEVEL}; then `autotask-cc watch` and a test mail."
             found.append(skipped(code, why, where))
     return found

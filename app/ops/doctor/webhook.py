@@ -1,4 +1,4 @@
-"""The webhook: how it stands at Autotask, and whether our own address takes callouts."""
+"""Check the webhook at Autotask, and whether our public address accepts callouts."""
 
 from __future__ import annotations
 
@@ -17,44 +17,46 @@ from app.ops.webhook.install import read_and_compare
 
 PATH = "/webhooks/autotask"
 _SECONDS = 10.0  # that Autotask waits for us
-_PROXY = "See the reverse proxy, DNS and the certificate: docs/setup/network.md."
+_PROXY = "Check the reverse proxy, DNS and the certificate: docs/setup/network.md."
 _INSTALL = "Run `autotask-cc webhook install`; docs/setup/autotask.md, step 5."
 
 
 async def webhook(deployment: Deployment) -> Sequence[Finding]:
-    """Compare the webhook at Autotask with what it should be, and say when a callout came."""
+    """Compare the webhook at Autotask with what it should be, and show the last callout."""
     settings = deployment.settings
     if not settings.webhook_secrets:
         text = "The webhook is off (no WEBHOOK_SECRETS): new tickets are found by comparison alone."
-        cure = f"Every {settings.reconcile_interval:g} s, if that will do. Else: {_INSTALL}"
+        cure = (
+            f"Nothing, if every {settings.reconcile_interval:g} s is often enough. Else: {_INSTALL}"
+        )
         return [warning("webhook", text, cure)]
-    came = await _last_callout(deployment)
+    callouts = await _last_callout(deployment)
     if not settings.public_url:
-        text = "PUBLIC_URL is not set, so nobody can tell which webhook is ours."
-        cure = "Set it: then the service reads its webhook back and says when it is off."
-        return [warning("webhook", text, cure), came]
+        text = "PUBLIC_URL is not set, so it is not known which webhook is ours."
+        cure = "Set it: then the service reads its webhook back and reports when it is off."
+        return [warning("webhook", text, cure), callouts]
     try:
         wanted, _, report = await read_and_compare(
             deployment.services, Webhooks(deployment.calls())
         )
     except WebhookError as error:
-        return [problem("webhook", str(error), _INSTALL), came]
+        return [problem("webhook", str(error), _INSTALL), callouts]
     except (Forbidden, Refused) as error:
-        return [problem("webhook", str(explain(error)), _INSTALL), came]
+        return [problem("webhook", str(explain(error)), _INSTALL), callouts]
     wrong = [
         problem(f"webhook_{line.code}", f"{line.what}: {line.there}.", _INSTALL)
         for line in report.wrong
     ]
     found = wrong or [ok("webhook", "The webhook is as it should be.")]
-    return [*found, *_absent(wanted.absent), came]
+    return [*found, *_absent(wanted.absent), callouts]
 
 
 def _absent(names: Sequence[str]) -> Sequence[Finding]:
-    """Say which changes WEBHOOK_UPDATES cannot have called out: no webhook has such a field."""
+    """Name the changes that WEBHOOK_UPDATES cannot subscribe to: webhooks have no such field."""
     if not names:
         return []
     text = f"Changes of {' and '.join(names)} are not called out: webhooks offer no such field."
-    cure = "Nothing, if the comparison every RECONCILE_INTERVAL will do; else tell us its name."
+    cure = "Nothing, if every RECONCILE_INTERVAL is often enough; else report the field's name."
     return [warning("webhook_absent", text, cure)]
 
 
@@ -65,15 +67,15 @@ async def _last_callout(deployment: Deployment) -> Finding:
         last = await session.scalar(select(func.max(Delivery.received_at)))
     if last is None:
         why = "No callout about a new ticket has come yet."
-        return skipped("callouts", why, "`autotask-cc watch`, and a test mail.")
+        return skipped("callouts", why, "Run `autotask-cc watch`, and send a test mail.")
     return ok("callouts", f"The last callout came at {last:%Y-%m-%d %H:%M:%S} UTC.")
 
 
 async def public(deployment: Deployment) -> Sequence[Finding]:
-    """Post an unsigned callout to PUBLIC_URL, which has to be refused by us and nobody else."""
+    """Post an unsigned callout to PUBLIC_URL. This service must refuse it, and no other one."""
     settings = deployment.settings
     if not settings.public_url or not settings.webhook_secrets:
-        why = "PUBLIC_URL or WEBHOOK_SECRETS is not set, so nothing is asked there."
+        why = "PUBLIC_URL or WEBHOOK_SECRETS is not set, so the public address is not tested."
         return [skipped("public", why)]
     url = settings.public_url + PATH
     try:
@@ -82,20 +84,20 @@ async def public(deployment: Deployment) -> Sequence[Finding]:
             answer = await http.post(url, content=b"{}")
             inside = await http.get(f"{settings.public_url}/health/work")
     except httpx.HTTPError as error:
-        said = f" ({error})" if str(error) else ""
-        text = f"{url} is not reached from this machine: {type(error).__name__}{said}."
-        how = f"{_PROXY} Autotask comes from outside, where it may be reached all the same."
+        why = f" ({error})" if str(error) else ""
+        text = f"{url} is not reached from this machine: {type(error).__name__}{why}."
+        how = f"{_PROXY} Autotask may reach it all the same, as it calls from outside."
         return [warning("public", text, how)]
     return _judge_public(url, answer, inside)
 
 
 def _judge_public(url: str, answer: httpx.Response, inside: httpx.Response) -> Sequence[Finding]:
-    """Judge what an unsigned callout was told, and whether more is public than has to be."""
+    """Judge the answer to an unsigned callout, and whether more is public than necessary."""
     if answer.status_code != 401 or "X-Hook-Signature" not in answer.text:
-        text = f"{url} answers {answer.status_code} where this service says 401."
+        text = f"{url} answers {answer.status_code}, where this service answers 401."
         return [problem("public", text, _PROXY)]
-    found = [ok("public", f"{url} leads to this service, which refuses what is not signed.")]
+    found = [ok("public", f"{url} leads to this service, which refuses unsigned callouts.")]
     if answer.url.scheme == "https" and "mail_tickets" in inside.text:
-        text = "The public address shows /health/work as well, and perhaps /admin and /docs."
+        text = "The public address shows /health/work, too, and perhaps /admin and /docs."
         found.append(warning("public_more", text, "Let only /webhooks/ through. " + _PROXY))
     return found
