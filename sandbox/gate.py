@@ -1,4 +1,4 @@
-"""Let API requests in, or not: credentials, limits, latency and faults; then answer them."""
+"""Admit or refuse API requests by credentials, limits and faults; then answer them."""
 
 import asyncio
 import json

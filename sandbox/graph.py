@@ -58,7 +58,7 @@ class MailSwitches:
 
 @dataclass
 class MailFault:
-    """Let requests of a kind go wrong.
+    """A fault of requests of one kind.
 
     throttled    429, with retry_after if given       unavailable  503, likewise
     revoked      401: the token is no longer good     garbage      200 with a page for people

@@ -157,7 +157,7 @@ def _at_fault(fault: MailFault) -> Response:
 
 
 class _NoAnswer(Response):
-    """Let the client wait until it goes, or cut its connection."""
+    """Give no answer: wait until the client goes, or cut its connection."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Let a person drive the sandbox by hand: /sandbox/… without credentials, for loopback only."""
+"""Serve /sandbox/… to drive the sandbox by hand: without credentials, for loopback only."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Let people move a ticket into another account, or merge it into another ticket.
+"""Move a ticket into another account, or merge it into another ticket, as people do.
 
 Merging: https://ww2.autotask.net/help/content/3_Features/7_ServiceDesk/ManageTickets/
 Ticket_Merge.htm; `switches.Switches` decides what that page leaves open.

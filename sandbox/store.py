@@ -149,7 +149,7 @@ class Store(CallLog):
             contact.update(fields, lastModifiedDate=self.now())
 
     def activate_portal(self, contact_id: int, user_name: str | None = None) -> int:
-        """Let a contact into the Client Access Portal, as a person in the UI would; return the id.
+        """Activate a contact in the Client Access Portal as a person in the UI does; return the id.
 
         None: the user's name is the contact's address, if it has one that is still free. Who was
         in it already is active again. Raise ValueError for a name that another one has.

@@ -137,7 +137,7 @@ class Switches:
 
 @dataclass(eq=False)
 class Fault:
-    """Let matching requests go wrong. `seconds` belongs to the hangs and to `late_commit`.
+    """A fault of matching requests. `seconds` belongs to the hangs and to `late_commit`.
 
     hang_*       no answer for `seconds`, then a reset; the write never or already took effect
     reset_*      a reset before or after the write took effect

@@ -79,9 +79,9 @@ class Tenant(Moves):
         copy: bool = True,
         **fields: Any,
     ) -> int:
-        """Let a mail reach the help desk's mailbox, and mail processing make a ticket of it.
+        """Deliver a mail to the help desk's mailbox, and make its ticket as mail processing does.
 
-        Return the ticket's id. Title, contact and source are what is left of the mail; who is in
+        Return the ticket's id. Of the mail only title, contact and source are left; who is in
         its Cc is lost. `copy=False`: the mailbox keeps none until `deliver_copy`.
         Raise MailRefusedError where `who_mails` says so; its copy is in the mailbox all the same.
         """

@@ -1,4 +1,4 @@
-"""Let an API client make, change and end ticket webhooks, by Autotask's rules.
+"""Make, change and delete ticket webhooks for an API client, by Autotask's rules.
 
 https://www.autotask.net/help/developerhelp/Content/APIs/Webhooks/REST_WebhooksEntity.htm,
 REST_WebhookFieldsEntity.htm and Webhooks_Error_Handling.htm, same folder.
@@ -187,7 +187,7 @@ def _apply(tenant: Tenant, webhook: Subscription, values: dict[str, Any]) -> Non
 
 
 def _look_for_fields(tenant: Tenant, webhook: Subscription) -> None:
-    """Let the webhook be ready a while after it has a subscribed field, and not without one."""
+    """Set when the webhook is ready: a while after its first subscribed field."""
     rows = (*webhook.fields.values(), *webhook.udf_fields.values())
     if not any(row["isSubscribedField"] for row in rows):
         webhook.ready_at = None

@@ -74,7 +74,7 @@ class Play:
         return self._autotask
 
     def close_autotask(self) -> None:
-        """Let Autotask refuse every connection."""
+        """Make Autotask refuse every connection."""
         server, self._autotask = self._autotask, None
         if server is not None:
             server.__exit__(None, None, None)
