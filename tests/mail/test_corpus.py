@@ -45,7 +45,7 @@ def test_the_comparison_finds_ours_right_and_the_others_not() -> None:
 def test_the_page_says_what_the_corpus_holds() -> None:
     """The numbers of ours, and the number of cases of each theme, are those of today."""
     page = PAGE.read_text(encoding="utf-8")
-    assert f"| `app.addresses` | {len(compared())} | 0 | 0 | 0 | 0 |" in page
+    assert f"| `app.mail.addresses` | {len(compared())} | 0 | 0 | 0 | 0 |" in page
     for theme in {case.theme for case in compared()}:
         cases = sum(case.theme == theme for case in compared())
         assert f"| {theme} | {cases} | {cases} |" in page
