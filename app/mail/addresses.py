@@ -62,9 +62,10 @@ class Rejected:
 
     text: str  # for people
     reason: str
-    """`ambiguous` (readers differ about it), `no_address`, `bad_local_part`, `bad_domain`,
-    `template` (an unrendered slot), `other_header` (a To or Bcc line), `too_long`, `too_many`,
-    or `cut_off` (the text ends in the middle of it)."""
+    """For machines. Reasons: `ambiguous` (readers differ about it), `no_address`,
+    `bad_local_part`, `bad_domain`, `template` (an unrendered slot), `other_header` (a To or Bcc
+    line), `too_long`, `too_many`, `cut_off` (the text ends in the middle of it).
+    """
 
 
 def read_addresses(text: str, *, cut: bool = False) -> list[Address | Rejected]:

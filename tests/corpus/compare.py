@@ -19,7 +19,7 @@ COLUMNS = ("right", "wrong", "invented", "missed", "raised")
 
 
 def ours(case: Case) -> set[str]:
-    """Read with app.addresses."""
+    """Read with app.mail.addresses."""
     return {key for key, _ in read_case(case)[0]}
 
 
