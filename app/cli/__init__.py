@@ -1,7 +1,7 @@
 """The command line: `autotask-cc …`, also `python -m app …`.
 
 A new command is a function, or a typer.Typer for a group, in a module of this package, and a line
-in COMMANDS. Its module is imported when it runs: `--help` and `--version` start fast.
+in COMMANDS. The module is imported when the command runs: `--help` and `--version` start fast.
 """
 
 from __future__ import annotations
@@ -17,34 +17,31 @@ from typer.core import TyperGroup
 from app import __version__
 
 COMMANDS = {
-    "serve": ("serve:serve", "Receive callouts, serve the admin API, and work on due tickets."),
-    "worker": (
-        "serve:worker",
-        "Work on due tickets in a process of its own; several may run.",
+    "serve": ("serve", "Receive callouts, serve the admin API, and work on due tickets."),
+    "worker": ("serve", "Work on due tickets in a process of its own; several may run."),
+    "migrate": ("serve", "Bring the database's schema up to date; safe to run again."),
+    "doctor": (
+        "doctor",
+        "Check the deployment and name the cures; nothing is written to Autotask.",
     ),
-    "migrate": ("serve:migrate", "Bring the database's schema up to date; safe to run again."),
-    "doctor": ("doctor:doctor", "Check the deployment and name the cures; nothing is changed."),
-    "watch": ("watch:watch", "Follow one test mail live; nothing is changed."),
-    "webhook": ("webhook:webhook", "Make, check, change and remove the webhook at Autotask."),
-    "reconcile": ("reconcile:reconcile", "Process tickets that no callout told the service about."),
+    "watch": ("watch", "Follow one test mail live; nothing is changed."),
+    "webhook": ("webhook", "Make, check, change and remove the webhook at Autotask."),
+    "reconcile": ("reconcile", "Process tickets that no callout told the service about."),
     "backtest": (
-        "backtest:backtest",
+        "backtest",
         "Show what a policy would have done with recent tickets; nothing is changed.",
     ),
     "undo": (
-        "undo:undo",
+        "undo",
         "Remove links and retire contacts that the service made; what people changed stays.",
     ),
-    "contacts": (
-        "contacts:contacts",
-        "List and end unused contacts that the service created.",
-    ),
-    "mappings": ("mappings:mappings", "Write and read mappings as CSV files."),
-    "read": ("read:read", "Show how a Cc list, a description or an .eml file is read, and why."),
-    "demo": ("demo:demo", "Show the product at work on two tickets; needs no configuration."),
-    "sandbox": ("sandbox:sandbox", "Run the doubles of Autotask and Microsoft Graph alone."),
+    "contacts": ("contacts", "List and end unused contacts that the service created."),
+    "mappings": ("mappings", "Write and read mappings as CSV files."),
+    "read": ("read", "Show how a Cc list, a description or an .eml file is read, and why."),
+    "demo": ("demo", "Show the product at work on two tickets; needs no configuration."),
+    "sandbox": ("sandbox", "Run the doubles of Autotask and Microsoft Graph alone."),
 }
-"""Where each command is in app.cli, and the first sentence of its help."""
+"""The module of app.cli that has a function of this name, and the first sentence of its help."""
 
 
 class _Commands(TyperGroup):
@@ -57,10 +54,10 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    where, _ = COMMANDS[name]
-    command = pkgutil.resolve_name(f"app.cli.{where}")
+    module, _ = COMMANDS[name]
+    command = pkgutil.resolve_name(f"app.cli.{module}:{name}")
     if not isinstance(command, typer.Typer):
-        single = typer.Typer(add_completion=False)
+        single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         single.command(name)(command)
         command = single
     return typer.main.get_command(command)

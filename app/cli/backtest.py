@@ -1,4 +1,4 @@
-"""The command `backtest`: a policy's file, progress, a summary on one screen, and a CSV."""
+"""The command `backtest`: a policy to try, a summary on one screen, and a CSV file."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def read_policy(given: str, *, of_account: bool) -> PolicyDocument:
     except OSError as error:
         raise PolicyFileError(f"{name} cannot be read: {error.strerror}. {_NOT_A_PRESET}") from None
     except ValidationError as error:
-        wrong = "; ".join(_wrong(dict(one)) for one in error.errors(include_input=False))
-        raise PolicyFileError(f"{name} is no policy: {wrong}.") from None
+        wrong = "; ".join(_wrong(dict(detail)) for detail in error.errors(include_input=False))
+        raise PolicyFileError(f"{name} is not a policy: {wrong}.") from None
     except ValueError:  # also of a NUL in its name
-        raise PolicyFileError(f"{name} is no policy: it is no UTF-8 text.") from None
+        raise PolicyFileError(f"{name} is not a policy: it is no UTF-8 text.") from None
     if policy.own_domains and not of_account:
-        raise PolicyFileError(f"{name}: own_domains belong to an account; name it by --account.")
+        raise PolicyFileError(f"{name}: own_domains belong to one account; name it with --account.")
     return policy
 
 
@@ -140,7 +140,7 @@ class Report:
                 of_ticket = (ticket.id, ticket.number, ticket.company_id)
                 of_person = (decision.key, verdict, reason, decision.contact_id, source)
                 cells = (*of_ticket, *of_person)
-                # A spreadsheet that splits at semicolons would begin a cell after one.
+                # A spreadsheet that splits at semicolons would begin a new cell here.
                 texts = ("" if cell is None else str(cell).replace(";", ",") for cell in cells)
                 self.writer.writerow([safe_cell(text) for text in texts])
 
@@ -240,7 +240,7 @@ class _Progress:
         self.bar.moved(share, _count(tickets, "ticket"))
 
     def wait(self, reason: str | None, until: datetime | None) -> None:
-        """Say what is waited for; None: it goes on."""
+        """Show what is waited for; None: the work goes on."""
         text = _count(self.tickets, "ticket")
         if reason and until:
             text += f", waiting until {until.astimezone():%H:%M:%S}: {reason}"

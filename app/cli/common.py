@@ -33,6 +33,13 @@ _LONGEST_LINE = 10_000
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
+def group(sentence: str) -> typer.Typer:
+    """Return a group for commands, with the sentence as its help."""
+    return typer.Typer(
+        add_completion=False, no_args_is_help=True, rich_markup_mode="markdown", help=sentence
+    )
+
+
 def read_settings(context: typer.Context, *, quiet: bool = True) -> Settings:
     """Read the settings, and configure the log. Raise SettingsError.
 

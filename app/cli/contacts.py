@@ -17,7 +17,7 @@ import typer
 
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError
-from app.cli.common import LARGEST_ID, bar, configured, opened, printable, run
+from app.cli.common import LARGEST_ID, bar, configured, group, opened, printable, run
 from app.contacts.csv_cells import plain_cell, safe_cell
 from app.contacts.restore import restore_by_hand
 from app.contacts.retire import Ended, Retiring
@@ -44,11 +44,7 @@ _WORDS = {
     Action.PUT_BACK: "needed",
 }
 
-contacts = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="List and end unused contacts that the service created.",
-)
+contacts = group("List and end unused contacts that the service created.")
 
 
 @contacts.callback()
@@ -92,8 +88,9 @@ def stale(
 
     --retire ends them: they are taken off complete tickets, the address is removed and kept on
     record, and they become inactive. Contacts that a person changed are left alone; an ended
-    contact that is copied again is brought back by itself. Exit code 1: something has to be tried
-    again, or --retire was not confirmed.
+    contact that is copied again is brought back by itself.
+
+    Exit code 1: something has to be tried again, or --retire was not confirmed.
     """
     order = Order(days, account, retire=retire, dry_run=dry_run, yes=yes, file=file)
     _check(order, undo)

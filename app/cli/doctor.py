@@ -21,7 +21,7 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the deployment and name the cures; nothing is changed.
+    """Check the deployment and name the cures; nothing is written to Autotask.
 
     Exit code 1: something is wrong.
     """

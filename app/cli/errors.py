@@ -1,4 +1,4 @@
-"""What is said when something outside is wrong: settings, database, Autotask, files."""
+"""Messages for errors that come from outside: settings, database, Autotask, files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.settings.environment import SettingsError
 
 
 def explain(error: Exception) -> str | None:
-    """Return what a person has to know about an error; None for a defect of the program."""
+    """Return the message for an error; None for a defect of the program."""
     match error:
         case SettingsError() | EmbeddedPostgresError() | WrongTenant() | SchemaError():
             text: str | None = str(error)

@@ -15,7 +15,10 @@ from app.contacts.mapping_files import export_to, import_file
 from app.settings.settings import Settings
 
 mappings = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Write and read mappings as CSV files."
+    add_completion=False,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    help="Write and read mappings as CSV files.",
 )
 
 

@@ -26,15 +26,15 @@ from app.mail.subjects import is_follow_up
 from app.mail.text import clean
 
 WHY = {
-    "ambiguous": "Mail programs differ about which address this is, so that a sender could choose.",
+    "ambiguous": "Mail programs read different addresses here, so that a sender could choose.",
     "no_address": "There is no address in it.",
-    "bad_local_part": "What stands before the @ is no usable name of a mailbox.",
-    "bad_domain": "What stands after the @ is no domain that mail can be sent to.",
-    "template": "It is a slot of a template that was not filled in.",
-    "other_header": "It stands in another header than Cc: To, Bcc, Reply-To or the like.",
+    "bad_local_part": "The part before the @ is not a usable mailbox name.",
+    "bad_domain": "The part after the @ is not a domain that can receive mail.",
+    "template": "It is a placeholder of a template that was not filled in.",
+    "other_header": "It is in another header than Cc: To, Bcc, Reply-To or similar.",
     "too_long": "It is longer than an address may be.",
-    "too_many": "The list has more entries than are read.",
-    "cut_off": "The text was cut here, and what is left of an address may be another address.",
+    "too_many": "The list has more entries than the service reads.",
+    "cut_off": "The text is cut off here, and the rest of an address may be another address.",
 }
 """Why an entry was rejected, by the reason of app.mail.addresses.Rejected."""
 
@@ -124,7 +124,7 @@ def _load(file: str) -> bytes | str:
     except OSError as error:
         return f"{name} cannot be read: {error.strerror or type(error).__name__}."
     except ValueError:  # a NUL in its name
-        return f"{name} cannot be read: no file has such a name."
+        return f"{name} cannot be read: no file can have this name."
     if len(data) > MAX_MAIL_FILE:
         return f"{name} is larger than {MAX_MAIL_FILE >> 20} MB, the most that is read."
     return data
@@ -194,20 +194,20 @@ def _about(reading: Reading) -> Iterator[str]:
     message = reading.message
     yield f"Read as: {reading.kind}"
     if message.sender_unclear:
-        yield "From: not exactly one usable address, hence never taken for a ticket's own message"
+        yield "From: not exactly one usable address, so never taken as a ticket's own message"
     elif message.sender:
         yield f"From: {message.sender}"
     if message.subject is not None:
         yield f"Subject: {message.subject}"
         if is_follow_up(message.subject):
-            yield "The subject names a ticket: it is a follow-up, and no ticket's first message."
+            yield "The subject names a ticket: it is a follow-up, never a ticket's first message."
     if message.message_id:
         yield f"Message-ID: {message.message_id}"
     if message.automatic:
         yield f"Automatic mail, because of: {message.automatic}. Its people are held."
     if message.cut:
-        yield "Cut: the list may go on beyond the end of what is here."
+        yield "Cut off: the list may go on after the end of this text."
     if not message.entries and not message.cut:
         yield "Nobody was copied."
     if not reading.is_field:
-        yield "In a ticket field this counts as no list: no address is in it."
+        yield "In a ticket field this does not count as a list: it has no address."

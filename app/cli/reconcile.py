@@ -1,4 +1,4 @@
-"""The command `reconcile`: make due what no callout told of, also what is history."""
+"""The command `reconcile`: make due what no callout told the service about, old tickets too."""
 
 from __future__ import annotations
 

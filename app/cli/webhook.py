@@ -1,4 +1,4 @@
-"""The commands `webhook install`, `status`, `rotate` and `remove`: what is said of each."""
+"""The commands `webhook install`, `status`, `rotate` and `remove`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
-from app.cli.common import configured, opened, printable, run
+from app.cli.common import configured, group, opened, printable, run
 from app.ops.webhook import install, rotate
 from app.ops.webhook.common import WebhookError
 from app.ops.webhook.compare import WebhookReport
@@ -16,11 +16,7 @@ from app.settings.settings import Settings
 Work = Callable[[Services], Awaitable[int]]
 """Prints what it does, and returns the exit code."""
 
-webhook = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    help="Make, check, change and remove the webhook at Autotask.",
-)
+webhook = group("Make, check, change and remove the webhook at Autotask.")
 
 
 @webhook.command("install")
@@ -56,7 +52,7 @@ def _run(context: typer.Context, work: Work) -> None:
 
 
 def run_webhook(settings: Settings, url: str, work: Work) -> int:
-    """Do one of the works below; print a WebhookError and return 1 for it."""
+    """Run one of the functions below; print a WebhookError and return 1 for it."""
     return run(_explained(settings, url, work))
 
 

@@ -16,6 +16,7 @@ import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ def installed(tmp_path: Path) -> Path:
     [site] = environment.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text("\n".join(packages))
     _, _, options = of(stages()[0], "RUN")[-1].partition("/venv/bin/pip install ")
-    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin/python"), "install"]
+    # An environment that was made without ensurepip borrows pip, as in the Makefile.
+    python = sys.executable if find_spec("pip") else f"{sys.base_prefix}/bin/python3"
+    pip = [python, "-m", "pip", "--python", str(environment / "bin/python"), "install"]
     subprocess.run([*pip, "--ignore-installed", *options.split()], cwd=context, check=True)
     shutil.rmtree(context)
     return environment / "bin" / "autotask-cc"
