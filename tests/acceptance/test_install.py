@@ -31,6 +31,8 @@ from tests.conftest import SECRET
 from tests.support.databases import plain
 from tests.support.processes import ROOT, free_port, process, wait_until
 
+pytestmark = pytest.mark.process
+
 STOP_SECONDS = 20
 """What stop_grace_period of docker-compose.yml and the documentation rely on."""
 
@@ -93,7 +95,6 @@ def packages() -> list[str]:
     return [path for path in sys.path if path.endswith("site-packages")]
 
 
-@pytest.mark.slow
 def test_processes_that_are_told_to_stop_hand_back_what_hangs(
     environ: dict[str, str], tenant: Tenant, people: Seed
 ) -> None:
