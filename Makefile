@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve sandbox test lint docs lock clean FORCE
+.PHONY: help demo serve sandbox check test lint docs lock clean FORCE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,10 +37,13 @@ serve: $(VENV)/embedded ## Run the service; see .env.example for what it needs
 sandbox: $(VENV)/embedded ## Run the doubles of Autotask and Microsoft Graph to try the service against
 	@$(BIN)/python -m app sandbox $(ARGS)
 
-test: $(VENV)/dev ## Run the tests; ARGS="-k name" runs some
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+check: lint ## Do what takes a minute, before each commit: lint, and the tests without a database
+	@$(BIN)/python -m pytest -q -n 2 -m "not database and not process and not wait" $(ARGS)
 
-lint: $(VENV)/dev ## Check style, format and types
+test: $(VENV)/dev ## Run all tests; ARGS="-k name" runs some
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+lint: $(VENV)/dev ## Check style, format, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports

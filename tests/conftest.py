@@ -29,12 +29,22 @@ from tests.support.clients import SECRETS, Door, client_of
 from tests.support.clock import Clock
 from tests.support.contract import ContractChecker
 from tests.support.databases import SharedDatabase, copied, make_template
+from tests.support.sharing import share
 from tests.support.transactions import watch
 
 SECRET = "a-webhook-secret-of-tests"
 READ_KEY = "r" * 32
 WRITE_KEY = "w" * 32
 INTAKE_KEY = "i" * 32
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a database, and put first those that take long."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "postgres" in item.fixturenames:
+            item.add_marker("database")
+    long = ("process", "wait")
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in long))
 
 
 @pytest.fixture(scope="session")
@@ -75,11 +85,10 @@ def bare_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _certificates() -> Iterator[None]:
-    """Load the certificates once; each client of httpx would take 20 ms to do it again."""
-    context = httpx.create_ssl_context()
+def _sharing() -> Iterator[None]:
+    """Share between tests what takes libraries long to make."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("httpx._transports.default.create_ssl_context", lambda **_: context)
+        share(patch)
         yield
 
 

@@ -22,6 +22,8 @@ from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import due_of, people_of, result_of, want
 
+pytestmark = pytest.mark.wait
+
 SECONDS = 5.0
 """What an admin waits for; without load it is less than one."""
 

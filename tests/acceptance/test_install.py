@@ -34,6 +34,8 @@ from tests.conftest import SECRET
 from tests.support.databases import plain
 from tests.support.processes import ROOT, free_port, process, wait_until
 
+pytestmark = pytest.mark.process
+
 STOP_SECONDS = 20
 """What stop_grace_period of docker-compose.yml and the documentation rely on."""
 
@@ -114,7 +116,6 @@ def test_the_images_files_and_a_plain_role_are_enough(
         assert demo.communicate(timeout=30)[1].startswith("`demo` and `sandbox` need a checkout")
 
 
-@pytest.mark.slow
 def test_processes_that_are_told_to_stop_hand_back_what_hangs(
     environ: dict[str, str], tenant: Tenant, people: Seed
 ) -> None:

@@ -28,6 +28,8 @@ from app.settings.environment import load_settings
 from app.settings.settings import Settings
 from app.web import health
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]

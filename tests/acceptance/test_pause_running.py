@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import httpx
+import pytest
 
 from app.db.states import LedgerState, Result
 from app.db.tables import Due, Ledger, TicketRecord
@@ -15,6 +16,8 @@ from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.support.helpers import changes, rows, want
 from tests.support.processes import process
+
+pytestmark = pytest.mark.process
 
 TICKETS = 30
 TWO_POLLS = 1.2  # seconds in which each worker has asked twice for work

@@ -21,6 +21,8 @@ from tests.conftest import SECRET
 from tests.support.databases import plain
 from tests.support.processes import free_port, kill, process, wait_until
 
+pytestmark = pytest.mark.process
+
 NINA = "nina@radiology.example"
 CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 LINK = {"method": "POST", "path_contains": "AdditionalContacts"}

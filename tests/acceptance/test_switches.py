@@ -26,6 +26,8 @@ from sandbox.tenant import Tenant
 from tests.conftest import SECRET
 from tests.support.helpers import people_of, result_of
 
+pytestmark = pytest.mark.wait
+
 CREATE = {"method": "POST", "path_contains": "/Companies/"}
 LINK = {"method": "POST", "path_contains": "AdditionalContacts"}
 NEW = ("nina@radiology.example", "new@alpine-dental.example")

@@ -25,8 +25,9 @@ from tests.conftest import SECRET
 from tests.support.databases import plain
 from tests.support.processes import free_port, process, wait_until
 
+pytestmark = pytest.mark.process
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("seed", [4])
 def test_whatever_goes_wrong_every_ticket_comes_right(tmp_path: Path, seed: int) -> None:
     """Kills, stops, crashes, outages and faults by a plan; then all is judged."""

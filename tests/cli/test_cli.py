@@ -181,6 +181,7 @@ def test_completion_can_be_installed(tmp_path: Path) -> None:
     assert "autotask-cc" in (tmp_path / ".bashrc").read_text()
 
 
+@pytest.mark.process
 def test_python_m_app_is_the_same_command() -> None:
     """As the module, from a checkout."""
     shown = subprocess.run(
@@ -334,6 +335,7 @@ def test_without_a_database_url_there_is_one_of_its_own(run: Run, environ: dict[
         assert not (Path(name) / "data" / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.process
 def test_a_worker_process_works_and_stops_when_told_to(
     environ: dict[str, str], tenant: Tenant, people: Seed
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, name: str) -> None:
     assert "cannot be read: " in shown.stderr
 
 
+@pytest.mark.process
 def test_it_works_as_a_process_that_knows_no_letters() -> None:
     """On a terminal that only has ASCII, and with bytes on standard input."""
     shown = subprocess.run(

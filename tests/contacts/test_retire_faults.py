@@ -36,6 +36,8 @@ from tests.support.lifetimes import (
 )
 from tests.support.processes import kill, process, wait_until
 
+pytestmark = pytest.mark.process
+
 PATCH = {"method": "PATCH", "path_contains": "/Contacts"}
 
 

@@ -30,6 +30,8 @@ from tests.support.lifetimes import (
     stands,
 )
 
+pytestmark = pytest.mark.wait
+
 CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 PATCH = {"method": "PATCH", "path_contains": "/Contacts"}
 

@@ -126,6 +126,7 @@ async def test_a_database_without_a_revision_is_not_ready(sessions: Sessions) ->
         await require_schema(sessions)
 
 
+@pytest.mark.process
 async def test_several_may_migrate_at_once(empty_url: str) -> None:
     """As replicas do that start together; empty before, ready afterwards."""
     engine = database.make_engine(empty_url)

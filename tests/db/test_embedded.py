@@ -16,6 +16,8 @@ from sqlalchemy import make_url
 from app.db.embedded import files
 from app.db.embedded.server import EmbeddedPostgres, EmbeddedPostgresError, default_data_dir
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another")
 START = """

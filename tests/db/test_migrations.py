@@ -21,6 +21,8 @@ from app.db.database import Base
 from app.db.embedded.server import EmbeddedPostgres
 from tests.support.databases import plain
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 EVERYTHING = """
 SELECT table_name, column_name, data_type, is_nullable, column_default

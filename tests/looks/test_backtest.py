@@ -293,6 +293,7 @@ def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 async def test_the_command_shows_a_screen_and_writes_a_csv(
     environ: dict[str, str],
     services: Services,
@@ -335,6 +336,7 @@ async def test_the_command_shows_a_screen_and_writes_a_csv(
     assert (await everything(services), changes(server)) == (before, [])
 
 
+@pytest.mark.process
 def test_a_bad_policy_file_is_a_sentence(environ: dict[str, str], tmp_path: Path) -> None:
     """And exit code 1, before Autotask is asked."""
     file = tmp_path / "policy.json"
@@ -345,6 +347,7 @@ def test_a_bad_policy_file_is_a_sentence(environ: dict[str, str], tmp_path: Path
     assert "outside" in shown.stderr
 
 
+@pytest.mark.process
 def test_a_csv_that_cannot_be_written_is_a_sentence(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -355,6 +358,7 @@ def test_a_csv_that_cannot_be_written_is_a_sentence(
     assert "Traceback" not in shown.stderr
 
 
+@pytest.mark.process
 def test_a_refused_user_is_a_sentence(environ: dict[str, str], people: Seed) -> None:
     """With exit code 1."""
     shown = command(**environ | {"AUTOTASK_SECRET": "wrong"})
@@ -363,6 +367,7 @@ def test_a_refused_user_is_a_sentence(environ: dict[str, str], people: Seed) -> 
     assert "Traceback" not in shown.stderr
 
 
+@pytest.mark.process
 def test_ctrl_c_shows_what_was_found_so_far(
     environ: dict[str, str], tenant: Tenant, people: Seed, tmp_path: Path
 ) -> None:

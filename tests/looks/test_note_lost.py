@@ -26,6 +26,8 @@ from sandbox.tenant import Tenant
 from tests.conftest import work_until
 from tests.support.helpers import let_pass, look_at, notes_on, result_of, rows, want
 
+pytestmark = pytest.mark.wait
+
 CARLA = "carla.mendes@alpine-dental.example"
 GUARDED = "dora.lind@alpine-dental.example"  # inactive, so she is held
 INSIDE = 2

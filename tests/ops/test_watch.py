@@ -278,6 +278,7 @@ def test_what_strangers_wrote_is_one_line() -> None:
     assert "no usable address (no_address)" in lines[-1].text
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_it_without_a_traceback(environ: dict[str, str]) -> None:
     """130, as for any command."""
     code = (

@@ -27,6 +27,8 @@ from tests.conftest import work_until
 from tests.support.budgets import MakeBudget, call, run
 from tests.support.helpers import result_of, rows
 
+pytestmark = pytest.mark.wait
+
 NINA = "nina@radiology.example"
 
 

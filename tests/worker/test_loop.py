@@ -36,6 +36,8 @@ from sandbox.tenant import Tenant
 from tests.conftest import work_until
 from tests.support.helpers import due_of, result_of, rows, want
 
+pytestmark = pytest.mark.wait
+
 NINA = "nina@radiology.example"
 
 

@@ -24,6 +24,8 @@ from sandbox.tenant import Tenant
 from tests.conftest import SECRET
 from tests.support.helpers import changes, look_at, result_of, rows, want
 
+pytestmark = pytest.mark.wait
+
 Headers = dict[str, str]
 
 
