@@ -20,7 +20,8 @@ from app.autotask.errors import (
     Unauthorized,
 )
 from app.db.database import Sessions
-from app.db.tables import Calls, Gate
+from app.db.tables import Calls, Gate, Slot
+from app.outbound.budget import Budget
 from app.outbound.rules import NotNow
 from tests.support.budgets import MakeBudget, all_of, call, fail, run, state
 
@@ -53,6 +54,30 @@ async def test_the_gate_shuts_when_autotask_does_not_accept_us(
         await call(make_budget(), "Contacts")
     assert caught.value.until == shut.until
     assert [row.count for row in await all_of(sessions, Calls)] == [1]
+
+
+async def test_an_observer_passes_a_shut_gate_and_never_moves_it(
+    make_budget: MakeBudget, sessions: Sessions
+) -> None:
+    """Its calls are counted; neither its success nor its refusal changes what is recorded."""
+    observer = Budget(sessions, share=1.0, window=3600.0, observer=True)
+    await fail(observer, Unauthorized("x"))
+    assert await state(sessions) is None
+
+    await fail(make_budget(), Forbidden("x"))
+    shut = await state(sessions)
+    await call(observer)
+    await fail(observer, Unauthorized("x"))
+    assert await state(sessions) == shut
+    await run(sessions, _OVER)
+    over = await state(sessions)
+    await call(observer)
+    assert await state(sessions) == over
+    assert sum(row.count for row in await all_of(sessions, Calls)) == 5
+    assert await all_of(sessions, Slot) == []
+    with pytest.raises(AssertionError):
+        async with observer.throttle()("Tickets", write=True):
+            pass
 
 
 async def test_the_gate_stays_shut_for_as_long_as_autotask_says(
