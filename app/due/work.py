@@ -33,6 +33,7 @@ class Chore(IntEnum):
     RETENTION = 3
     USE = 4
     LIFETIMES = 5
+    LOOPS = 7
 
 
 LEASE = timedelta(seconds=20)

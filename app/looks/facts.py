@@ -91,7 +91,7 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
     if ticket.contact_id and ticket.contact_id in seen.contacts:
         keys = seen.facts.contact_keys
         await mappings.remember_contact(session, ticket.contact_id, keys)
-    await restoring.vanished(session, set(known.retired.values()) - set(seen.contacts))
+    await restoring.saw_deleted(session, set(known.retired.values()) - set(seen.contacts))
     candidates = seen.facts.candidates
     held = {key for key, found in candidates.items() if any(c.mapped for c in found)}
     vanished = {m.email: m.contact_id for m in known.mappings.values() if m.email not in held}
@@ -102,7 +102,7 @@ async def record(session: AsyncSession, seen: Seen, settle: timedelta) -> None:
         key: [seen.contacts[c.contact_id] for c in candidates.get(key, ())] for key in known.keys
     }
     back = {contact.id for found in carrying.values() for contact in found if contact.active}
-    await restoring.came_back(session, back)
+    await restoring.saw_restored(session, back)
     read_at = seen.reading.read_at
     await creating.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 

@@ -249,7 +249,7 @@ async def _record(services: Services, lease: Lease, ending: Ending) -> None:
         )
         await tickets.record_look(session, lease, looked)
         if ticket:
-            await loops.look_out(session, ticket, services.settings)
+            await loops.break_loop(session, ticket, services.settings)
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -34,18 +34,9 @@ async def restore(writes: Writes, one: Decision, contact_id: int) -> int:
 
 
 async def _announce(writes: Writes, one: Decision, contact_id: int) -> Restore:
-    ticket = writes.reading.ticket
     async with writes.announcing(one) as session:
         claim = await restoring.claim(
-            session,
-            ticket.company_id,
-            one.key,
-            ticket.id,
-            contact_id,
-            settle=writes.services.create_settle,
-            lifetime=writes.lifetime(one),
-            outside=writes.counts(one),
-            sender_id=ticket.contact_id,
+            session, writes.wanted(one), contact_id, settle=writes.services.create_settle
         )
         if isinstance(claim, Restore):
             await session.flush()

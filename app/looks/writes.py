@@ -16,7 +16,6 @@ from app.autotask.errors import Refused, TooLate, Unanswered
 from app.autotask.models import NewContact
 from app.db.database import db_now, persist_with
 from app.decide import Decision
-from app.decide.policy import Side
 from app.due.work import Lease, fenced
 from app.looks.facts import Seen
 from app.looks.reading import Reading
@@ -24,6 +23,7 @@ from app.mail.names import person_name
 from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
 from app.records import forgotten, links, mappings, policies
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.services import Services
 
 log = structlog.get_logger()
@@ -120,14 +120,9 @@ class Writes:
         async with self.announcing(one) as session:
             claim = await creating.claim(
                 session,
-                ticket.company_id,
-                one.key,
-                ticket.id,
+                self.wanted(one),
                 settle=self.services.create_settle,
                 read_at=self.reading.read_at,
-                outside=self.counts(one),
-                sender_id=ticket.contact_id,
-                lifetime=self.lifetime(one),
             )
             if not isinstance(claim, creating.Claim):
                 return claim
@@ -161,9 +156,17 @@ class Writes:
         """Tell whether somebody counts as new from outside; the approved are not the sender's."""
         return one.is_new_outside and one.key not in self.seen.facts.approved
 
-    def lifetime(self, one: Decision) -> Side | None:
-        """Say whose lifetime a contact has that is created now; None: it is there for good."""
-        return one.whose if self.seen.facts.policy.ends(one.whose) else None
+    def wanted(self, one: Decision) -> Wanted:
+        """Return what a claim has to know of a person."""
+        ticket = self.reading.ticket
+        return Wanted(
+            ticket.company_id,
+            one.key,
+            ticket.id,
+            outside=self.counts(one),
+            sender_id=ticket.contact_id,
+            lifetime=one.whose if self.seen.facts.policy.ends(one.whose) else None,
+        )
 
     async def require_same_policy(self, session: AsyncSession) -> None:
         """Decide anew if somebody has changed what the account allows; nothing is stored."""

@@ -12,6 +12,7 @@ from app.db.tables import Ledger
 from app.decide.policy import PolicyDocument
 from app.records import forgotten, policies
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.services import Services
 from sandbox.calls import Call
 from sandbox.seed import Seed
@@ -80,13 +81,9 @@ async def bring(sessions: Sessions, email: str, account: int, sender: int | None
     async with sessions() as session, session.begin():
         claim = await creating.claim(
             session,
-            account,
-            email,
-            TICKET,
+            Wanted(account, email, TICKET, outside=True, sender_id=sender),
             settle=SETTLE,
             read_at=await db_now(session),
-            outside=True,
-            sender_id=sender,
         )
     assert isinstance(claim, creating.Claim)
     return claim

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 # The lease is a constant on purpose. Tests that wait for several to run out shorten it.
 _IMPATIENT = """
 import datetime, sys
-import app.work
-app.work.LEASE, app.work.BEAT = datetime.timedelta(seconds=3), datetime.timedelta(seconds=0.5)
+from app.due import work
+work.LEASE, work.BEAT = datetime.timedelta(seconds=3), datetime.timedelta(seconds=0.5)
 from app.cli import main
 main()
 """
