@@ -128,6 +128,11 @@ class Autotask:
         """Read all of a contact; None when it does not exist."""
         return await self._calls.item(f"/Contacts/{contact_id}", WholeContact)
 
+    async def tickets_of(self, contact_id: int) -> set[int]:
+        """Name all tickets that a contact is on, as their contact or an additional one."""
+        links = await self.links_of(contact_id)
+        return await self.own_tickets(contact_id) | {link.ticket_id for link in links}
+
     async def own_tickets(self, contact_id: int) -> set[int]:
         """Name the tickets whose contact a contact is."""
         of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]

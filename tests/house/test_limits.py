@@ -34,6 +34,7 @@ OF_A_PACKAGE = {
     "ops/doctor/test_doctor",
     "ops/webhook/test_updates",
     "outbound/test_pace",
+    "records/ledger/test_states",
     "sources/test_attacks",
     "sources/test_end_to_end",
     "sources/test_sources",

@@ -55,7 +55,7 @@ async def test_nobody_is_announced_who_was_forgotten_since_it_was_decided(
 
     async def forget_her() -> None:
         async with services.sessions() as session, session.begin():
-            await forgotten.forget(session, NINA)
+            await forgotten.remember(session, NINA)
 
     def on_link(call: Call) -> None:
         if call.method == "POST" and call.path.endswith("/AdditionalContacts"):
