@@ -1,4 +1,4 @@
-"""Bringing a contact of ours back that was ended: active first, then its address, then seen.
+"""Bring back a contact that we ended: active first, then its address, then read back.
 
 The other way round the person's own mail would be refused in between. Each request may be repeated.
 """
@@ -25,10 +25,10 @@ from app.services import Services
 async def restore_by_hand(
     services: Services, autotask: Autotask, account_id: int, contact_id: int
 ) -> str:
-    """Bring a contact back because a person says so, and say what came of it.
+    """Bring a contact back for a person, and return the result in words.
 
-    It is the person's then: it is never ended by itself. Raises NotNow while a request that ended
-    it may still take effect, and what the client raises; then it is to be done again.
+    From then on it is never ended by itself. Raise NotNow while a request that ended it may still
+    take effect, and what the client raises: then it has to be done again.
     """
     async with services.sessions() as session:
         row = await restoring.ended(session, account_id, contact_id)
@@ -55,7 +55,7 @@ async def restore_by_hand(
 
 
 async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
-    """Say what somebody has done since with a contact that we ended, or with its address."""
+    """Return what a person has done since with the contact, or with its address."""
     assert row.contact_id is not None
     contact = await autotask.whole_contact(row.contact_id)
     if contact is None:
@@ -65,13 +65,14 @@ async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
     account_id = contact.company_id or 0 if inactive_elsewhere else row.account_id
     if others or touched(contact, account_id, row.sent, cleared=not contact.email):
         return "is changed by a person"
-    found = await autotask.contacts(row.account_id, spellings(row.email), [])
-    if any(one.id != row.contact_id for one in found):
+    carriers = await autotask.contacts(row.account_id, spellings(row.email), [])
+    if any(carrier.id != row.contact_id for carrier in carriers):
         return "has its address at another contact"
     return None
 
 
 async def record_restored(session: AsyncSession, restore: Restore, account_id: int) -> None:
+    """Record that the contact is back, and that its address means it, unless that is forgotten."""
     await restoring.restored(session, restore)
     if not await forgotten.forgotten(session, [restore.email]):
         await mappings.remember(session, account_id, {restore.email: restore.contact_id})

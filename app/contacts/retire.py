@@ -1,183 +1,179 @@
-"""One contact being ended: read, take the next step, read again."""
+"""Retire one contact: read it, take the next step, read it again.
+
+This is the only way in which a contact that we created is ended: for its lifetime, an undo, a
+forgotten address, a move, or a person's clean-up.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
-from app.contacts.retire_steps import Action, Ours, Step, There, next_step
-from app.contacts.unlink import Marks, take_off
+from app.contacts.retire_reading import Reading
+from app.contacts.retire_steps import Action, AtAutotask, OurRecord, Step, next_step
+from app.contacts.unlink import take_off
 from app.db.database import db_now, persist_with
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.due.exclusive import InUse, holding
 from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
+from app.records import audit, tickets
 from app.records import links as link_records
-from app.records import tickets
-from app.records.ledger import candidates, common, ending
+from app.records.ledger import common, ending
 from app.services import Services
 
 AGAIN = timedelta(minutes=10)
-"""After which what could not be done is tried again."""
+"""After which a step that could not be taken is tried again."""
 
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
-_UNLINK = Marks(ending.intend_unlink, ending.unlinked, ending.keep_link)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What came of it: one of the actions that are an end, and why."""
+    """How far it came: one of the actions after which there is no other, and why."""
 
     action: Action
     why: str = ""
+    needed: bool = False
+    """A ticket needs the contact."""
 
 
 @dataclass(slots=True)
 class Retiring:
-    """One contact being ended. grace: from when its last ticket was over.
-
-    stuck: links that Autotask does not let us take off. clears: how an address can be taken away
-    that has not been tried: which of them Autotask takes is not known. halt: why an ending that
-    has begun is not to go on.
-    """
+    """One contact that is being retired."""
 
     services: Services
     autotask: Autotask
     row: Ledger
     why: EndedBy
     grace: timedelta
-    stuck: set[int] = field(default_factory=set)
-    clears: list[str | None] = field(default_factory=lambda: ["", None])
-    portal: bool | None = None
+    """Begins when its last ticket is over."""
     halt: str | None = None
+    """Why an ending that has begun is not to go on."""
+    who: str = audit.SERVICE
+    """The person who ordered an undo."""
+    off: Collection[int] = ()
+    """Tickets whose links of the contact are not read: an undo would take them off first."""
+    stuck: set[int] = field(default_factory=set)
+    """Links that Autotask does not let us take off."""
+    clears: list[str | None] = field(default_factory=lambda: ["", None])
+    """Values that may clear an address and were not tried: which one Autotask takes is unknown."""
+    reading: Reading = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reading = Reading(self.services, self.autotask, self.off)
 
     async def run(self, *, dry_run: bool = False) -> Ended:
-        """End it, as far as that may be now. Raises what the client and its throttle raise."""
+        """Retire the contact as far as possible now. Raise what the client and throttle raise."""
         named = self.services.settings.complete_statuses
         complete = await self.services.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
-            before = await self._ours()
-            there = await self._there()
-            # A link of ours that came while Autotask was asked is in the later records only.
-            ours = await self._ours()
-            ours = replace(ours, links={**before.links, **ours.links})
+            ours, there = await self._read()
             if not dry_run and self._is_back(there):
-                wait = await self._may_take_effect()
-                said = "it is back"
-                return await (self._later(said, wait) if wait else self._step_back(said))
-            step = next_step(ours, there, complete, await self._now())
+                wait = await self.reading.may_take_effect(self.row)
+                why = "it is back"
+                return await (self._later(why, wait) if wait else self._cancel(why))
+            step = next_step(ours, there, complete, await self.reading.now())
             if dry_run:
-                would = step.action in _TO_DO
-                return Ended(Action.RETIRED if would else step.action, step.why)
+                action = Action.RETIRED if step.action in _TO_DO else step.action
+                return Ended(action, step.why, needed=bool(step.needed_on))
             if ended := await self._take(step, there):
                 return ended
-        return await self._later("it did not keep still", AGAIN)
+        return await self._later("it changed during each reading", AGAIN)
 
-    def _is_back(self, there: There) -> bool:
-        """Tell whether it was to be brought back, and is, though nobody could record it."""
+    async def _read(self) -> tuple[OurRecord, AtAutotask]:
+        """Read our records and Autotask.
+
+        The records are read twice: a link of ours that came while Autotask was asked is in the
+        later records only.
+        """
+        before = await self._our_record()
+        there = await self.reading.at_autotask(self.row, self.stuck)
+        ours = await self._our_record()
+        return replace(ours, links={**before.links, **ours.links}), there
+
+    async def _our_record(self) -> OurRecord:
+        self.row = await self.reading.row(self.row.id)
+        if self.row.end_why == EndedBy.FORGOTTEN:  # perhaps ordered meanwhile
+            self.why, self.grace = EndedBy.FORGOTTEN, timedelta(0)
+        return await self.reading.our_record(self.row, self.why, self.grace, self.halt)
+
+    def _is_back(self, there: AtAutotask) -> bool:
+        """Return whether it was being brought back, and is, though that was not recorded."""
         contact = there.contact
         is_back = contact is not None and contact.active and bool(contact.email)
         return is_back and self.row.state == LedgerState.RESTORING
 
-    # --- reading ---------------------------------------------------------------------------------
-
-    async def _ours(self) -> Ours:
-        async with self.services.sessions() as session:
-            self.row = await session.get_one(Ledger, self.row.id)
-            known = await candidates.known(session, self.row)
-        return Ours(
-            self.row.account_id,
-            self.row.sent,
-            self.row.state in (LedgerState.RETIRING, LedgerState.RESTORING),
-            known.links,
-            self.grace,
-            known.over_at,
-            known.by_person,
-            await self.services.directory.contact_udfs(self.autotask),
-            self.halt,
-            self.row.unsure_until is not None,
-        )
-
-    async def _there(self) -> There:
-        assert self.row.contact_id is not None
-        contact = await self.autotask.whole_contact(self.row.contact_id)
-        if contact is None or not contact.active:
-            return There(contact)
-        if self.portal is None:
-            calm = await self.services.autotask(calm=True)
-            self.portal = await calm.is_portal_user(contact.id)
-        links = await self.autotask.links_of(contact.id)
-        on = sorted({link.ticket_id for link in links})
-        return There(
-            contact,
-            links,
-            await self.autotask.own_tickets(contact.id),
-            self.portal,
-            {one.id: one for one in await self.autotask.states_of(on)} if on else {},
-            self.stuck,
-        )
-
-    async def _now(self) -> datetime:
-        async with self.services.sessions() as session:
-            return await db_now(session)
-
     # --- doing -----------------------------------------------------------------------------------
 
     async def _take(  # noqa: PLR0911  a step each
-        self, step: Step, there: There
+        self, step: Step, there: AtAutotask
     ) -> Ended | None:
-        """Take a step; gives the end of it, None while there is more to do."""
-        sessions, action = self.services.sessions, step.action
+        """Take a step. Return how it ended; None while there is more to do."""
+        action = step.action
         if action is Action.GONE:
-            await persist_with(sessions, ending.gone, self.row)
-            return Ended(action, step.why)
+            return await self._gone(step.why)
         if action is Action.RETIRED:
             return await self._retired()
         if action is Action.REACTIVATE:
             return await self._reactivate(step.why)
         if action in _TO_DO and self.row.state == LedgerState.RETIRING:
             return await self._do(step, there)
-        if wait := await self._may_take_effect():
-            # What is said now could be made wrong by a request of ours that comes late.
+        if wait := await self.reading.may_take_effect(self.row):
+            # A request of ours that comes late could make wrong what is recorded now.
             return await self._later(step.why, wait)
         if action in _TO_DO:
             return await self._do(step, there)
         if action is Action.PUT_BACK:
             return await self._put_back(step.why)
         if action is Action.KEEP:
-            await persist_with(sessions, ending.keep, self.row, step.why)
-            return Ended(action, step.why)
+            return await self._leave_to_person(step.why)
         if self.row.state != LedgerState.CREATED:
-            return await self._step_back(step.why)
+            return await self._cancel(step.why, needed=bool(step.needed_on))
         return await self._not_yet(step)
 
-    async def _do(self, step: Step, there: There) -> Ended | None:
-        """Announce a step that changes something, and take it."""
-        over = {link.ticket_id for link in there.links}
+    async def _do(self, step: Step, there: AtAutotask) -> Ended | None:
+        """Store the intent of a step that changes something, and take it."""
         clearing = step.action is not Action.DEACTIVATE
-        async with self.services.sessions() as session, session.begin():
-            settle = self.services.create_settle
-            wanted = await ending.intend(session, self.row, self.why, over, settle)
-            if not wanted and clearing and await ending.is_needed(session, self.row):
-                wanted = {self.row.ticket_id}
-        if wanted and clearing:
-            if wait := await self._may_take_effect():
-                return await self._later("it is wanted, and its address may still go", wait)
-            return await self._step_back(f"it is wanted on ticket {min(wanted)}")
-        if wanted:
-            return await self._change_address(self.row.email)
+        needed, why = await self._intend(there, clearing=clearing)
+        if needed:
+            return await self._stay(why, clearing=clearing)
         if step.action is Action.UNLINK:
             return await self._unlink(step.links)
         if step.action is Action.CLEAR:
             return await self._clear()
         return await self._deactivate()
+
+    async def _intend(self, there: AtAutotask, *, clearing: bool) -> tuple[bool, str]:
+        """Store the intent, unless a ticket needs the contact. Return whether one does, and why."""
+        may_be_on = {link.ticket_id for link in there.links}
+        if self.why is EndedBy.UNDO:
+            may_be_on.add(self.row.ticket_id)  # whatever our records contain, it is off there
+        settle = self.services.create_settle
+        async with self.services.sessions() as session, session.begin():
+            on = await ending.intend(session, self.row, self.why, may_be_on, settle, self.who)
+            if on:
+                return True, f"it comes onto ticket {min(on)}"
+            # No ticket gets a forgotten person, and one whose address is cleared is looked up anew.
+            asked = clearing and self.why is not EndedBy.FORGOTTEN
+            return asked and await ending.is_needed(session, self.row), "a ticket wants it"
+
+    async def _stay(self, why: str, *, clearing: bool) -> Ended | None:
+        """Keep a contact that a ticket needs, with its address."""
+        if self.why is EndedBy.FORGOTTEN:
+            return await self._later(why, _SOON)  # until its link is there, and can be taken off
+        if not clearing:
+            return await self._change_address(self.row.email)
+        if wait := await self.reading.may_take_effect(self.row):
+            return await self._later(f"{why}, and its address may still be cleared", wait)
+        return await self._cancel(why, needed=True)
 
     async def _unlink(self, links: Sequence[ContactLink]) -> Ended | None:
         assert self.row.contact_id is not None
@@ -189,23 +185,21 @@ class Retiring:
                     record = records.get(self.row.contact_id)
                     if record is None:
                         return await self._later("its link has just gone", _SOON)
-                    taken = await take_off(self.services, self.autotask, record, [link.id], _UNLINK)
+                    unlinked = await take_off(self.services, self.autotask, record, [link.id])
             except InUse:
                 return await self._later(f"ticket {link.ticket_id} is being looked at", _SOON)
-            if taken.refused:
+            if unlinked.refused:
                 self.stuck.add(link.id)
-            elif not taken.done:
-                return await self._later(taken.detail, AGAIN)
+            elif not unlinked.done:
+                return await self._later(unlinked.detail, AGAIN)
         return None
 
     async def _clear(self) -> Ended | None:
-        """Take the address away, in a way that has not been tried."""
+        """Clear the address with a value that was not tried."""
         if not self.clears:
-            if wait := await self._may_take_effect():
-                return await self._later("whether its address is away is looked up", wait)
-            why = "Autotask does not let its address be taken away"
-            await persist_with(self.services.sessions, ending.keep, self.row, why)
-            return Ended(Action.KEEP, why)
+            if wait := await self.reading.may_take_effect(self.row):
+                return await self._later("whether its address is cleared is not known yet", wait)
+            return await self._leave_to_person("Autotask does not let its address be taken away")
         return await self._change_address(self.clears.pop(0))
 
     async def _change_address(self, email: str | None) -> Ended | None:
@@ -224,13 +218,12 @@ class Retiring:
         return None
 
     async def _put_back(self, why: str) -> Ended | None:
-        """Give it its address again, unless another contact of ours has it by now."""
+        """Set its address again, unless another contact of ours has it by now."""
         async with self.services.sessions() as session:
             taken = await common.is_taken(session, self.row)
-        if not taken:
-            return await self._change_address(self.row.email)
-        await persist_with(self.services.sessions, ending.keep, self.row, why)
-        return Ended(Action.KEEP, why)
+        if taken:
+            return await self._leave_to_person(why)
+        return await self._change_address(self.row.email)
 
     async def _deactivate(self) -> Ended | None:
         assert self.row.contact_id is not None
@@ -238,23 +231,22 @@ class Retiring:
             await self._send(self.autotask.deactivate_contact)
         except Unanswered:
             return None
-        # Somebody may have typed its address in again since it was read.
+        # A person may have typed its address in again since it was read.
         contact = await self.autotask.whole_contact(self.row.contact_id)
         if contact and not contact.active and contact.emails:
             return await self._reactivate("somebody gave it an address again")
         return await self._retired()
 
     async def _reactivate(self, why: str) -> Ended | None:
-        """Make it active again: inactive with an address the mail from it would be refused."""
+        """Activate it: Autotask would refuse the mail of an inactive contact with an address."""
         try:
             await self._send(self.autotask.activate_contact)
         except Unanswered:
             return None
-        await persist_with(self.services.sessions, ending.keep, self.row, why)
-        return Ended(Action.KEEP, why)
+        return await self._leave_to_person(why)
 
     async def _send(self, request: Callable[[int, int, float], Awaitable[None]]) -> None:
-        """Send a change of the contact; until it has its answer it may take effect late."""
+        """Send a change of the contact. Until it is answered it may take effect late."""
         assert self.row.contact_id is not None
         sessions, before = self.services.sessions, self.row.unsure_until
         await persist_with(sessions, ending.sent, self.row, self.services.create_settle)
@@ -266,33 +258,39 @@ class Retiring:
             raise
         await persist_with(sessions, ending.answered, self.row, before)
 
+    # --- how it ends -----------------------------------------------------------------------------
+
     async def _retired(self) -> Ended:
         await persist_with(self.services.sessions, ending.retired, self.row)
         return Ended(Action.RETIRED)
 
-    # --- not now ---------------------------------------------------------------------------------
+    async def _gone(self, why: str) -> Ended:
+        ordered = self.why is EndedBy.UNDO and self.row.end_why != EndedBy.UNDO
+        rejected_by = self.who if ordered else None
+        await persist_with(self.services.sessions, ending.gone, self.row, rejected_by)
+        return Ended(Action.GONE, why)
 
-    async def _may_take_effect(self) -> timedelta | None:
-        """Say how long a request of ours may still take effect that got no answer."""
-        if self.row.unsure_until is None:
-            return None
-        left = self.row.unsure_until - await self._now()
-        return left if left > timedelta(0) else None
+    async def _leave_to_person(self, why: str) -> Ended:
+        await persist_with(self.services.sessions, ending.leave_to_person, self.row, why)
+        return Ended(Action.KEEP, why)
 
     async def _not_yet(self, step: Step) -> Ended:
-        if step.open:
+        """Put off an ending that has not begun; an undo leaves no trace then."""
+        needed = bool(step.needed_on)
+        if self.why is not EndedBy.UNDO:
+            if needed:
+                async with self.services.sessions() as session, session.begin():
+                    await tickets.reopened(session, step.needed_on)
             async with self.services.sessions() as session, session.begin():
-                await tickets.reopened(session, step.open)
-        async with self.services.sessions() as session, session.begin():
-            until = step.until or await db_now(session) + AGAIN
-            await ending.later(session, self.row, until)
-        return Ended(Action.LATER, step.why)
+                until = step.until or await db_now(session) + AGAIN
+                await ending.later(session, self.row, until)
+        return Ended(Action.LATER, step.why, needed=needed)
 
     async def _later(self, why: str, pause: timedelta) -> Ended:
         async with self.services.sessions() as session, session.begin():
             await ending.later(session, self.row, await db_now(session) + pause, why)
         return Ended(Action.LATER, why)
 
-    async def _step_back(self, why: str) -> Ended:
-        await persist_with(self.services.sessions, ending.step_back, self.row)
-        return Ended(Action.LATER, why)
+    async def _cancel(self, why: str, *, needed: bool = False) -> Ended:
+        await persist_with(self.services.sessions, ending.cancel_retirement, self.row)
+        return Ended(Action.LATER, why, needed=needed)

@@ -1,4 +1,4 @@
-"""The chore: contacts whose tickets are over, one after another."""
+"""The chore that retires contacts: those whose tickets are over, and whose ending was ordered."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import structlog
 
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Forbidden, Overloaded
-from app.contacts import loops
 from app.contacts.retire import AGAIN, Retiring
 from app.db.database import db_now, is_outage
-from app.db.states import EndedBy, LedgerState
+from app.db.states import ORDERED, UNSETTLED, EndedBy, LedgerError, LedgerState
 from app.db.tables import Ledger
 from app.decide.policy import Policy, Side, in_effect
 from app.due.work import Lease, LeaseLost
@@ -25,22 +24,20 @@ from app.services import Services
 log = structlog.get_logger()
 
 AT_ONCE = 20
-"""Contacts that one pass takes on."""
+"""Contacts that one pass considers."""
 
-FORBIDDEN = "forbidden: "
-"""How the error of a contact begins that is not ended because our user lacks a right."""
-
-_SECONDS = 60.0  # after which a pass ends: other chores want their turn
+_SECONDS = 60.0  # after which a pass ends, so that other chores have their turn
 _SOON = timedelta(seconds=1)
-_NOT_NOW = timedelta(hours=1)  # until a policy that keeps a contact is asked again
+_NOT_NOW = timedelta(hours=1)  # until a contact is considered again that the policy keeps
 
 
-async def run(services: Services, lease: Lease) -> timedelta:
-    """End what nothing needs any more; the chore. Raises what the throttle raises."""
+async def retire_due(services: Services, lease: Lease) -> timedelta:
+    """Retire contacts that are no longer needed; the chore. Return when to do it again.
+
+    An ending that has begun goes on, whoever began it. Raises what the throttle raises.
+    """
     pause = timedelta(seconds=services.settings.reconcile_interval)
     autotask = await services.autotask(lease)
-    if await loops.run(services, autotask):
-        return _SOON
     async with services.sessions() as session:
         rows = await candidates.to_consider(session, AT_ONCE)
     began = time.monotonic()
@@ -54,27 +51,33 @@ async def run(services: Services, lease: Lease) -> timedelta:
         except AutotaskError as error:
             if isinstance(error, Barred) and not isinstance(error, Forbidden):
                 raise
-            why = f"{FORBIDDEN if isinstance(error, Forbidden) else ''}{mask(str(error))}"
-            log.warning("contact_not_ended_yet", contact=row.contact_id, error=why)
-            await _later(services, row, AGAIN, why)
+            await _put_off(services, row, error)
         except (NotNow, LeaseLost):
             raise
         except Exception as error:
             if is_outage(error):
                 raise
-            # One that is in the way must not keep all others.
+            # One contact that raises must not keep all others.
             log.exception("contact_not_ended", contact=row.contact_id)
             await _later(services, row, _NOT_NOW, f"a defect of ours: {type(error).__name__}")
     return _SOON if len(rows) == AT_ONCE else pause
 
 
+async def _put_off(services: Services, row: Ledger, error: AutotaskError) -> None:
+    """Put off the ending of a contact that Autotask does not allow now."""
+    code = LedgerError.FORBIDDEN if isinstance(error, Forbidden) else None
+    why = f"{code}: {mask(str(error))}" if code else mask(str(error))
+    log.warning("contact_not_ended_yet", contact=row.contact_id, error=why)
+    await _later(services, row, AGAIN, why, code)
+
+
 async def _consider(services: Services, autotask: Autotask, row: Ledger) -> None:
-    if row.state in (LedgerState.SENDING, LedgerState.UNSURE):
+    if row.state in UNSETTLED:
         await _find_out(services, autotask, row)
         return
     async with services.sessions() as session:
         document = await policies.document_of(session, row.account_id)
-        known = await candidates.known(session, row)
+        history = await candidates.history(session, row)
         now = await db_now(session)
     policy = in_effect(services.settings.default_policy, document).policy
     why = EndedBy(row.end_why) if row.end_why else EndedBy.LIFETIME
@@ -84,8 +87,8 @@ async def _consider(services: Services, autotask: Autotask, row: Ledger) -> None
         await _later(services, row, _NOT_NOW)
         return
     grace = timedelta(days=policy.grace_days if why is EndedBy.LIFETIME else 0)
-    if not begun and known.over_at and known.over_at + grace > now:
-        await _later(services, row, known.over_at + grace - now)
+    if not begun and history.over_at and history.over_at + grace > now:
+        await _later(services, row, history.over_at + grace - now)
         return
     halt = None if may_end else "the policy keeps it"
     ended = await Retiring(services, autotask, row, why, grace, halt=halt).run()
@@ -93,8 +96,8 @@ async def _consider(services: Services, autotask: Autotask, row: Ledger) -> None
 
 
 def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
-    """Tell whether the policy, as it is now, lets a contact be ended; a person's order does."""
-    if why is EndedBy.STALE:
+    """Return whether the policy, as it is now, lets the contact end; a person's order does."""
+    if why in ORDERED:
         return True
     whose: Side = "inside" if row.lifetime == "inside" else "outside"
     by_policy = why is not EndedBy.LIFETIME or policy.ends(whose)
@@ -102,22 +105,28 @@ def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
 
 
 async def _find_out(services: Services, autotask: Autotask, row: Ledger) -> None:
-    """Look up a create without an answer that no look asks about any more."""
+    """Look up an unanswered create that no look asks about any more."""
     async with services.sessions() as session:
         now = await db_now(session)
     settled_at = row.sent_at + services.create_settle
     if settled_at > now:
         await _later(services, row, settled_at - now)
         return
-    found = await autotask.contacts(row.account_id, spellings(row.email), [])
+    contacts = await autotask.contacts(row.account_id, spellings(row.email), [])
     async with services.sessions() as session, session.begin():
-        carrying = {row.email: found}
+        carrying = {row.email: contacts}
         await creating.recognise(
             session, row.account_id, carrying, settle=services.create_settle, read_at=now
         )
         await ending.never_created(session, row)
 
 
-async def _later(services: Services, row: Ledger, pause: timedelta, why: str | None = None) -> None:
+async def _later(
+    services: Services,
+    row: Ledger,
+    pause: timedelta,
+    why: str | None = None,
+    code: LedgerError | None = None,
+) -> None:
     async with services.sessions() as session, session.begin():
-        await ending.later(session, row, await db_now(session) + pause, why)
+        await ending.later(session, row, await db_now(session) + pause, why, code)

@@ -1,7 +1,7 @@
-"""How a contact of ours is ended, step by step: what is known in, the next step out. Pure.
+"""Retire a contact step by step: what is known in, the next step out. Pure.
 
-The order is what matters: off the tickets, then the address away, then inactive. Autotask matches a
-mail's sender to contacts first, and refuses mail of an inactive one: at no moment may a contact be
+The order matters: off the tickets, then the address away, then inactive. Autotask matches a mail's
+sender to contacts first, and refuses the mail of an inactive one: at no moment may a contact be
 inactive and carry the person's address.
 https://www.autotask.net/help/Content/4_Admin/1FoundationalFeatures/IncomingEmailProcessing/What_Sender.htm
 """
@@ -16,90 +16,94 @@ from typing import Any
 
 from app.autotask.models import ContactLink, TicketState, WholeContact
 from app.contacts.changes import touched
+from app.db.states import EndedBy
 
 
 class Action(StrEnum):
-    """What is to be done next. Above the line it is the end of it."""
+    """The next step. After the first four there is no other."""
 
-    GONE = "gone"  # there is no such contact any more
+    GONE = "gone"  # the contact does not exist any more
     RETIRED = "retired"  # it is ended
     KEEP = "keep"  # a person has made it their own: it is left alone for ever
     LATER = "later"  # not yet
     # ---
-    PUT_BACK = "put_back"  # its address, which we took: it is needed after all
-    REACTIVATE = "reactivate"  # it has an address again, and it may be we who deactivated it
+    PUT_BACK = "put_back"  # set its address, which we cleared, again: it is needed after all
+    REACTIVATE = "reactivate"  # it has an address again, and we may have deactivated it
     UNLINK = "unlink"
-    CLEAR = "clear"  # take its address away
+    CLEAR = "clear"  # clear its address
     DEACTIVATE = "deactivate"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next step. why: in words. until: when to see again. links: which are to come off.
-
-    open: tickets that it is on and that are not over.
-    """
+    """The next step, and why."""
 
     action: Action
     why: str = ""
     until: datetime | None = None
+    """When to look again."""
     links: Sequence[ContactLink] = ()
-    open: Sequence[int] = ()
+    """The links to take off."""
+    needed_on: Sequence[int] = ()
+    """The tickets that need the contact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ours:
-    """What we know of a contact that we created.
-
-    sent: what we wrote. begun: its ending has begun, so what is missing of it we took. links: the
-    ids of our links by ticket, None where an id is not known. grace: from when its last ticket was
-    over. over_at: when we saw that. by_person: what a person has done with it in our records.
-    udf_defaults: what a new contact has in its user-defined fields. halt: why an ending that has
-    begun is not to go on. unsure: a request of ours got no answer.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OurRecord:
+    """What we know of a contact that we created."""
 
     account_id: int
+    why: EndedBy
     sent: Mapping[str, Any] | None
+    """The contact as we wrote it."""
     begun: bool
+    """Its ending has begun: we cleared or deactivated what is cleared or inactive."""
     links: Mapping[int, int | None]
+    """The ids of our links by ticket; None where an id is not known."""
     grace: timedelta
+    """Begins when its last ticket is over."""
     over_at: datetime | None
+    """When we saw that its last ticket was over."""
     by_person: str | None = None
+    """What a person has done with it in our records."""
     udf_defaults: Mapping[str, str | None] | None = None
+    """What a new contact has in its user-defined fields."""
     halt: str | None = None
+    """Why an ending that has begun is not to go on."""
     unsure: bool = False
+    """A request of ours got no answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class There:
-    """What Autotask says, read afresh. states: of the tickets that it is linked to.
-
-    stuck: links that Autotask did not let us take off.
-    """
+class AtAutotask:
+    """A contact as Autotask shows it, read afresh."""
 
     contact: WholeContact | None
     links: Sequence[ContactLink] = ()
     own_tickets: Collection[int] = ()
     portal: bool = False
     states: Mapping[int, TicketState] = field(default_factory=dict)
+    """The states of the tickets that it is linked to, by ticket."""
     stuck: Collection[int] = ()
+    """Links, by their ids, that Autotask does not let us take off."""
 
 
 def next_step(  # noqa: PLR0911  a step each
-    ours: Ours, there: There, complete: Collection[int], now: datetime
+    ours: OurRecord, there: AtAutotask, complete: Collection[int], now: datetime
 ) -> Step:
-    """Say what is to be done next. complete: the statuses of a ticket that is over."""
+    """Return the next step. complete: the statuses of a ticket that is over."""
     contact = there.contact
     if contact is None:
         return Step(Action.GONE, "it does not exist any more")
     if not contact.active:
         return _inactive(ours, contact)
     cleared = ours.begun and not contact.email
-    if why := _a_persons(ours, there, contact, cleared=cleared):
+    if why := _made_their_own(ours, there, contact, cleared=cleared):
         return Step(Action.PUT_BACK if cleared else Action.KEEP, why)
-    if needed := _open(there, complete):
-        why = f"it is on ticket {needed[0]}, which is not over"
-        return Step(Action.PUT_BACK if cleared else Action.LATER, why, open=needed)
+    if needed := _needed_on(ours, there, complete):
+        over = "" if ours.why is EndedBy.UNDO else ", which is not over"
+        why = f"it is on ticket {needed[0]}{over}"
+        return Step(Action.PUT_BACK if cleared else Action.LATER, why, needed_on=needed)
     if ours.halt:
         return Step(Action.PUT_BACK if cleared else Action.LATER, ours.halt)
     due = _due(ours, there)
@@ -113,7 +117,7 @@ def next_step(  # noqa: PLR0911  a step each
     return Step(Action.DEACTIVATE)
 
 
-def _inactive(ours: Ours, contact: WholeContact) -> Step:
+def _inactive(ours: OurRecord, contact: WholeContact) -> Step:
     if ours.begun and not contact.emails:
         return Step(Action.RETIRED)
     if ours.begun and ours.unsure:
@@ -121,8 +125,10 @@ def _inactive(ours: Ours, contact: WholeContact) -> Step:
     return Step(Action.KEEP, "somebody has deactivated it")
 
 
-def _a_persons(ours: Ours, there: There, contact: WholeContact, *, cleared: bool) -> str | None:
-    """Say what makes a contact a person's rather than ours."""
+def _made_their_own(
+    ours: OurRecord, there: AtAutotask, contact: WholeContact, *, cleared: bool
+) -> str | None:
+    """Return how a person has made the contact their own; None if no one has."""
     why = touched(
         contact, ours.account_id, ours.sent, cleared=cleared, udf_defaults=ours.udf_defaults
     )
@@ -139,14 +145,21 @@ def _a_persons(ours: Ours, there: There, contact: WholeContact, *, cleared: bool
     return ours.by_person
 
 
-def _open(there: There, complete: Collection[int]) -> list[int]:
-    """Name the tickets that it is on and that are not over; one that is deleted is."""
-    on = {link.ticket_id for link in there.links}
-    return sorted(n for n in on if n in there.states and there.states[n].status not in complete)
+def _needed_on(ours: OurRecord, there: AtAutotask, complete: Collection[int]) -> list[int]:
+    """Return the tickets that the contact is on and has to stay on; not those that are deleted.
+
+    An undo takes links off its own tickets only. No ticket keeps a forgotten person.
+    """
+    if ours.why is EndedBy.FORGOTTEN:
+        return []
+    on = sorted({link.ticket_id for link in there.links if link.ticket_id in there.states})
+    if ours.why is EndedBy.UNDO:
+        return on
+    return [ticket for ticket in on if there.states[ticket].status not in complete]
 
 
-def _due(ours: Ours, there: There) -> datetime | None:
-    """Say when its grace is over: by Autotask's dates, and by when we noticed."""
+def _due(ours: OurRecord, there: AtAutotask) -> datetime | None:
+    """Return when its grace is over, by Autotask's dates and by when we noticed."""
     dates = [state.completed_at for state in there.states.values()]
     over = max((at for at in (*dates, ours.over_at) if at), default=None)
     return over + ours.grace if over else None

@@ -1,71 +1,78 @@
-"""Undo what we did for a ticket, by our records alone: unlink, then deactivate whom we created.
+"""Undo what we did for a ticket, by our records alone: take links off, then retire contacts.
 
-What a person touched since is left alone. Each intent is stored before its request; what got no
-answer is read again and done again, as both requests may be repeated. While a ticket is being
-undone no look has it, and a ticket that is being looked at is not undone.
+A link or contact that a person touched since is left alone. Each intent is stored before its
+request. After a lost answer Autotask is read again, and the request is sent again. No look has the
+ticket while it is undone. A contact whose ending has begun is retired by the chore if undo cannot
+finish it.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Literal
 
 from app.autotask.client import Autotask
-from app.autotask.errors import AutotaskError, Refusal, Refused, Unanswered
-from app.contacts.changes import touched
-from app.contacts.unlink import UNDER_WAY, Marks, rows_of, take_off
+from app.autotask.errors import AutotaskError
+from app.contacts.retire import Ended, Retiring
+from app.contacts.retire_steps import Action
+from app.contacts.unlink import UNDER_WAY, Unlinked, links_by_contact, take_off
 from app.db.database import db_now, persist_with
 from app.db.states import EndedBy, LedgerState, Priority
 from app.db.tables import Ledger, LinkRecord
 from app.due import work
-from app.due.exclusive import InUse, holding
-from app.due.work import Lease, LeaseLost
-from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.due.exclusive import InUse, holding, holding_chore
+from app.due.work import Chore, Lease, LeaseLost
+from app.outbound.rules import NotNow
+from app.records import links as link_records
 from app.records import undo
+from app.records.ledger import common
 from app.records.undo import Traces
 from app.services import Services
 
-_TRIES = 3
 BUSY = "it is being looked at: run it again"
+
+CHORE_BUSY = "other contacts are being retired: run it again"
+_CHORE_DUE = timedelta(minutes=5)  # within which the chore goes on with what undo has begun
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to be undone. done: it is, or would be. again: it has to be tried again."""
+    """One link or contact to be undone."""
 
     ticket_id: int
     action: Literal["unlink", "deactivate"]
     contact_id: int | None
     address: str | None
     done: bool
+    """It is undone, or a dry run says that it would be."""
     detail: str
     again: bool = False
+    """It has to be tried again."""
 
 
 @dataclass(slots=True)
 class Undo:
-    """One order to undo. off: links, as ticket and contact, that are gone or would be."""
+    """One order to undo."""
 
     services: Services
     who: str
     dry_run: bool
     off: set[tuple[int, int]] = field(default_factory=set)
+    """Links, as ticket and contact, that are off or would be."""
 
     async def ticket(self, ticket_id: int) -> list[Step]:
-        """Undo one ticket. Raises InUse, and what the client raises before anything is done."""
+        """Undo one ticket. Raise InUse, or what the client raises before anything is done."""
         async with self._holding(ticket_id) as lease:
             return await self._links(ticket_id, lease) + await self._contacts(ticket_id, lease)
 
     async def tickets(self, ticket_ids: Sequence[int]) -> AsyncIterator[list[Step]]:
-        """Undo several: all links first, so that none of them keeps another's contact.
+        """Undo tickets: all links first, so that no ticket keeps another's contact.
 
-        Gives the steps twice for each: those of its links, and after everybody's those of its
-        contacts. What keeps a ticket from being undone becomes a step.
+        Yield the steps of each ticket twice: those of its links, and after the links of all tickets
+        those of its contacts. An error that keeps a ticket from being undone is a step, too.
         """
         for part in (self._links, self._contacts):
             for ticket_id in ticket_ids:
@@ -80,7 +87,7 @@ class Undo:
 
     @asynccontextmanager
     async def _holding(self, ticket_id: int) -> AsyncIterator[Lease | None]:
-        """Keep looks away from a ticket; a dry run needs no such thing."""
+        """Keep looks away from a ticket; a dry run does not need that."""
         if self.dry_run:
             yield None
             return
@@ -92,7 +99,7 @@ class Undo:
                     await self._want_note(ticket_id, lease)
 
     async def _want_note(self, ticket_id: int, lease: Lease) -> None:
-        """Have it looked at, where the note has to say what was undone."""
+        """Make the ticket due where a note has to say what was undone."""
         if self.services.settings.ticket_note == "off" or not any(
             t == ticket_id for t, _ in self.off
         ):
@@ -100,134 +107,114 @@ class Undo:
         async with work.fenced(self.services.sessions, lease) as session:
             await work.want(session, work.TICKET, ticket_id, timedelta(0), Priority.LIVE)
 
-    async def _known(self, ticket_id: int) -> Traces:
+    async def _traces(self, ticket_id: int) -> Traces:
         async with self.services.sessions() as session:
             return await undo.of_ticket(session, ticket_id)
 
     # --- links -----------------------------------------------------------------------------------
 
     async def _links(self, ticket_id: int, lease: Lease | None) -> list[Step]:
-        known = await self._known(ticket_id)
-        if (known.links or known.created) and not self.dry_run:
-            await persist_with(self.services.sessions, undo.stop, ticket_id, self.who)
-        if not known.links:
+        traces = await self._traces(ticket_id)
+        if (traces.links or traces.created) and not self.dry_run:
+            await persist_with(self.services.sessions, undo.reject_pending, ticket_id, self.who)
+        if not traces.links:
             return []
         autotask = await self.services.autotask(lease)
-        try:
-            rows = await rows_of(autotask, ticket_id)
-        except Refused as refused:
-            if refused.kind is not Refusal.MISSING:
-                raise
-            rows = {}  # the ticket was deleted
+        ids = await links_by_contact(autotask, ticket_id, missing_ok=True)
         steps = []
-        for link in known.links:
-            done, detail, again = await self._unlink(autotask, link, rows.get(link.contact_id, []))
-            if done:
+        for link in traces.links:
+            off = await self._unlink(autotask, link, ids.get(link.contact_id, []))
+            if off.done:
                 self.off.add((ticket_id, link.contact_id))
-            address = known.addresses.get(link.contact_id)
-            steps.append(Step(ticket_id, "unlink", link.contact_id, address, done, detail, again))
+            whom = (link.contact_id, traces.addresses.get(link.contact_id))
+            steps.append(Step(ticket_id, "unlink", *whom, off.done, off.detail, off.again))
         return steps
 
-    async def _unlink(
-        self, autotask: Autotask, link: LinkRecord, rows: list[int]
-    ) -> tuple[bool, str, bool]:
-        """Take one contact off; tell whether that is done, in words, and whether to do it again."""
-        if not rows:
+    async def _unlink(self, autotask: Autotask, link: LinkRecord, ids: list[int]) -> Unlinked:
+        if not ids:
             return await self._not_there(link)
-        if link.link_id and link.link_id not in rows:
-            return False, "kept: a person put it on again", False
+        if link.link_id and link.link_id not in ids:
+            return Unlinked(False, "kept: a person put it on again")
         if self.dry_run:
-            return True, "would be taken off the ticket", False
-        marks = Marks(partial(undo.intend_unlink, who=self.who), undo.unlinked, undo.keep_link)
-        taken = await take_off(self.services, autotask, link, rows, marks)
-        return taken.done, taken.detail, taken.again
+            return Unlinked(True, "would be taken off the ticket")
+        return await take_off(self.services, autotask, link, ids, rejected_by=self.who)
 
-    async def _not_there(self, link: LinkRecord) -> tuple[bool, str, bool]:
-        if link.unlinked_at:  # an undo that died before it could say so
+    async def _not_there(self, link: LinkRecord) -> Unlinked:
+        if link.unlinked_at:  # by an undo that died before it could record that
             if not self.dry_run:
-                await persist_with(self.services.sessions, undo.unlinked, link=link)
-            return True, "had been taken off the ticket", False
+                await persist_with(
+                    self.services.sessions, link_records.unlinked, link, rejected_by=self.who
+                )
+            return Unlinked(True, "had been taken off the ticket")
         async with self.services.sessions() as session:
             now = await db_now(session)
         if link.may_come(now - self.services.create_settle):
-            return False, UNDER_WAY, True
-        return False, "is not on the ticket any more", False
+            return Unlinked(False, UNDER_WAY, again=True)
+        return Unlinked(False, "is not on the ticket any more")
 
     # --- contacts --------------------------------------------------------------------------------
 
-    async def _contacts(self, ticket_id: int, lease: Lease | None) -> list[Step]:
-        known = await self._known(ticket_id)
+    async def _contacts(self, ticket_id: int, _lease: Lease | None) -> list[Step]:
+        """Retire the contacts that were created for a ticket.
+
+        The chore's lease keeps it from retiring the same contact at the same time.
+        """
         steps = await self._ended_before(ticket_id)
-        if not known.created:
+        created = (await self._traces(ticket_id)).created
+        if self.dry_run:
+            return steps + [await self._retire(row, None) for row in created]
+        if not created:
             return steps
-        autotask = await self.services.autotask(lease)
-        for row in known.created:
-            try:
-                done, detail, again = await self._retire(autotask, row)
-            except (AutotaskError, NotNow) as error:
-                done, detail, again = False, str(error), True
-            whom = (row.contact_id, row.email)
-            steps.append(Step(ticket_id, "deactivate", *whom, done, detail, again))
-        return steps
+        sessions = self.services.sessions
+        try:
+            async with holding_chore(sessions, Chore.LIFETIMES, "undo", _CHORE_DUE) as lease:
+                return steps + [await self._retire(row, lease) for row in created]
+        except InUse:
+            return steps + [_of(row, done=False, detail=CHORE_BUSY, again=True) for row in created]
 
     async def _ended_before(self, ticket_id: int) -> list[Step]:
-        """Let no look bring those back whom we have ended by ourselves."""
+        """Reject the people whose contacts were ended before, so that no look brings them back."""
         async with self.services.sessions() as session:
             ended = await undo.ended_of_ticket(session, ticket_id)
         for row in ended if not self.dry_run else ():
-            await persist_with(self.services.sessions, undo.never_again, row, self.who)
-        said = "was ended before"
-        return [
-            Step(ticket_id, "deactivate", row.contact_id, row.email, True, said) for row in ended
-        ]
+            await persist_with(self.services.sessions, common.reject, row, self.who)
+        return [_of(row, done=True, detail="was ended before") for row in ended]
 
-    async def _retire(  # noqa: PLR0911  an end each
-        self, autotask: Autotask, row: Ledger
-    ) -> tuple[bool, str, bool]:
-        """Deactivate one contact; tell whether that is done, in words, and whether again."""
+    async def _retire(self, row: Ledger, lease: Lease | None) -> Step:
+        """Retire one contact, as far as is possible now."""
         if row.state not in (LedgerState.CREATED, LedgerState.RETIRING) or row.contact_id is None:
-            return False, UNDER_WAY, True
-        for attempt in range(_TRIES):
-            contact = await autotask.whole_contact(row.contact_id)
-            if contact is None or not contact.active:
-                if not self.dry_run:
-                    await persist_with(self.services.sessions, undo.over, row, self.who)
-                was = "deactivated" if attempt else "was inactive already"
-                return True, was if contact else "does not exist any more", False
-            cleared = row.state == LedgerState.RETIRING and row.end_why != EndedBy.UNDO
-            why = touched(contact, row.account_id, row.sent, cleared=cleared)
-            why = why or await self._in_use(autotask, row, row.contact_id)
-            if why:
-                return False, f"kept: {why}", False
-            if self.dry_run:
-                return True, "would be deactivated", False
-            async with self.services.sessions() as session, session.begin():
-                off = {ticket for ticket, one in self.off if one == row.contact_id}
-                if needed := await undo.intend_retire(session, row, self.who, off):
-                    return False, f"kept: it comes onto ticket {min(needed)}", False
-            not_after = time.monotonic() + LEAVE_SECONDS
-            try:
-                await autotask.deactivate_contact(row.account_id, row.contact_id, not_after)
-            except Unanswered:
-                continue
-            await persist_with(self.services.sessions, undo.retired, row=row)
-            return True, "deactivated", False
-        return False, UNDER_WAY, True
+            return _of(row, done=False, detail=UNDER_WAY, again=True)
+        off = [ticket for ticket, contact in self.off if contact == row.contact_id]
+        try:
+            retiring = Retiring(
+                self.services,
+                await self.services.autotask(lease),
+                row,
+                EndedBy.UNDO,
+                grace=timedelta(0),
+                who=self.who,
+                off=off if self.dry_run else (),
+            )
+            ended = await retiring.run(dry_run=self.dry_run)
+        except LeaseLost:
+            return _of(row, done=False, detail=CHORE_BUSY, again=True)
+        except (AutotaskError, NotNow) as error:
+            return _of(row, done=False, detail=str(error), again=True)
+        return _ended(row, ended, dry_run=self.dry_run)
 
-    async def _in_use(self, autotask: Autotask, row: Ledger, contact_id: int) -> str | None:
-        """Say on which ticket the contact is needed: by our records, or at Autotask."""
-        async with self.services.sessions() as session:
-            recorded = await undo.linked_elsewhere(session, contact_id)
-        there = await autotask.tickets_of(contact_id)
-        off = {ticket for ticket, one in self.off if one == contact_id}
-        on = recorded - off | (there - off if self.dry_run else there)  # there: put on again
-        # Our record of this ticket's link says less than Autotask, which was asked just now.
-        on -= {row.ticket_id} - there
-        if not on:
-            return None
-        some = ", ".join(str(ticket) for ticket in sorted(on)[:5])
-        by_hand = " (not linked by us, or not taken off)" if row.ticket_id in on else ""
-        return f"it is on ticket {some}{by_hand}"
+
+def _of(row: Ledger, *, done: bool, detail: str, again: bool = False) -> Step:
+    return Step(row.ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
+
+
+def _ended(row: Ledger, ended: Ended, *, dry_run: bool) -> Step:
+    if ended.action is Action.RETIRED:
+        return _of(row, done=True, detail="would be retired" if dry_run else "retired")
+    if ended.action is Action.GONE:
+        return _of(row, done=True, detail="does not exist any more")
+    if ended.action is Action.LATER and not ended.needed:
+        return _of(row, done=False, detail=f"{ended.why}: run it again later", again=True)
+    return _of(row, done=False, detail=f"kept: {ended.why}")
 
 
 def _again(ticket_id: int, detail: str) -> Step:

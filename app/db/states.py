@@ -1,4 +1,4 @@
-"""The words for where things stand: results, outcomes, origins, states, priorities."""
+"""Results, outcomes, origins, states and priorities, and groups of them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from enum import IntEnum, StrEnum
 
 
 class Result(StrEnum):
-    """How a ticket's looks ended; while one is still due there is none."""
+    """Result of a ticket; none while a look is still due."""
 
     DONE = "done"
     NOBODY_COPIED = "nobody_copied"  # a source proved it
     NO_LIST = "no_list"  # no source had anything
-    AMBIGUOUS_MESSAGE = "ambiguous_message"  # two messages could be the ticket's: nobody is added
-    PARKED = "parked"  # in the MSP's own or a catch-all account: nobody is added there
-    COMPLETE = "complete"  # it is over: nobody is added any more
+    AMBIGUOUS_MESSAGE = "ambiguous_message"  # two messages could be the ticket's: no one is added
+    PARKED = "parked"  # in the MSP's own or a catch-all account: no one is added
+    COMPLETE = "complete"  # it is over: no one is added any more
     GONE = "gone"  # it does not exist
     FAILED = "failed"  # given up after 72 hours
 
 
 class Outcome(StrEnum):
-    """What came of a decision; while something is still to be done there is none."""
+    """Outcome of a decision; none while something is still to be done."""
 
     LINKED = "linked"
     ALREADY_LINKED = "already_linked"
@@ -28,10 +28,14 @@ class Outcome(StrEnum):
     HELD = "held"
     IGNORED = "ignored"
     FAILED = "failed"
-    UNLINKED = "unlinked"  # we took it off again
-    RETIRED = "retired"  # the ticket was over, and the contact was ended
+    UNLINKED = "unlinked"  # we took the contact off again
+    RETIRED = "retired"  # the ticket was over, and we ended the contact
     WOULD_LINK = "would_link"  # in observe mode nothing is written
     WOULD_CREATE = "would_create"
+
+
+ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
+"""The participant is on the ticket."""
 
 
 class Origin(StrEnum):
@@ -42,40 +46,66 @@ class Origin(StrEnum):
 
 
 class LedgerState(StrEnum):
-    """How far the creation of a contact has come."""
+    """State of a contact that we created; app/records/ledger lists the transitions."""
 
     SENDING = "sending"  # the request may be on its way
-    UNSURE = "unsure"  # it got no definite answer and may have taken effect, or still take it
+    UNSURE = "unsure"  # no definite answer: it may have taken effect, or may still
     CREATED = "created"
     REFUSED = "refused"  # definitely not created
-    GONE = "gone"  # was created, and no longer carries the address
-    RETIRED = "retired"  # was created, and ended by us
-    RETIRING = "retiring"  # was created, and is about to be ended by us
-    RESTORING = "restoring"  # was ended, and is about to be brought back by us
+    GONE = "gone"  # was created, and no longer exists or no longer carries the address
+    RETIRED = "retired"  # was created, and we ended it
+    RETIRING = "retiring"  # was created, and we are ending it
+    RESTORING = "restoring"  # was ended, and we are bringing it back
 
 
-OPEN = (LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED, LedgerState.RESTORING)
-"""There is such a contact, or may be: of one address in one account there is one of these."""
+UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
+"""A create request was sent, and its fate is unknown."""
+
+OPEN = (*UNSETTLED, LedgerState.CREATED, LedgerState.RESTORING)
+"""The contact exists or may exist: one address in one account has at most one of these."""
 
 AT_AUTOTASK = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
-"""There is such a contact at Autotask, and it is not ended."""
+"""The contact exists at Autotask, and is not ended."""
+
+STANDING = (*UNSETTLED, *AT_AUTOTASK)
+"""The contact exists or may exist at Autotask, and is not ended."""
+
+ENDED = (LedgerState.RETIRED, LedgerState.RETIRING, LedgerState.RESTORING)
+"""The contact was ended, or its ending has begun, and it is not back yet."""
+
+WAS_CREATED = (*AT_AUTOTASK, LedgerState.RETIRED)
+"""The contact exists at Autotask, ended or not."""
 
 
 class EndedBy(StrEnum):
-    """Why a contact of ours is ended."""
+    """Why a contact that we created is ended."""
 
-    UNDO = "undo"  # a person took back what we did: it is not brought back
+    UNDO = "undo"  # a person took back what we did for a ticket
     LIFETIME = "lifetime"  # its last ticket is over
     MOVED = "moved"  # its ticket moved to another account before it was linked
-    STALE = "stale"  # nothing used it for long, and a person said so
+    STALE = "stale"  # nothing used it for long, and a person ordered it
+    FORGOTTEN = "forgotten"  # its address was forgotten on request
+
+
+RESTORABLE = (EndedBy.LIFETIME, EndedBy.MOVED, EndedBy.STALE)
+"""A contact that was ended for one of these reasons is brought back when it is copied again."""
+
+ORDERED = (EndedBy.UNDO, EndedBy.STALE, EndedBy.FORGOTTEN)
+"""A person ordered the ending, whatever the policy says."""
+
+
+class LedgerError(StrEnum):
+    """What kept a contact from being retired, where a cure depends on it."""
+
+    FORBIDDEN = "forbidden"  # the API user lacks a right
 
 
 class Priority(IntEnum):
-    """Who goes first among what is due."""
+    """Order in which due work is taken."""
 
-    URGENT = 0  # a person waits for it
+    URGENT = 0  # a person is waiting for it
     LIVE = 10  # a callout
-    CATCH_UP = 20  # what nobody told us of in time
+    CATCH_UP = 20  # no callout came in time
 
 
 class NoteError(StrEnum):
@@ -86,14 +116,8 @@ class NoteError(StrEnum):
     NO_ANSWER = "no_answer"  # the request got none, and the note is not on the ticket
 
 
-ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
-"""The address is on the ticket."""
-
 FAILURES = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)
 """Autotask refused the contact or its link."""
 
 WOULD = (Outcome.WOULD_LINK, Outcome.WOULD_CREATE)
 """Decided in observe mode: nothing was written."""
-
-UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
-"""Whether the request took effect is not known."""

@@ -34,6 +34,7 @@ class Chore(IntEnum):
     USE = 4
     LIFETIMES = 5
     FOLLOW = 6
+    LOOPS = 7
 
 
 LEASE = timedelta(seconds=20)

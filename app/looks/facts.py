@@ -141,14 +141,14 @@ async def record(session: AsyncSession, gathered: Gathered, settle: timedelta) -
         return
     if ticket.contact_id and ticket.contact_id in gathered.contacts:
         await mappings.remember_contact(session, ticket.contact_id, gathered.contact_keys)
-    await restoring.vanished(session, set(gathered.restorable.values()) - set(gathered.contacts))
+    await restoring.saw_deleted(session, set(gathered.restorable.values()) - set(gathered.contacts))
     await _forget_vanished(session, gathered)
     carrying = {
         key: [gathered.contacts[c.contact_id] for c in gathered.candidates.get(key, ())]
         for key in gathered.keys
     }
     active = {contact.id for some in carrying.values() for contact in some if contact.active}
-    await restoring.came_back(session, active)
+    await restoring.saw_restored(session, active)
     await creating.recognise(session, account_id, carrying, settle=settle, read_at=gathered.read_at)
 
 

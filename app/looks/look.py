@@ -246,7 +246,7 @@ async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
         )
         await tickets.record_look(session, lease, looked)
         if ticket:
-            await loops.look_out(session, ticket, services.settings)
+            await loops.break_loop(session, ticket, services.settings)
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -11,18 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
 from app.autotask.models import Ticket
-from app.contacts.unlink import Marks, rows_of, take_off
+from app.contacts.unlink import links_by_contact, take_off
 from app.db.database import db_now
 from app.db.tables import LinkRecord
 from app.due.work import Lease, fenced
 from app.records import links as link_records
 from app.records import participants, tickets
-from app.records.ledger import candidates, ending
+from app.records.ledger import candidates
 from app.services import Services
 
 log = structlog.get_logger()
-
-_TAKE_BACK = Marks(ending.intend_unlink, link_records.taken_back, ending.keep_link)
 
 
 async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> bool:
@@ -37,7 +35,7 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
         records = await link_records.links_of(session, ticket.id)
     if not links and not moved and before in (None, ticket.company_id):
         return False
-    rows = await rows_of(autotask, ticket.id) if links else {}
+    rows = await links_by_contact(autotask, ticket.id) if links else {}
     missing = [link for link in links if link.contact_id not in rows]
     # A link of the new account may be there although the move has dropped all others.
     old = {n for n, link in records.items() if link.account_id != ticket.company_id}
@@ -48,7 +46,7 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
         )
     there = [link for link in links if link.is_among(rows.get(link.contact_id, []))]
     for link in there:
-        taken = await take_off(services, autotask, link, rows[link.contact_id], _TAKE_BACK)
+        taken = await take_off(services, autotask, link, rows[link.contact_id], moved=True)
         if not taken.done:
             raise Unanswered(f"a link of account {link.account_id} stays: {taken.detail}")
     if waits:
@@ -83,5 +81,5 @@ async def _see_missing(
             await link_records.saw_removed(session, ticket.id, off)
             await participants.saw_taken_off(session, ticket.id, off, link.account_id)
         else:
-            await link_records.taken_back(session, link)
+            await link_records.moved_away(session, link)
     return waits

@@ -34,18 +34,9 @@ async def restore(writes: Writes, decision: Decision, contact_id: int) -> int:
 
 
 async def _announce(writes: Writes, decision: Decision, contact_id: int) -> Restore:
-    ticket = writes.ticket
     async with writes.announcing(decision) as session:
         claim = await restoring.claim(
-            session,
-            ticket.company_id,
-            decision.key,
-            ticket.id,
-            contact_id,
-            settle=writes.services.create_settle,
-            lifetime=writes.lifetime(decision),
-            outside=writes.counts(decision),
-            sender_id=ticket.contact_id,
+            session, writes.wanted(decision), contact_id, settle=writes.services.create_settle
         )
         if isinstance(claim, Restore):
             await session.flush()

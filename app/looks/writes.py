@@ -16,13 +16,13 @@ from app.autotask.errors import Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
 from app.db.database import db_now, persist_with
 from app.decide import Decision
-from app.decide.policy import Side
 from app.due.work import Lease, fenced
 from app.looks.on_record import Gathered
 from app.mail.names import person_name
 from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
 from app.records import forgotten, links, mappings, policies
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.services import Services
 
 log = structlog.get_logger()
@@ -114,14 +114,9 @@ class Writes:
         async with self.announcing(decision) as session:
             claim = await creating.claim(
                 session,
-                ticket.company_id,
-                decision.key,
-                ticket.id,
+                self.wanted(decision),
                 settle=self.services.create_settle,
                 read_at=self.gathered.read_at,
-                outside=self.counts(decision),
-                sender_id=ticket.contact_id,
-                lifetime=self.lifetime(decision),
             )
             if not isinstance(claim, creating.Claim):
                 return claim
@@ -158,9 +153,17 @@ class Writes:
         """Return whether a contact counts as new from outside; an approved one does not."""
         return decision.is_new_outside and decision.key not in self.gathered.approved
 
-    def lifetime(self, decision: Decision) -> Side | None:
-        """Return which lifetime a contact gets that is created now; None: it is permanent."""
-        return decision.whose if self.gathered.policy.ends(decision.whose) else None
+    def wanted(self, decision: Decision) -> Wanted:
+        """Return what a claim has to know of a person."""
+        ticket = self.ticket
+        return Wanted(
+            ticket.company_id,
+            decision.key,
+            ticket.id,
+            outside=self.counts(decision),
+            sender_id=ticket.contact_id,
+            lifetime=decision.whose if self.gathered.policy.ends(decision.whose) else None,
+        )
 
     async def require_same_policy(self, session: AsyncSession) -> None:
         """Raise ReadAgain if the account's policy has changed since the facts were gathered."""

@@ -1,73 +1,72 @@
-"""Forgetting an address on request: what is deleted, what is blanked, and what has to stay. SQL.
+"""Forget an address on request: what is deleted, what is blanked, and what stays. SQL only.
 
-From then on line 2 of the table ignores the address in every account, and its alias stands where
-it stood: on tickets, so that nothing ignored is silent, in the history of the ledger and in the
-audit. Deleted are its mappings, what was kept of contacts that carry it, and its entries in
-policies. What stays: the SHA-256 by which it is known again; in the ledger what we wrote of a
-contact that we created, or may have created, because that contact can only be ended as long as it
-is known what we wrote; contacts at Autotask, which are the MSP's own records. A look that was
-under way can leave something for half a minute: forgetting twice is allowed, and cleans that, too.
+From then on line 2 of the table ignores the address in every account, and its alias takes its
+place: on tickets, so that each ignored person can be listed; in the history of the ledger; in the
+audit. Its mappings, the stored addresses of contacts that carry it, and its entries in policies are
+deleted. The contacts that we created for it are retired by the chore, unless they are to be kept.
+What stays: the SHA-256 by which the address is recognised; and in the ledger the contact as we
+wrote it, as long as the contact carries the address, because otherwise it could not be retired. A
+look that was under way may store the address for half a minute: forget it again to delete that.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import Text, case, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import LedgerState, Outcome
-from app.db.tables import AccountPolicy, Audit, Ledger, Mapping, Participant, TicketContact
+from app.db.states import Outcome, Priority
+from app.db.tables import AccountPolicy, Audit, Mapping, Participant, TicketContact
 from app.decide import Reason, Verdict
 from app.due import work
+from app.due.work import Chore
 from app.records import forgotten
+from app.records.ledger import ending
 
-_STANDS = (
-    LedgerState.SENDING,
-    LedgerState.UNSURE,
-    LedgerState.CREATED,
-    LedgerState.RETIRING,
-    LedgerState.RESTORING,
-)
 _LISTS = ("allowed", "denied")
 
 
 @dataclass(frozen=True, slots=True)
 class Forgot:
-    """How much was deleted or blanked: tickets, mappings, and policies that listed the address."""
+    """How much was deleted or blanked."""
 
     tickets: int
     mappings: int
     policies: int
+    """Policies that listed the address."""
 
 
-async def forget(session: AsyncSession, key: str) -> Forgot:
-    """Forget an address in all accounts, for good."""
+async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False) -> Forgot:
+    """Forget an address in all accounts, for good.
+
+    keep_contacts: do not retire the contacts that we created for it.
+    """
     alias = forgotten.alias(key)
-    # Tickets first: whoever looks at one of them holds it before he stores anything.
+    # Tickets first, as a look locks its ticket before it stores anything.
     tickets = await _blank_on_tickets(session, key, alias)
-    await forgotten.forget(session, key)
+    await forgotten.remember(session, key)
     mappings = await session.execute(
         delete(Mapping).where(Mapping.email == key).returning(Mapping.account_id)
     )
     await session.execute(delete(TicketContact).where(TicketContact.addresses.contains([key])))
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.email == key, Ledger.state.not_in(_STANDS))
-        .values(email=alias, sent=None, error=None)
-    )
+    await ending.forget(session, key)
+    if not keep_contacts:
+        await ending.order_forgotten(session, key)
+        await work.want(session, work.CHORE, Chore.LIFETIMES, timedelta(0), Priority.LIVE)
     listed = await _take_out_of_policies(session, key)
     await _blank_in_audit(session, key, alias)
     return Forgot(tickets, len(mappings.all()), listed)
 
 
 async def _blank_on_tickets(session: AsyncSession, key: str, alias: str) -> int:
-    """Blank who it was and keep what was done; what is still to be done, or held, is ignored."""
+    """Blank the address and keep what was done; what is pending or held is ignored from now on."""
     its = Participant.key == key
-    found = await session.execute(select(Participant.ticket_id).where(its))
-    tickets = list(found.scalars())
+    rows = await session.execute(select(Participant.ticket_id).where(its))
+    tickets = list(rows.scalars())
     await work.hold(session, work.TICKET, tickets)
     has_alias = select(Participant.ticket_id).where(Participant.key == alias)
     await session.execute(
@@ -97,16 +96,16 @@ async def _blank_on_tickets(session: AsyncSession, key: str, alias: str) -> int:
 
 async def _take_out_of_policies(session: AsyncSession, key: str) -> int:
     document = AccountPolicy.document
-    found = await session.execute(
+    listing = await session.execute(
         select(AccountPolicy)
         .where(or_(*(document[name].has_key(key) for name in _LISTS)))
         .order_by(AccountPolicy.account_id)
         .with_for_update()
     )
-    rows = list(found.scalars())
+    rows = list(listing.scalars())
     for row in rows:
-        said = {name: row.document[name] for name in _LISTS if name in row.document}
-        kept = {name: [one for one in entries if one != key] for name, entries in said.items()}
+        lists = {name: row.document[name] for name in _LISTS if name in row.document}
+        kept = {name: [entry for entry in lists[name] if entry != key] for name in lists}
         row.document = row.document | kept
     return len(rows)
 

@@ -1,4 +1,9 @@
-"""A contact on a ticket: ours, a person's, about to come, and gone again."""
+"""A contact on a ticket: the link is intended, seen, taken off. Only this module writes links.
+
+That a link is to come off is stored before the request (`intend_unlink`), and afterwards that it is
+off (`unlinked`) or stays (`keep`). Who is taken off because a person or the loop breaker says so is
+rejected on the ticket with the same transaction: no look brings them again.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import ColumnElement, Update, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
-from app.db.states import EndedBy, LedgerState, Outcome
+from app.db.states import Outcome
 from app.db.tables import Ledger, LinkRecord, Participant
+from app.records import audit
+from app.records.ledger import ending
 from app.records.ledger.creating import Pending
+
+LOOP = "loop"
+"""LinkRecord.end_why: the link is to come off, as its contact is in a mail loop."""
+
+LOOP_STAYS = "loop stays"
+"""LinkRecord.end_why: Autotask does not let us take such a link off."""
 
 
 async def links_of(session: AsyncSession, ticket_id: int) -> dict[int, LinkRecord]:
-    """Give a ticket's links, present and past, by contact."""
-    found = await session.execute(select(LinkRecord).where(LinkRecord.ticket_id == ticket_id))
-    return {row.contact_id: row for row in found.scalars()}
+    """Return a ticket's links, present and past, by contact."""
+    rows = await session.execute(select(LinkRecord).where(LinkRecord.ticket_id == ticket_id))
+    return {row.contact_id: row for row in rows.scalars()}
 
 
 async def saw_linked(
@@ -29,9 +42,9 @@ async def saw_linked(
     contact_ids: Collection[int],
     link_ids: Mapping[int, int] = {},
 ) -> None:
-    """Record who is on a ticket. One whom we were about to link is ours: it took effect.
+    """Record which contacts are on a ticket. A link that we had requested is ours: it took effect.
 
-    link_ids: the links' own ids by contact. The first that is seen stays: another is not ours.
+    link_ids: the links' own ids by contact. The first id that is seen stays: another is not ours.
     """
     if not contact_ids:
         return
@@ -52,9 +65,9 @@ async def saw_linked(
         seen.on_conflict_do_update(
             index_elements=[LinkRecord.ticket_id, LinkRecord.contact_id],
             set_={
-                # One of ours stays of the account that it was made in, wherever the ticket goes.
+                # Our link stays in the account that it was made in, wherever the ticket goes.
                 "account_id": case((LinkRecord.ours, LinkRecord.account_id), else_=account_id),
-                # Of one that was asked for again, when that was seen to have taken effect.
+                # If it was requested again: when that request was seen to have taken effect.
                 "first_seen_linked_at": case(
                     (LinkRecord.unanswered, now),
                     else_=func.coalesce(LinkRecord.first_seen_linked_at, now),
@@ -65,20 +78,14 @@ async def saw_linked(
             },
         )
     )
-    # Whom a moved ticket left behind is used after all.
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.contact_id.in_(list(contact_ids)), Ledger.end_why == EndedBy.MOVED)
-        .where(Ledger.state == LedgerState.CREATED)
-        .values(end_why=None, end_at=None)
-    )
+    await ending.saw_in_use(session, contact_ids)
 
 
 async def ours_elsewhere(
     session: AsyncSession, ticket_id: int, account_id: int
 ) -> list[LinkRecord]:
-    """List links that we made, or may have made, while a ticket was in other accounts."""
-    found = await session.execute(
+    """Return links that we made, or may have made, while the ticket was in other accounts."""
+    rows = await session.execute(
         select(LinkRecord)
         .where(
             LinkRecord.ticket_id == ticket_id,
@@ -87,26 +94,11 @@ async def ours_elsewhere(
         )
         .order_by(LinkRecord.contact_id)
     )
-    return list(found.scalars())
-
-
-async def taken_back(session: AsyncSession, link: LinkRecord) -> None:
-    """Forget a link of ours that its ticket's move has ended: that was nobody's decision."""
-    await saw_as_contact(session, link.ticket_id, link.contact_id)
-    await session.execute(
-        update(Participant)
-        .where(Participant.ticket_id == link.ticket_id, Participant.contact_id == link.contact_id)
-        .values(outcome=Outcome.UNLINKED, acted_at=func.clock_timestamp())
-    )
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.contact_id == link.contact_id, Ledger.state == LedgerState.CREATED)
-        .values(freed_at=func.clock_timestamp())
-    )
+    return list(rows.scalars())
 
 
 async def forget_other_accounts(session: AsyncSession, ticket_id: int, account_id: int) -> None:
-    """Forget links of an account that a ticket has left; their end was nobody's decision."""
+    """Delete links of an account that the ticket has left; no person decided about their end."""
     await session.execute(
         delete(LinkRecord).where(
             LinkRecord.ticket_id == ticket_id,
@@ -128,7 +120,7 @@ async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collec
 
 
 async def saw_as_contact(session: AsyncSession, ticket_id: int, contact_id: int) -> None:
-    """Forget a link that ended because its contact became the ticket's own."""
+    """Delete a link that ended because its contact became the ticket's own."""
     await session.execute(
         delete(LinkRecord).where(
             LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id == contact_id
@@ -154,10 +146,10 @@ async def intend_link(
     settle: timedelta,
     read_at: datetime,
 ) -> Intent | Pending:
-    """Store that a link is about to be requested; or tell to wait for an earlier request.
+    """Store the intent to request a link, or return when to retry: an earlier request may succeed.
 
-    read_at: before the ticket was read that did not show the link. settle: how long a request
-    without an answer may still take effect.
+    read_at: before the reading of the ticket that did not show the link. settle: how long an
+    unanswered request may still take effect.
     """
     now = await db_now(session)
     row = await session.get(LinkRecord, (ticket_id, contact_id), with_for_update=True)
@@ -167,8 +159,8 @@ async def intend_link(
     elif row.sent_at and row.may_come(read_at - settle):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
-    # Of one that is over, as the reading did not show it. That we took it off is over, too: this
-    # one is to stand in the way of whoever ends its contact, or undoes the ticket.
+    # An earlier link is over, as the reading did not show it, and so is that we took it off: this
+    # request has to keep its contact from being retired, and an undo has to wait for it.
     row.ours, row.link_id = False, None
     if row.unlinked_at:
         row.unlinked_at = row.first_seen_linked_at = None
@@ -187,4 +179,120 @@ async def link_refused(session: AsyncSession, intent: Intent) -> None:
             | (LinkRecord.first_seen_linked_at < intent.sent_at),
         )
         .values(sent_at=None)
+    )
+
+
+# --- taking a link off ---------------------------------------------------------------------------
+
+
+async def intend_unlink(
+    session: AsyncSession, link: LinkRecord, rejected_by: str | None = None
+) -> None:
+    """Store that our link is about to come off.
+
+    rejected_by: who does not want the person on this ticket. None: its ticket is over or has moved.
+    """
+    await session.execute(_row(link).values(unlinked_at=func.clock_timestamp(), ours=True))
+    if rejected_by is None:
+        return
+    what = "loop_unlink" if rejected_by == audit.SERVICE else "undo_unlink"
+    audit.record(session, rejected_by, what, ticket_id=link.ticket_id, contact_id=link.contact_id)
+    await session.execute(
+        _people(link).values(
+            rejected_by=rejected_by,
+            judged_at=func.clock_timestamp(),
+            judged_account=Participant.account_id,
+        )
+    )
+
+
+async def keep(session: AsyncSession, link: LinkRecord, rejected_by: str | None = None) -> None:
+    """Take that intent back: the contact is on the ticket as before."""
+    await session.execute(_row(link).values(unlinked_at=None))
+    if rejected_by is None:
+        return
+    before = Participant.approved_by.is_not(None)
+    await session.execute(
+        _people(link).values(
+            rejected_by=None,
+            judged_at=case((before, Participant.judged_at)),
+            judged_account=case((before, Participant.judged_account)),
+        )
+    )
+
+
+async def unlinked(
+    session: AsyncSession,
+    link: LinkRecord,
+    rejected_by: str | None = None,
+    *,
+    moved: bool = False,
+) -> None:
+    """Record that our link is off: a link of the contact that is seen later is a person's.
+
+    moved: its ticket is in another account now.
+    """
+    if moved:
+        await moved_away(session, link)
+        return
+    await session.execute(
+        _row(link).values(
+            unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
+            ours=False,
+            sent_at=None,
+            link_id=None,
+            end_why=None,
+        )
+    )
+    if rejected_by is not None:
+        await session.execute(
+            _people(link).values(
+                outcome=Outcome.UNLINKED, retry_at=None, acted_at=func.clock_timestamp()
+            )
+        )
+
+
+async def moved_away(session: AsyncSession, link: LinkRecord) -> None:
+    """Delete our link, which its ticket's move has ended: that was no person's decision."""
+    await saw_as_contact(session, link.ticket_id, link.contact_id)
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == link.ticket_id, Participant.contact_id == link.contact_id)
+        .values(outcome=Outcome.UNLINKED, acted_at=func.clock_timestamp())
+    )
+    await ending.freed(session, link.contact_id)
+
+
+async def mark_loop(session: AsyncSession, *where: ColumnElement[bool]) -> None:
+    """Mark our links that stand, of those that meet conditions, to come off: a mail loop."""
+    await session.execute(
+        update(LinkRecord)
+        .where(LinkRecord.may_be_ours(), LinkRecord.stands(), *where)
+        .values(end_why=LOOP)
+        .execution_options(synchronize_session=False)
+    )
+
+
+async def end_loop(session: AsyncSession, link: LinkRecord, *, stays: bool = False) -> None:
+    """Record that there is no more to be done about a link that a loop has marked.
+
+    stays: Autotask does not let us take it off.
+    """
+    await session.execute(_row(link).values(end_why=LOOP_STAYS if stays else None))
+
+
+def _row(link: LinkRecord) -> Update:
+    return update(LinkRecord).where(
+        LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id
+    )
+
+
+def _people(link: LinkRecord) -> Update:
+    # A participant whose create or link was not finished has no contact on record yet.
+    created = select(Ledger.email).where(
+        Ledger.contact_id == link.contact_id, Ledger.ticket_id == link.ticket_id
+    )
+    return update(Participant).where(
+        Participant.ticket_id == link.ticket_id,
+        or_(Participant.contact_id == link.contact_id, Participant.key.in_(created)),
     )

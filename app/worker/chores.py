@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import AutotaskError, Busy
-from app.contacts import retire_chore
+from app.contacts import loops, retire_chore
 from app.db.database import db_now, is_outage
 from app.db.states import Priority
 from app.due import work
@@ -89,7 +89,10 @@ _CHORES: dict[Chore, Callable[[Services, Lease], Awaitable[timedelta]]] = {
     Chore.WEBHOOK: read_back,
     Chore.RETENTION: _thin_out,
     Chore.USE: _record_usage,
-    Chore.LIFETIMES: retire_chore.run,
+    Chore.LIFETIMES: retire_chore.retire_due,
+    Chore.LOOPS: loops.break_loops,
 }
 # These wait while the tenant's calls are scarce; the others take few calls, and are needed then.
-_PRIORITIES = dict.fromkeys((Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES), Priority.CATCH_UP)
+_PRIORITIES = dict.fromkeys(
+    (Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES, Chore.LOOPS), Priority.CATCH_UP
+)

@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refusal, Refused
-from app.contacts import loops
 from app.db.tables import Audit, Due, LinkRecord, Loop
 from app.due import work
 from app.due.exclusive import holding
@@ -205,7 +204,7 @@ async def test_a_ticket_that_autotask_does_not_know_has_nothing_to_be_taken_off(
     async def missing(*of: Any) -> None:
         raise Refused(["There is no such ticket."], Refusal.MISSING)
 
-    monkeypatch.setattr(loops, "rows_of", missing)
+    monkeypatch.setattr(Autotask, "additional_contacts", missing)
     await end(services)
     assert await to_come_off(services) == []
 

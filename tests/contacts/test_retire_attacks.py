@@ -164,14 +164,14 @@ async def test_one_that_is_in_the_way_keeps_no_other(
     other = tenant.new_ticket(people.alpine, cc="ole@radiology.example")
     await look_at(services, other)
     [ole] = tenant.contacts_with("ole@radiology.example")
-    known = candidates.known
+    history = candidates.history
 
     async def breaks(session: Any, row: Ledger) -> Any:
         if row.contact_id == nina:
             raise ValueError("made up")
-        return await known(session, row)
+        return await history(session, row)
 
-    monkeypatch.setattr(candidates, "known", breaks)
+    monkeypatch.setattr(candidates, "history", breaks)
     await complete(services, tenant, ticket_of(tenant, nina), other)
     await end(services)
     assert stands(contact(tenant, ole["id"])) == (0, None)

@@ -11,12 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.autotask.models import ContactLink, TicketState, WholeContact
-from app.contacts.retire_steps import Action, Ours, There, next_step
+from app.contacts.retire_steps import Action, AtAutotask, OurRecord, next_step
+from app.db.states import EndedBy
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 SENT = {"firstName": "Nina", "lastName": "Osei", "emailAddress": "nina@x.example"}
-OURS = Ours(174, SENT, False, {10: 501}, 7 * DAY, NOW - 30 * DAY)
+OURS = OurRecord(
+    account_id=174,
+    why=EndedBy.LIFETIME,
+    sent=SENT,
+    begun=False,
+    links={10: 501},
+    grace=7 * DAY,
+    over_at=NOW - 30 * DAY,
+)
 LINK = ContactLink.model_validate({"id": 501, "ticketID": 10})
 COMPLETE = (5,)
 
@@ -34,7 +43,7 @@ def ticket(status: int = 5, days_ago: float = 30, number: int = 10) -> dict[int,
     return {number: TicketState.model_validate(told)}
 
 
-LINKED = There(whole(), [LINK], states=ticket())
+LINKED = AtAutotask(whole(), [LINK], states=ticket())
 BEGUN = replace(OURS, begun=True)
 CLEARED = whole(emailAddress="")
 
@@ -44,12 +53,12 @@ CLEARED = whole(emailAddress="")
     [
         (OURS, LINKED, Action.UNLINK),
         (OURS, replace(LINKED, stuck={501}), Action.CLEAR),
-        (OURS, There(whole()), Action.CLEAR),
-        (BEGUN, There(CLEARED), Action.DEACTIVATE),
-        (BEGUN, There(whole(emailAddress=None)), Action.DEACTIVATE),
-        (BEGUN, There(whole(isActive=0, emailAddress="", companyID=0)), Action.RETIRED),
-        (OURS, There(None), Action.GONE),
-        (BEGUN, There(None), Action.GONE),
+        (OURS, AtAutotask(whole()), Action.CLEAR),
+        (BEGUN, AtAutotask(CLEARED), Action.DEACTIVATE),
+        (BEGUN, AtAutotask(whole(emailAddress=None)), Action.DEACTIVATE),
+        (BEGUN, AtAutotask(whole(isActive=0, emailAddress="", companyID=0)), Action.RETIRED),
+        (OURS, AtAutotask(None), Action.GONE),
+        (BEGUN, AtAutotask(None), Action.GONE),
         # not yet
         (OURS, replace(LINKED, states=ticket(status=8)), Action.LATER),
         (OURS, replace(LINKED, states=ticket(days_ago=6.9)), Action.LATER),
@@ -57,12 +66,12 @@ CLEARED = whole(emailAddress="")
         (replace(OURS, grace=0 * DAY, over_at=NOW), LINKED, Action.UNLINK),
         (OURS, replace(LINKED, states={}), Action.UNLINK),  # the ticket was deleted
         # a person's
-        (OURS, There(whole(isActive=0)), Action.KEEP),
-        (BEGUN, There(whole(isActive=0)), Action.KEEP),
-        (OURS, There(whole(emailAddress="")), Action.KEEP),  # not we who took it away
-        (OURS, There(whole(lastName="Other")), Action.KEEP),
-        (OURS, There(whole(phone="1")), Action.KEEP),
-        (OURS, There(whole(companyID=175)), Action.KEEP),
+        (OURS, AtAutotask(whole(isActive=0)), Action.KEEP),
+        (BEGUN, AtAutotask(whole(isActive=0)), Action.KEEP),
+        (OURS, AtAutotask(whole(emailAddress="")), Action.KEEP),  # not we who took it away
+        (OURS, AtAutotask(whole(lastName="Other")), Action.KEEP),
+        (OURS, AtAutotask(whole(phone="1")), Action.KEEP),
+        (OURS, AtAutotask(whole(companyID=175)), Action.KEEP),
         (OURS, replace(LINKED, portal=True), Action.KEEP),
         (OURS, replace(LINKED, own_tickets={77}), Action.KEEP),
         (replace(OURS, links={}), LINKED, Action.KEEP),
@@ -71,16 +80,16 @@ CLEARED = whole(emailAddress="")
         (replace(OURS, by_person="mapped"), LINKED, Action.KEEP),
         (replace(OURS, sent=None), LINKED, Action.KEEP),
         # in the middle of it
-        (BEGUN, There(whole(emailAddress="", lastName="Other")), Action.PUT_BACK),
-        (BEGUN, There(CLEARED, portal=True), Action.PUT_BACK),
-        (BEGUN, There(CLEARED, own_tickets={77}), Action.PUT_BACK),
-        (replace(BEGUN, links={}), There(CLEARED, [LINK], states=ticket()), Action.PUT_BACK),
-        (BEGUN, There(CLEARED, [LINK], states=ticket(status=8)), Action.PUT_BACK),
-        (BEGUN, There(CLEARED, [LINK], states=ticket()), Action.DEACTIVATE),
-        (BEGUN, There(whole(emailAddress="new@x.example")), Action.KEEP),
+        (BEGUN, AtAutotask(whole(emailAddress="", lastName="Other")), Action.PUT_BACK),
+        (BEGUN, AtAutotask(CLEARED, portal=True), Action.PUT_BACK),
+        (BEGUN, AtAutotask(CLEARED, own_tickets={77}), Action.PUT_BACK),
+        (replace(BEGUN, links={}), AtAutotask(CLEARED, [LINK], states=ticket()), Action.PUT_BACK),
+        (BEGUN, AtAutotask(CLEARED, [LINK], states=ticket(status=8)), Action.PUT_BACK),
+        (BEGUN, AtAutotask(CLEARED, [LINK], states=ticket()), Action.DEACTIVATE),
+        (BEGUN, AtAutotask(whole(emailAddress="new@x.example")), Action.KEEP),
     ],
 )
-def test_the_next_step(ours: Ours, there: There, action: Action) -> None:
+def test_the_next_step(ours: OurRecord, there: AtAutotask, action: Action) -> None:
     """A line for each thing that can be so."""
     assert next_step(ours, there, COMPLETE, NOW).action == action
 
@@ -118,7 +127,7 @@ def test_nobody_is_left_inactive_with_an_address(
     """Whatever is found, no step leads there; what a person touched is neither cut nor ended."""
     contact = whole(isActive=int(active), emailAddress=email, lastName=name)
     states = ticket(status) if status else {}
-    there = There(contact, [LINK] if status else [], portal=portal, states=states)
+    there = AtAutotask(contact, [LINK] if status else [], portal=portal, states=states)
     ours = replace(OURS, begun=begun, links={10: known})
     action = next_step(ours, there, COMPLETE, NOW).action
     if action is Action.DEACTIVATE:
@@ -146,4 +155,4 @@ def test_a_user_defined_field_that_a_person_filled_keeps_it(
     """What a new contact has in it by itself is nobody's word."""
     contact = whole(userDefinedFields=[{"name": "Tier", "value": value}])
     ours = replace(OURS, udf_defaults={"Tier": default})
-    assert next_step(ours, There(contact), COMPLETE, NOW).action == action
+    assert next_step(ours, AtAutotask(contact), COMPLETE, NOW).action == action

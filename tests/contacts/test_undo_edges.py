@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +15,6 @@ from sqlalchemy import update
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refusal, Refused
-from app.cli import undo as undo_command
 from app.cli.undo import run_undo
 from app.contacts.undo import Step, Undo
 from app.contacts.unlink import UNDER_WAY
@@ -29,7 +29,7 @@ from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import due_of, look_at, people_of, rows
-from tests.support.lifetimes import complete, end, nina_of_a_ticket, ticket_of
+from tests.support.lifetimes import complete, end, nina_of_a_ticket, ours, ticket_of
 
 CARLA = "carla.mendes@alpine-dental.example"
 NINA = "nina@radiology.example"
@@ -50,9 +50,8 @@ async def undo(services: Services, ticket: int) -> list[tuple[str, bool, bool, s
 
 
 def nina(tenant: Tenant) -> dict[str, Any]:
-    """Give the contact that we created."""
-    [contact] = tenant.contacts_with(NINA)
-    return contact
+    """Return the contact that we created."""
+    return tenant.contacts[ours(tenant)]
 
 
 # --- people --------------------------------------------------------------------------------------
@@ -92,7 +91,7 @@ async def test_who_was_put_on_again_between_two_readings_is_known_by_the_links_i
 
 
 @pytest.mark.parametrize("answer", ["an empty list", "404"])
-async def test_the_contact_of_a_deleted_ticket_is_deactivated(
+async def test_the_contact_of_a_deleted_ticket_is_retired(
     services: Services, tenant: Tenant, people: Seed, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no link left to be taken off; nobody has published what is answered for its list."""
@@ -109,7 +108,7 @@ async def test_the_contact_of_a_deleted_ticket_is_deactivated(
 
     assert steps == [
         ("unlink", False, False, "is not on the ticket any more"),
-        ("deactivate", True, False, "deactivated"),
+        ("deactivate", True, False, "retired"),
     ]
     assert nina(tenant)["isActive"] == 0
 
@@ -141,7 +140,7 @@ async def test_who_was_created_and_not_linked_is_not_brought_later(
     assert await look_at(services, ticket) is None
     tenant.faults.clear()
 
-    assert await undo(services, ticket) == [("deactivate", True, False, "deactivated")]
+    assert await undo(services, ticket) == [("deactivate", True, False, "retired")]
 
     assert (await people_of(services, ticket))[NINA].rejected_by == "writer"
     assert await look_at(services, ticket) == Result.DONE
@@ -179,7 +178,7 @@ async def test_a_link_that_was_refused_keeps_no_contact(
     assert len(await rows(services, LinkRecord)) == 2
     tenant.faults.clear()
 
-    assert (await undo(services, ticket))[-1] == ("deactivate", True, False, "deactivated")
+    assert (await undo(services, ticket))[-1] == ("deactivate", True, False, "retired")
 
 
 # --- lost answers, lost leases -------------------------------------------------------------------
@@ -227,13 +226,14 @@ async def test_a_link_that_is_asked_for_again_may_still_come(
 async def test_what_was_done_is_told_though_the_lease_is_lost_at_the_end(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """It ran out during the last request; the successor keeps the ticket."""
+    """It ran out while the contact was retired; the successor keeps the ticket."""
     ticket = await on_ticket(services, tenant, people)
     loop = asyncio.get_running_loop()
 
     async def steal() -> None:
         async with services.sessions() as session, session.begin():
-            await session.execute(update(Due).values(holder="successor", attempt=Due.attempt + 1))
+            stolen = update(Due).where(Due.kind == work.TICKET)
+            await session.execute(stolen.values(holder="successor", attempt=Due.attempt + 1))
 
     def on_change(call: Call) -> None:
         if call.method == "PATCH":
@@ -300,7 +300,7 @@ async def test_a_command_that_is_ended_early_says_what_it_did(
 
         yield SimpleNamespace(moved=moved)
 
-    monkeypatch.setattr(undo_command, "bar", stopping)
+    monkeypatch.setattr(importlib.import_module("app.cli.undo"), "bar", stopping)
     hour = timedelta(hours=1)
     assert (
         await asyncio.to_thread(run_undo, services.settings, url, hour, None, dry_run=False) == 130

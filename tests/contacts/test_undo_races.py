@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from app.autotask.client import Autotask
+from app.autotask.models import ContactLink
 from app.contacts.undo import Step, Undo
 from app.db.states import Result
 from app.db.tables import Ledger, Participant
@@ -19,9 +21,10 @@ from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import due_of, let_pass, look_at, outcomes, rows, want
+from tests.support.lifetimes import end, stands
 
 NINA = "nina@radiology.example"
-INACTIVE = {NINA: ("inactive", "held")}
+CREATED = {NINA: ("outside", "created_and_linked")}
 
 
 @pytest.fixture
@@ -49,9 +52,16 @@ def told(step: Step) -> tuple[str, bool, bool, str]:
 
 
 def nina(tenant: Tenant) -> dict[str, Any]:
-    """Give the one contact that carries her address."""
+    """Return the contact that carries her address."""
     [contact] = tenant.contacts_with(NINA)
     return contact
+
+
+async def chore_later(services: Services) -> None:
+    """Do the chore, though what it puts off is not due yet."""
+    async with services.sessions() as session, session.begin():
+        await session.execute(update(Ledger).values(end_at=None))
+    await end(services)
 
 
 # --- between two steps ---------------------------------------------------------------------------
@@ -67,15 +77,15 @@ async def test_who_is_put_on_again_between_the_two_parts_stays_active(
             tenant.link(ticket, nina(tenant)["id"])
         steps += some
 
-    by_hand = f"kept: it is on ticket {ticket} (not linked by us, or not taken off)"
+    by_hand = f"kept: somebody put it on ticket {ticket}"
     assert told(steps[-1]) == ("deactivate", False, False, by_hand)
     assert nina(tenant)["isActive"] == 1
 
 
-async def test_no_look_links_a_contact_that_is_about_to_be_deactivated(
+async def test_no_look_links_a_contact_that_is_being_retired(
     services: Services, tenant: Tenant, ticket: int, other: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The intent is stored before the request leaves; the look waits, and finds her inactive."""
+    """The intent is stored before the request leaves; the look waits, and finds nobody."""
     deactivate = Autotask.deactivate_contact
     looks: list[Result | None] = []
 
@@ -85,27 +95,31 @@ async def test_no_look_links_a_contact_that_is_about_to_be_deactivated(
 
     monkeypatch.setattr(Autotask, "deactivate_contact", slow)
 
-    assert (await undo(services, ticket))[-1] == ("deactivate", True, False, "deactivated")
+    first = nina(tenant)
+    assert (await undo(services, ticket))[-1] == ("deactivate", True, False, "retired")
 
     assert looks == [None]
     assert (await due_of(services, other)).due_at
+    assert stands(first) == (0, None)
+    assert tenant.contacts_with(NINA) == []
     assert await look_at(services, other) == Result.DONE
-    assert await outcomes(services, other) == INACTIVE
-    assert tenant.linked_contacts(other) == []
+    assert await outcomes(services, other) == CREATED  # another contact: undo is for good
+    assert tenant.linked_contacts(other) == [nina(tenant)["id"]]
+    assert stands(first) == (0, None)
 
 
 async def test_whom_a_look_announces_after_the_last_reading_stays_active(
     services: Services, tenant: Tenant, ticket: int, other: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """She was on no other ticket when it was asked, and is on one when it is stored."""
-    tickets_of = Autotask.tickets_of
+    links_of = Autotask.links_of
 
-    async def slow(*args: Any) -> set[int]:
-        there = await tickets_of(*args)
+    async def slow(*args: Any) -> list[ContactLink]:
+        there = await links_of(*args)
         assert await look_at(services, other) == Result.DONE
         return there
 
-    monkeypatch.setattr(Autotask, "tickets_of", slow)
+    monkeypatch.setattr(Autotask, "links_of", slow)
 
     kept = f"kept: it comes onto ticket {other}"
     assert (await undo(services, ticket))[-1] == ("deactivate", False, False, kept)
@@ -134,42 +148,66 @@ async def test_a_look_that_read_too_early_creates_no_twin(
 
     assert await look_at(services, other) is None
 
-    assert nina(tenant)["isActive"] == 0
+    assert tenant.contacts_with(NINA) == []
     assert [row.state for row in await rows(services, Ledger)] == ["retired"]
     assert await look_at(services, other) == Result.DONE
-    assert await outcomes(services, other) == INACTIVE
-    assert len(tenant.contacts_with(NINA)) == 1
+    assert await outcomes(services, other) == CREATED
+    assert tenant.linked_contacts(other) == [nina(tenant)["id"]]
 
 
-async def test_a_deactivation_that_may_come_late_keeps_the_contact_off_other_tickets(
+async def test_a_clearing_that_may_come_late_keeps_the_contact_off_other_tickets(
     services: Services, tenant: Tenant, ticket: int, other: int
 ) -> None:
-    """All its answers were lost: looks wait until Autotask can no longer carry it out."""
-    tenant.faults.add(Fault("reset_before", method="PATCH", times=3))
+    """All its answers were lost: looks wait until it can come no more, and the contact is kept."""
+    tenant.faults.add(Fault("reset_before", method="PATCH", times=None))
     [_, (_, done, again, _)] = await undo(services, ticket)
     assert (done, again) == (False, True)
     assert [row.state for row in await rows(services, Ledger)] == ["retiring"]
+    tenant.faults.clear()
 
     assert await look_at(services, other) is None
     assert tenant.linked_contacts(other) == []
 
-    async with services.sessions() as session, session.begin():
-        ago = services.create_settle + timedelta(seconds=1)
-        await session.execute(update(Ledger).values(settled_at=Ledger.settled_at - ago))
+    await asyncio.sleep(3.2)  # CREATE_SETTLE
+    await chore_later(services)
+    assert await look_at(services, other) == Result.DONE
+    assert tenant.linked_contacts(other) == [nina(tenant)["id"]]
+    assert stands(nina(tenant)) == (1, NINA)
+
+
+async def test_a_deactivation_that_may_come_late_lets_nobody_create_another(
+    services: Services, tenant: Tenant, ticket: int, other: int
+) -> None:
+    """Her address is away, and nobody carries it: looks wait until the contact is retired."""
+    first = nina(tenant)
+    tenant.faults.add(Fault("reset_before", method="PATCH", after=1, times=None))
+    [_, (_, done, again, _)] = await undo(services, ticket)
+    assert (done, again) == (False, True)
+    assert stands(first) == (1, None)
+    tenant.faults.clear()
+
+    assert await look_at(services, other) is None
+    assert tenant.contacts_with(NINA) == []
+
+    await chore_later(services)
+    assert stands(first) == (0, None)
     assert await look_at(services, other) == Result.DONE
     assert tenant.linked_contacts(other) == [nina(tenant)["id"]]
 
 
-async def test_a_lost_deactivation_is_done_by_the_next_run(
-    services: Services, tenant: Tenant, ticket: int
+@pytest.mark.parametrize("after", [0, 1], ids=["clearing", "deactivation"])
+async def test_a_lost_request_is_sent_again_by_the_next_run(
+    services: Services, tenant: Tenant, ticket: int, after: int
 ) -> None:
-    """The ledger knows that it was about to be."""
-    tenant.faults.add(Fault("reset_before", method="PATCH", times=3))
+    """The ledger knows that the contact was about to be retired."""
+    first = nina(tenant)
+    tenant.faults.add(Fault("reset_before", method="PATCH", after=after, times=None))
     await undo(services, ticket)
+    tenant.faults.clear()
 
-    assert await undo(services, ticket) == [("deactivate", True, False, "deactivated")]
+    assert await undo(services, ticket) == [("deactivate", True, False, "retired")]
 
-    assert nina(tenant)["isActive"] == 0
+    assert stands(first) == (0, None)
     assert [row.state for row in await rows(services, Ledger)] == ["retired"]
 
 

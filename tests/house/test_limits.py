@@ -35,6 +35,7 @@ OF_A_PACKAGE = {
     "ops/webhook/test_updates",
     "outbound/test_pace",
     "records/test_writers",
+    "records/ledger/test_states",
     "sources/test_attacks",
     "sources/test_end_to_end",
     "sources/test_sources",

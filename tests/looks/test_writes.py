@@ -12,6 +12,7 @@ from app.db.tables import Ledger
 from app.decide.policy import PolicyDocument
 from app.records import forgotten, policies
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.services import Services
 from sandbox.calls import Call
 from sandbox.seed import Seed
@@ -54,7 +55,7 @@ async def test_nobody_is_announced_who_was_forgotten_since_it_was_decided(
 
     async def forget_her() -> None:
         async with services.sessions() as session, session.begin():
-            await forgotten.forget(session, NINA)
+            await forgotten.remember(session, NINA)
 
     def on_link(call: Call) -> None:
         if call.method == "POST" and call.path.endswith("/AdditionalContacts"):
@@ -80,13 +81,9 @@ async def bring(sessions: Sessions, email: str, account: int, sender: int | None
     async with sessions() as session, session.begin():
         claim = await creating.claim(
             session,
-            account,
-            email,
-            TICKET,
+            Wanted(account, email, TICKET, outside=True, sender_id=sender),
             settle=SETTLE,
             read_at=await db_now(session),
-            outside=True,
-            sender_id=sender,
         )
     assert isinstance(claim, creating.Claim)
     return claim

@@ -9,8 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import func, update
 
-from app.contacts.retire_chore import FORBIDDEN
-from app.db.states import LedgerState
+from app.db.states import LedgerError, LedgerState
 from app.db.tables import Ledger, Loop, Worker
 from app.services import Services
 from sandbox.seed import Seed
@@ -100,7 +99,8 @@ def waiting(**values: Any) -> Ledger:
         "state": LedgerState.CREATED,
         "lifetime": "outside",
         "sent_at": func.now(),
-        "error": f"{FORBIDDEN}POST ClientPortalUsers/query: no right for {NINA}",
+        "error": f"forbidden: POST ClientPortalUsers/query: no right for {NINA}",
+        "error_code": LedgerError.FORBIDDEN,
         "end_at": func.now() + timedelta(minutes=10),
     }
     return Ledger(**usual | values)

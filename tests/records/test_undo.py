@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.database import Sessions, db_now
-from app.db.states import LedgerState, Outcome
+from app.db.states import EndedBy, LedgerState, Outcome
 from app.db.tables import Ledger, LinkRecord, Participant
 from app.records import links, participants, undo
+from app.records.ledger import ending
 from tests.support.claims import (
     ACCOUNT,
     CONTACT,
@@ -102,7 +103,7 @@ async def test_who_was_taken_off_by_us_has_no_link_of_ours(sessions: Sessions) -
     await intend(sessions)
     await saw(sessions, 501)
     async with sessions() as session, session.begin():
-        await undo.unlinked(session, await the_link(sessions))
+        await links.unlinked(session, await the_link(sessions), "admin")
     assert (await the_link(sessions)).link_id is None
     await saw(sessions, 502)
     async with sessions() as session:
@@ -119,9 +120,9 @@ async def test_an_unlink_that_was_refused_takes_back_no_earlier_approval(
     await saw(sessions, 501)
     link = await the_link(sessions)
     async with sessions() as session, session.begin():
-        await undo.intend_unlink(session, link, "admin")
+        await links.intend_unlink(session, link, "admin")
     async with sessions() as session, session.begin():
-        await undo.keep_link(session, link)
+        await links.keep(session, link, "admin")
     async with sessions() as session:
         row = (await session.execute(select(Participant))).scalar_one()
         approved, rejected = await participants.judged(session, TICKET, ACCOUNT)
@@ -153,7 +154,7 @@ async def test_who_is_about_to_be_taken_off_is_rejected_though_only_the_ledger_k
     await unfinished(sessions)
     await intend(sessions)
     async with sessions() as session, session.begin():
-        await undo.intend_unlink(session, await the_link(sessions), "admin")
+        await links.intend_unlink(session, await the_link(sessions), "admin")
     assert await rejected(sessions) == "admin"
 
 
@@ -163,7 +164,8 @@ async def test_whose_contact_is_about_to_be_ended_is_rejected_by_their_address(
     """Also who was created and never linked."""
     row = await unfinished(sessions)
     async with sessions() as session, session.begin():
-        assert await undo.intend_retire(session, row, "admin", set()) == set()
+        on = await ending.intend(session, row, EndedBy.UNDO, set(), SETTLE, "admin")
+        assert on == set()
     assert await rejected(sessions) == "admin"
 
 
@@ -186,4 +188,5 @@ async def test_a_contact_is_on_a_ticket_or_may_come_onto_it(
     async with sessions() as session, session.begin():
         await session.execute(update(LinkRecord).values(values))
     async with sessions() as session:
-        assert await undo.linked_elsewhere(session, CONTACT) == ({TICKET} if counts else set())
+        stand = await session.execute(select(LinkRecord.ticket_id).where(LinkRecord.stands()))
+        assert list(stand.scalars()) == ([TICKET] if counts else [])

@@ -11,6 +11,7 @@ from app.db.database import Sessions, db_now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.records.ledger.creating import Claim, Created, Pending
 
 EMAIL = "nina@radiology.example"
@@ -37,7 +38,8 @@ async def claim(
     """Claim the address, as one whose contacts were read just now."""
     read_at = read_at or await now(sessions)
     async with sessions() as session, session.begin():
-        return await creating.claim(session, account, email, ticket, settle=SETTLE, read_at=read_at)
+        wanted = Wanted(account, email, ticket)
+        return await creating.claim(session, wanted, settle=SETTLE, read_at=read_at)
 
 
 async def first_claim(sessions: Sessions) -> Claim:

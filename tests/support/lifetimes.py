@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 
-from app.contacts import retire_chore
+from app.contacts import loops, retire_chore
 from app.db.states import Priority, Result
 from app.db.tables import Due, Ledger
 from app.decide.policy import PolicyDocument
@@ -64,9 +65,16 @@ async def look_at_all(services: Services) -> None:
 
 
 async def end(services: Services) -> timedelta:
-    """Do the chore once: end what nothing needs any more."""
-    lease = await seized(services, Chore.LIFETIMES)
-    pause = await retire_chore.run(services, lease)
+    """Do both chores once: take off who is in a loop, and retire contacts."""
+    await _once(services, Chore.LOOPS, loops.break_loops)
+    return await _once(services, Chore.LIFETIMES, retire_chore.retire_due)
+
+
+async def _once(
+    services: Services, chore: Chore, run: Callable[[Services, Lease], Awaitable[timedelta]]
+) -> timedelta:
+    lease = await seized(services, chore)
+    pause = await run(services, lease)
     async with work.fenced(services.sessions, lease) as session:
         await work.finish(session, lease)
     return pause

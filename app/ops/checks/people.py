@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.contacts.retire_chore import FORBIDDEN
-from app.db.states import FAILURES, LedgerState, Result
+from app.db.states import FAILURES, LedgerError, LedgerState, Result
 from app.db.tables import Ledger, Participant, TicketRecord
 from app.ops.checks.problem import WorkProblem
 from app.records import loops as loop_records
@@ -136,7 +135,7 @@ async def contacts_not_ended(
     waits = select(func.count()).where(
         Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
         Ledger.kept.is_(None),
-        Ledger.error.startswith(FORBIDDEN, autoescape=True),
+        Ledger.error_code == LedgerError.FORBIDDEN,
         Ledger.end_at > now - patience,  # tried of late, so they are still to be ended
     )
     count = (await session.execute(waits)).scalar_one()

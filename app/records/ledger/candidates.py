@@ -1,4 +1,4 @@
-"""Which contacts of ours are to be ended, and what our records say of each."""
+"""Which contacts that we created are to be ended, and what our records contain of each."""
 
 from __future__ import annotations
 
@@ -9,48 +9,53 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from app.db.states import EndedBy, LedgerState, Origin, Outcome
-from app.db.tables import Ledger, LinkRecord, Mapping, Participant, TicketRecord
-from app.records.ledger.common import BY_US
-
-_STALLED = timedelta(hours=1)  # after which a contact is not being brought back any more
-
-_BROUGHT = (
-    Outcome.LINKED,
-    Outcome.ALREADY_LINKED,
-    Outcome.CREATED_AND_LINKED,
-    Outcome.UNLINKED,
-    Outcome.RETIRED,
+from app.db.states import (
+    ON_TICKET,
+    RESTORABLE,
+    UNSETTLED,
+    EndedBy,
+    LedgerState,
+    Origin,
+    Outcome,
 )
+from app.db.tables import Ledger, LinkRecord, Mapping, Participant, TicketRecord
+
+_STALLED = timedelta(hours=1)  # after which no look brings the contact back any more
+_BROUGHT = (*ON_TICKET, Outcome.UNLINKED, Outcome.RETIRED)
 
 
 async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
-    """List contacts to be ended, first those whose ending has begun.
+    """Return contacts to be ended, first those whose ending has begun, for whatever reason.
 
-    Those whose tickets, as far as we know, are all over; those that a move left behind; and those
-    that were about to be brought back for a ticket that does not want them any more.
+    The others: contacts whose tickets are all over as far as we know; contacts that a move left
+    behind; contacts whose address was forgotten; and contacts that were about to be brought back
+    for a ticket that does not want them any more.
     """
-    by_us = Ledger.end_why.in_(BY_US)
-    begun = and_(Ledger.state == LedgerState.RETIRING, by_us)
+    forgotten = Ledger.end_why == EndedBy.FORGOTTEN
+    begun = Ledger.state == LedgerState.RETIRING
     stalled = and_(
-        Ledger.state == LedgerState.RESTORING, Ledger.sent_at < func.now() - _STALLED, by_us
+        Ledger.state == LedgerState.RESTORING,
+        Ledger.sent_at < func.now() - _STALLED,
+        or_(Ledger.end_why.in_(RESTORABLE), forgotten),
     )
-    created = Ledger.state == LedgerState.CREATED
-    unsettled = Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE))
-    left_behind = and_(or_(created, unsettled), Ledger.end_why == EndedBy.MOVED)
-    over = and_(or_(created, unsettled), Ledger.lifetime.is_not(None), _all_over())
+    stands = Ledger.state.in_((LedgerState.CREATED, *UNSETTLED))
+    ordered = and_(stands, or_(Ledger.end_why == EndedBy.MOVED, forgotten))
+    over = and_(stands, Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
-    found = await session.execute(
+    rows = await session.execute(
         select(Ledger)
-        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, left_behind, over))
+        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, ordered, over))
         .order_by(Ledger.state != LedgerState.RETIRING, Ledger.end_at.nulls_first(), Ledger.id)
         .limit(limit)
     )
-    return list(found.scalars())
+    return list(rows.scalars())
 
 
 def _all_over() -> ColumnElement[bool]:
-    """Its own ticket is over, or another account's, and so is each that it may be on."""
+    """Each ticket that the contact may be on is over, and so is its own.
+
+    Its own ticket may also have moved to another account.
+    """
     own = select(TicketRecord.id).where(
         TicketRecord.id == Ledger.ticket_id,
         or_(TicketRecord.over_at.is_not(None), TicketRecord.account_id != Ledger.account_id),
@@ -71,51 +76,52 @@ def _on_open_ticket() -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Our links of a contact by ticket, with their ids; when its last ticket was seen to be over.
-
-    by_person: what a person has done with it in our records.
-    """
+class History:
+    """What our records contain of a contact."""
 
     links: dict[int, int | None]
+    """The ids of our links by ticket; None where an id is not known."""
     over_at: datetime | None
+    """When we saw that its last ticket was over, or that it came off."""
     by_person: str | None
+    """What a person has done with it."""
 
 
-async def known(session: AsyncSession, row: Ledger) -> Known:
-    """Give what our records say of a contact."""
-    found = await session.execute(
+async def history(session: AsyncSession, row: Ledger) -> History:
+    """Return what our records contain of a contact."""
+    ours = await session.execute(
         select(LinkRecord.ticket_id, LinkRecord.link_id).where(
             LinkRecord.contact_id == row.contact_id, LinkRecord.may_be_ours()
         )
     )
-    links = {one.ticket_id: one.link_id for one in found}
+    links = {link.ticket_id: link.link_id for link in ours}
     ended = func.max(func.coalesce(LinkRecord.removed_seen_at, LinkRecord.unlinked_at))
     off = select(ended).where(LinkRecord.contact_id == row.contact_id)
     tickets = {*links, row.ticket_id}
     over = select(func.max(TicketRecord.over_at)).where(TicketRecord.id.in_(tickets))
-    dates = [(await session.execute(one)).scalar_one() for one in (off, over)]
+    dates = [(await session.execute(query)).scalar_one() for query in (off, over)]
     dates.append(row.freed_at)
     mapped = select(Mapping.email).where(
         Mapping.contact_id == row.contact_id, Mapping.origin == Origin.MANUAL
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "somebody mapped an address to it" if manual is not None else None
-    return Known(links, max((at for at in dates if at), default=None), by_person)
+    return History(links, max((at for at in dates if at), default=None), by_person)
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A contact of ours that nothing has used for long, and since when."""
+    """A contact that we created and that nothing has used for long."""
 
     row: Ledger
     used_at: datetime
+    """When it was last used."""
 
 
 async def stale(session: AsyncSession, age: timedelta, account_id: int | None) -> list[Stale]:
-    """List contacts that we created, that no open ticket has and that nothing used for so long.
+    """Return contacts that we created, that are on no open ticket and unused for `age`.
 
-    Used is: created, linked, copied and recognised, or on a ticket that was open.
+    A contact is used when it is created, linked, copied and recognised, or on an open ticket.
     """
     links = select(
         func.max(func.greatest(LinkRecord.sent_at, LinkRecord.first_seen_linked_at))
@@ -145,12 +151,12 @@ async def stale(session: AsyncSession, age: timedelta, account_id: int | None) -
 
 
 async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int) -> None:
-    """Let contacts be ended that were created for a ticket in another account and never linked."""
+    """Order the ending of contacts that the ticket created in another account and never linked."""
     linked = select(LinkRecord.contact_id).where(
         LinkRecord.contact_id == Ledger.contact_id, LinkRecord.first_seen_linked_at.is_not(None)
     )
-    # Links that a move took off are forgotten; what came of the address is not, until it is
-    # decided about in the new account.
+    # Links that a move took off are deleted; the address keeps its outcome until it is decided
+    # about in the new account.
     in_vain = select(Participant.id).where(
         Participant.ticket_id == Ledger.ticket_id,
         Participant.key == Ledger.email,
@@ -162,7 +168,7 @@ async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int
         .where(
             Ledger.ticket_id == ticket_id,
             Ledger.account_id != account_id,
-            Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE, LedgerState.CREATED)),
+            Ledger.state.in_((*UNSETTLED, LedgerState.CREATED)),
             Ledger.end_why.is_(None),
             ~linked.exists(),
             in_vain.exists(),

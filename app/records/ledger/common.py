@@ -1,20 +1,37 @@
-"""What the statements about ending and bringing back share."""
+"""What creating, ending and restoring share."""
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from dataclasses import dataclass
+
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import OPEN, EndedBy, Origin
-from app.db.tables import Ledger, Mapping
+from app.db.tables import Ledger, Mapping, Participant
 from app.records import audit
 
-BY_US = (EndedBy.LIFETIME, EndedBy.MOVED, EndedBy.STALE)
-"""Whom the service has ended, or was told to, so that it may bring them back."""
+IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
+"""The end_why of a contact that stays for now: only a forgotten address still ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An address that a ticket wants a contact for."""
+
+    account_id: int
+    email: str
+    ticket_id: int
+    outside: bool = False
+    """Counts as a new outside person, see creating.new_outside."""
+    sender_id: int | None = None
+    """The ticket's contact, who brings the person."""
+    lifetime: str | None = None
+    """`inside` or `outside`: whose lifetime the contact has; None: it is permanent."""
 
 
 async def is_taken(session: AsyncSession, row: Ledger) -> bool:
-    """Tell whether an address has another contact of ours by now."""
+    """Return whether the address has another contact of ours by now."""
     others = select(Ledger.id).where(
         Ledger.account_id == row.account_id,
         Ledger.email == row.email,
@@ -25,14 +42,28 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
 
 
 async def drop_mappings(session: AsyncSession, row: Ledger) -> None:
-    """Let no address mean a contact any more, unless somebody has said since that it does."""
+    """Delete the contact's mappings, except those that a person set."""
     await session.execute(
         delete(Mapping).where(Mapping.contact_id == row.contact_id, Mapping.origin != Origin.MANUAL)
     )
 
 
+async def reject(session: AsyncSession, row: Ledger, who: str) -> None:
+    """Reject the person on the ticket that the contact was created for."""
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == row.ticket_id, Participant.key == row.email)
+        .values(
+            rejected_by=who,
+            judged_at=func.clock_timestamp(),
+            judged_account=Participant.account_id,
+            contact_id=row.contact_id,
+        )
+    )
+
+
 def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
-    """Tell the audit what the service did by itself."""
+    """Record in the audit what the service did by itself."""
     audit.record(
         session,
         audit.SERVICE,

@@ -1,14 +1,15 @@
-"""Creating once: a row per contact that we created or are creating.
+"""Create a contact once: a row for each contact that we created or are creating.
 
-The row commits as `sending` before the request leaves. Without a definite answer nobody creates
-that address in that account before Autotask can no longer carry the request out; then one looks,
-inactive contacts included, and only then creates. See docs/decisions/0002-creating-once.md.
+The row commits as `sending` before the request leaves. Without a definite answer no look creates
+that address in that account until Autotask can no longer carry the request out. Then the contacts
+are read, inactive ones included, and only then it is created. See
+docs/decisions/0002-creating-once.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -18,109 +19,92 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.models import Contact
 from app.db.database import db_now
-from app.db.states import OPEN, EndedBy, LedgerState
+from app.db.states import OPEN, UNSETTLED, LedgerState
 from app.db.tables import Ledger
+from app.records.ledger.common import Wanted
 
 log = structlog.get_logger()
 
-_UNSETTLED = (LedgerState.SENDING, LedgerState.UNSURE)
 _ROUNDS = 5
 _FIRST_WAIT = timedelta(seconds=2)
-_COUNTING = 20_261_123  # an advisory lock's number, like no other of ours
+_COUNTING = 20_261_123  # the number of an advisory lock; no other lock has it
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to send one create request. id marks the contact; sends counts the requests."""
+    """The right to send one create request."""
 
     id: int
+    """Number of the ledger's row; the contact's note carries it."""
     sends: int
+    """How many requests were sent for this row, this one included."""
 
     def mark(self, ticket_number: str | None) -> str:
-        """Write the note that tells people, and us, whose contact it is; at most 50 characters."""
+        """Return the note by which people and we recognise the contact; at most 50 characters."""
         return f"{_mark(self.id)} Cc of {ticket_number or 'a ticket'}"[:50]
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """Somebody has created it since the contacts were read."""
+    """The contact was created since the contacts were read."""
 
     contact_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A request is on its way, or its fate is unknown: look again at `until`."""
+    """A request is under way, or its fate is unknown: look again at `until`."""
 
     until: datetime
 
     @classmethod
     def since(cls, sent_at: datetime, now: datetime, settle: timedelta) -> Pending:
-        """Wait as long again as it has been: as a rule a request takes effect at once or soon."""
+        """Wait as long as it has taken so far: most requests take effect at once or soon."""
         waited = max(now - sent_at, _FIRST_WAIT)
         settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
         return cls(min(now + waited, settled_at))
 
 
 async def claim(
-    session: AsyncSession,
-    account_id: int,
-    email: str,
-    ticket_id: int,
-    *,
-    settle: timedelta,
-    read_at: datetime,
-    outside: bool = False,
-    sender_id: int | None = None,
-    lifetime: str | None = None,
+    session: AsyncSession, wanted: Wanted, *, settle: timedelta, read_at: datetime
 ) -> Claim | Created | Pending:
-    """Claim an address whose contacts, read at `read_at`, showed none that carries it.
+    """Claim an address that no contact carried when the contacts were read, at `read_at`.
 
-    settle: how long a request without an answer may still take effect. outside and sender_id: who
-    it is, and who brings them, to be counted by new_outside. lifetime: whose lifetime the contact
-    has, None: it is there for good.
+    settle: how long an unanswered request may still take effect.
     """
     for _ in range(_ROUNDS):
         now = await db_now(session)
-        row = insert(Ledger).values(
-            account_id=account_id,
-            email=email,
-            ticket_id=ticket_id,
-            state=LedgerState.SENDING,
-            sent_at=now,
-            outside=outside,
-            sender_id=sender_id,
-            lifetime=lifetime,
-        )
+        row = insert(Ledger).values(state=LedgerState.SENDING, sent_at=now, **asdict(wanted))
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
         if claimed is not None:
-            if await _ended_since(session, account_id, email, read_at):
+            if await _ended_since(session, wanted, read_at):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
                 return Pending(now + _FIRST_WAIT)
             return Claim(claimed, 1)
-        found = await session.execute(
+        rows = await session.execute(
             select(Ledger)
-            .where(Ledger.account_id == account_id, Ledger.email == email, Ledger.state.in_(OPEN))
+            .where(Ledger.account_id == wanted.account_id, Ledger.email == wanted.email)
+            .where(Ledger.state.in_(OPEN))
             .with_for_update()
             .execution_options(populate_existing=True)
         )
-        other = found.scalar_one_or_none()
+        other = rows.scalar_one_or_none()
         if other is not None:
-            answer = _over(other, ticket_id, now, settle, read_at)
+            answer = _take_over(other, wanted.ticket_id, now, settle, read_at)
             await session.flush()
             if answer is not None:
                 return answer
     return Pending(now + _FIRST_WAIT)  # a state that this version does not know
 
 
-def _over(
+def _take_over(
     row: Ledger, ticket_id: int, now: datetime, settle: timedelta, read_at: datetime
 ) -> Claim | Created | Pending | None:
-    """Take over a row that stands, or wait for it; None: it stands no longer, claim anew."""
+    """Take over the address's row, or wait for it. Return None if it is over now: claim anew."""
     if row.state == LedgerState.CREATED:
         assert row.contact_id is not None
-        # A read that shows nothing so soon after is more likely late than right.
+        # A read that shows no contact so soon after is more likely late than right.
         if row.settled_at is None or row.settled_at + settle >= read_at:
             return Created(row.contact_id)
         row.state, row.settled_at = LedgerState.GONE, now
@@ -132,28 +116,24 @@ def _over(
     return Claim(row.id, row.sends)
 
 
-async def _ended_since(
-    session: AsyncSession, account_id: int, email: str, read_at: datetime
-) -> bool:
-    """Tell whether undo ended a contact that a reading of the contacts was too early to show."""
-    being_ended = and_(
-        Ledger.state == LedgerState.RETIRING, Ledger.end_why.is_distinct_from(EndedBy.UNDO)
-    )
-    just_ended = and_(
-        Ledger.state.in_((LedgerState.RETIRING, LedgerState.RETIRED)), Ledger.settled_at >= read_at
-    )
+async def _ended_since(session: AsyncSession, wanted: Wanted, read_at: datetime) -> bool:
+    """Return whether a contact is being ended, or was ended too late for the reading to show it."""
+    being_ended = Ledger.state == LedgerState.RETIRING
+    just_ended = and_(Ledger.state == LedgerState.RETIRED, Ledger.settled_at >= read_at)
     ended = select(func.count()).where(
-        Ledger.account_id == account_id, Ledger.email == email, or_(being_ended, just_ended)
+        Ledger.account_id == wanted.account_id,
+        Ledger.email == wanted.email,
+        or_(being_ended, just_ended),
     )
     return bool((await session.execute(ended)).scalar_one())
 
 
 async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta) -> Pending | None:
-    """Tell to wait where a contact of ours is about to be ended, or may still be.
+    """Return when to retry if the contact is being retired, or may be; record that it is wanted.
 
-    Until this transaction ends, none is announced. Whoever is at it is told that it is needed.
+    The lock keeps its retirement from beginning before this transaction ends.
     """
-    found = await session.execute(
+    rows = await session.execute(
         select(Ledger)
         .where(
             Ledger.contact_id == contact_id,
@@ -164,11 +144,10 @@ async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta)
         .execution_options(populate_existing=True)
     )
     now = await db_now(session)
-    ending = [row for row in found.scalars() if row.state == LedgerState.RETIRING]
+    ending = [row for row in rows.scalars() if row.state == LedgerState.RETIRING]
     for row in ending:
         row.needed_at = now
-    ends = [row.settled_at for row in ending]
-    latest = max((at for at in ends if at), default=None)
+    latest = max((row.settled_at for row in ending if row.settled_at), default=None)
     under_way = latest is not None and latest + settle > now
     return Pending.since(latest, now, settle) if latest and under_way else None
 
@@ -176,10 +155,11 @@ async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta)
 async def new_outside(
     session: AsyncSession, account_id: int, sender_id: int | None, *, alone: bool = False
 ) -> tuple[int, int]:
-    """Count the outside people of the last 24 hours: those of a sender, and all.
+    """Count the outside people of the last 24 hours: those of one sender, and all.
 
-    Refused ones count, too: a list of nonsense is no way round. Senders of an account who are no
-    contacts share one count. alone: nobody else counts until this transaction ends.
+    Refused ones count, too, so that a list of nonsense is no way round the limit. Senders of an
+    account who are no contacts share one count. alone: lock out other counts until this transaction
+    ends.
     """
     if alone:
         await session.execute(select(func.pg_advisory_xact_lock(_COUNTING)))
@@ -193,39 +173,39 @@ async def new_outside(
 
 
 async def record_sent(session: AsyncSession, claim: Claim, body: Mapping[str, object]) -> None:
-    """Keep what is about to be written, to tell later whether a person has changed it since."""
+    """Store the contact as it is about to be written, to see later what a person has changed."""
     await session.execute(update(Ledger).where(Ledger.id == claim.id).values(sent=dict(body)))
 
 
 async def created(session: AsyncSession, claim: Claim, contact_id: int) -> None:
     """Record that the request created a contact."""
-    if not await _settle(session, claim, LedgerState.CREATED, contact_id=contact_id):
+    if not await _settle(session, claim, state=LedgerState.CREATED, contact_id=contact_id):
         known = await session.get(Ledger, claim.id)
         if known is None or known.contact_id != contact_id:
             log.error("created_after_it_was_given_up", ledger=claim.id, contact=contact_id)
 
 
 async def refused(session: AsyncSession, claim: Claim, error: str, *, left: bool = True) -> None:
-    """Record that the request definitely created nothing: the address is free.
+    """Record that the request definitely created no contact: the address is free.
 
-    left: it was Autotask that refused it. What never left does not count as brought.
+    left: Autotask refused it. A request that never left does not count as a new person.
     """
     counts = {} if left else {"outside": False}
-    await _settle(session, claim, LedgerState.REFUSED, error=error[:500], **counts)
+    await _settle(session, claim, state=LedgerState.REFUSED, error=error[:500], **counts)
 
 
 async def unsure(session: AsyncSession, claim: Claim, error: str) -> None:
     """Record that the request got no definite answer."""
-    await _settle(session, claim, LedgerState.UNSURE, error=error[:500])
+    await _settle(session, claim, state=LedgerState.UNSURE, error=error[:500])
 
 
 async def _settle(
-    session: AsyncSession, claim: Claim, state: LedgerState, **values: object
+    session: AsyncSession, claim: Claim, *, state: LedgerState, **values: object
 ) -> bool:
     now = None if state is LedgerState.UNSURE else func.clock_timestamp()
     changed = await session.execute(
         update(Ledger)
-        .where(Ledger.id == claim.id, Ledger.sends == claim.sends, Ledger.state.in_(_UNSETTLED))
+        .where(Ledger.id == claim.id, Ledger.sends == claim.sends, Ledger.state.in_(UNSETTLED))
         .values(state=state, settled_at=now, **values)
         .returning(Ledger.id)
     )
@@ -240,13 +220,13 @@ async def recognise(
     settle: timedelta,
     read_at: datetime,
 ) -> None:
-    """Settle requests whose fate was unknown, by the contacts that now carry their addresses."""
+    """Settle requests whose fate was unknown, by the contacts that carry their addresses now."""
     rows = await session.execute(
         select(Ledger)
         .where(
             Ledger.account_id == account_id,
             Ledger.email.in_(list(found)),
-            Ledger.state.in_(_UNSETTLED),
+            Ledger.state.in_(UNSETTLED),
         )
         .order_by(Ledger.id)
         .with_for_update()
@@ -261,7 +241,7 @@ async def recognise(
 
 
 async def contacts_created_for(session: AsyncSession, ticket_id: int) -> set[int]:
-    """Name the contacts that a ticket's looks created."""
+    """Return the contacts that looks at the ticket created."""
     rows = await session.execute(
         select(Ledger.contact_id).where(
             Ledger.ticket_id == ticket_id, Ledger.state == LedgerState.CREATED

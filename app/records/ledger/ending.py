@@ -1,18 +1,69 @@
-"""A contact of ours is ended: the intent, each part of it, and when it is not to be."""
+"""A contact that we created is retired: its intent, each part, and why it is not retired after all.
+
+app/contacts/retire.py decides and sends the requests. Here is what it stores.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
-from app.db.states import AT_AUTOTASK, EndedBy, LedgerState, Outcome
+from app.db.states import (
+    AT_AUTOTASK,
+    STANDING,
+    UNSETTLED,
+    EndedBy,
+    LedgerError,
+    LedgerState,
+    Outcome,
+)
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
-from app.records import forgotten
-from app.records.ledger.common import drop_mappings, is_taken, record
+from app.records import audit, forgotten
+from app.records.ledger.common import IF_FORGOTTEN, drop_mappings, is_taken, record, reject
+
+
+async def order_forgotten(session: AsyncSession, email: str) -> None:
+    """Order the retirement of each contact that we created for a forgotten address.
+
+    A contact that was left to a person stays.
+    """
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.email == email, Ledger.state.in_(STANDING), Ledger.kept.is_(None))
+        .values(end_why=EndedBy.FORGOTTEN, end_at=None)
+    )
+
+
+async def forget(session: AsyncSession, email: str) -> None:
+    """Blank a forgotten address in rows whose contact does not carry it any more."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.email == email, Ledger.state.not_in(STANDING))
+        .values(email=forgotten.alias(email), sent=None, error=None)
+    )
+
+
+async def saw_in_use(session: AsyncSession, contact_ids: Collection[int]) -> None:
+    """Cancel the ending of contacts that a moved ticket left behind: they are used after all."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.contact_id.in_(list(contact_ids)), Ledger.end_why == EndedBy.MOVED)
+        .where(Ledger.state == LedgerState.CREATED)
+        .values(end_why=None, end_at=None)
+    )
+
+
+async def freed(session: AsyncSession, contact_id: int) -> None:
+    """Record that the contact came off a ticket that has moved to another account."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.contact_id == contact_id, Ledger.state == LedgerState.CREATED)
+        .values(freed_at=func.clock_timestamp())
+    )
 
 
 async def intend(
@@ -21,66 +72,73 @@ async def intend(
     why: EndedBy,
     may_be_on: Collection[int],
     settle: timedelta,
+    who: str = audit.SERVICE,
 ) -> set[int]:
-    """Store that a contact is about to be ended; gives the tickets that want it, or nothing.
+    """Store the intent of the next step. Return the tickets that need the contact: then no intent.
 
-    may_be_on: tickets that are over, says Autotask. settle: how long a link without an answer may
-    still come. With the lock none is announced in between (ledger.being_ended).
+    may_be_on: tickets that do not need the contact. settle: how long an unanswered link request
+    may still take effect. who: for an undo, the person who ordered it. The row is locked, so that
+    no look announces a link of the contact at the same time (creating.being_ended).
     """
     locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
+    needed = await _needed(session, row, why, may_be_on, settle)
+    if locked.state not in AT_AUTOTASK:
+        return needed or {locked.ticket_id}
+    if needed:
+        return needed
+    if locked.state != LedgerState.RETIRING or locked.end_why != why:
+        locked.state, locked.end_why = LedgerState.RETIRING, why
+        locked.needed_at = locked.kept = None
+        await _record_intent(session, row, why, who)
+    locked.settled_at = await db_now(session)  # from now on links wait for what this step brings
+    return set()
+
+
+async def _needed(
+    session: AsyncSession,
+    row: Ledger,
+    why: EndedBy,
+    may_be_on: Collection[int],
+    settle: timedelta,
+) -> set[int]:
+    """Return the open tickets that the contact is on by our records, or may still come onto."""
     may_come = and_(LinkRecord.unanswered, LinkRecord.sent_at > func.now() - settle)
-    on = (
+    links = await session.execute(
         select(LinkRecord.ticket_id, may_come)
         .join(TicketRecord, TicketRecord.id == LinkRecord.ticket_id)
         .where(LinkRecord.contact_id == row.contact_id, LinkRecord.stands())
         .where(or_(TicketRecord.over_at.is_(None), may_come))
     )
-    found = await session.execute(on)
-    wanted = {ticket for ticket, comes in found if comes or ticket not in may_be_on}
-    if locked.state not in AT_AUTOTASK:
-        return wanted or {locked.ticket_id}
-    if wanted:
-        return wanted
-    if locked.state != LedgerState.RETIRING:
-        locked.state, locked.end_why, locked.needed_at = LedgerState.RETIRING, why, None
+    # No ticket needs a forgotten person; only a request that is under way has to be waited for.
+    by_records = why is not EndedBy.FORGOTTEN
+    return {ticket for ticket, comes in links if comes or (by_records and ticket not in may_be_on)}
+
+
+async def _record_intent(session: AsyncSession, row: Ledger, why: EndedBy, who: str) -> None:
+    if why is not EndedBy.UNDO:
         record(session, row, "contact_retiring", why=why)
-    locked.settled_at = await db_now(session)  # from now on links wait for what this step brings
-    return set()
+        return
+    audit.record(
+        session,
+        who,
+        "undo_deactivate",
+        account_id=row.account_id,
+        ticket_id=row.ticket_id,
+        contact_id=row.contact_id,
+    )
+    await reject(session, row, who)
 
 
 async def is_needed(session: AsyncSession, row: Ledger) -> bool:
-    """Tell whether a ticket has wanted a contact since its ending began."""
+    """Return whether a ticket has wanted the contact since its ending began."""
     needed = select(Ledger.needed_at).where(Ledger.id == row.id)
     return (await session.execute(needed)).scalar_one() is not None
 
 
-async def unlinked(session: AsyncSession, link: LinkRecord) -> None:
-    """Record that our link is off a ticket that is over."""
-    await session.execute(
-        link.update().values(
-            unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),
-            ours=False,
-            sent_at=None,
-            link_id=None,
-            end_why=None,
-        )
-    )
-
-
-async def intend_unlink(session: AsyncSession, link: LinkRecord) -> None:
-    """Store that our link is about to come off."""
-    await session.execute(link.update().values(unlinked_at=func.clock_timestamp(), ours=True))
-
-
-async def keep_link(session: AsyncSession, link: LinkRecord) -> None:
-    """Take that back: the link stays."""
-    await session.execute(link.update().values(unlinked_at=None))
-
-
 async def retired(session: AsyncSession, row: Ledger) -> None:
-    """Record that a contact is ended: no address means it until it is copied again.
+    """Record that the contact is ended: until it is copied again, no address means it.
 
-    One that is to be forgotten is not kept any longer: the contact does not carry it any more.
+    The contact does not carry its address any more, so a forgotten one is blanked here, too.
     """
     if await forgotten.forgotten(session, [row.email]):
         blank = {"email": forgotten.alias(row.email), "sent": None}
@@ -93,49 +151,68 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
             settled_at=func.clock_timestamp(),
             end_at=None,
             error=None,
+            error_code=None,
         )
     )
-    on_ticket = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
+    undone = row.end_why == EndedBy.UNDO
+    brought = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
+    unfinished = and_(literal(undone), Participant.outcome.is_(None))
     await session.execute(
         update(Participant)
-        .where(Participant.contact_id == row.contact_id, Participant.outcome.in_(on_ticket))
-        .values(outcome=Outcome.RETIRED, acted_at=func.clock_timestamp())
+        .where(Participant.contact_id == row.contact_id)
+        .where(or_(Participant.outcome.in_(brought), unfinished))
+        .values(
+            outcome=Outcome.UNLINKED if undone else Outcome.RETIRED,
+            acted_at=func.clock_timestamp(),
+        )
     )
     await drop_mappings(session, row)
     record(session, row, "contact_retired")
 
 
-async def gone(session: AsyncSession, row: Ledger) -> None:
-    """Record that a contact does not exist any more."""
+async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = None) -> None:
+    """Record that the contact does not exist any more.
+
+    rejected_by: who does not want the person on its ticket again, if a person ordered that.
+    """
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id)
         .values(state=LedgerState.GONE, settled_at=func.clock_timestamp(), end_at=None)
     )
     await drop_mappings(session, row)
+    if rejected_by:
+        await reject(session, row, rejected_by)
 
 
-async def keep(session: AsyncSession, row: Ledger, why: str) -> None:
-    """Record that a contact is a person's, and never ended by itself."""
+async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
+    """Record that the contact is a person's, and is never ended by itself."""
+    state = LedgerState.GONE if await is_taken(session, row) else LedgerState.CREATED
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
-        .values(state=await _stands_as(session, row), kept=why[:200], end_at=None)
+        .values(state=state, kept=why[:200], end_at=None)
     )
     record(session, row, "contact_kept", why=why[:200])
 
 
 async def later(
-    session: AsyncSession, row: Ledger, until: datetime, error: str | None = None
+    session: AsyncSession,
+    row: Ledger,
+    until: datetime,
+    error: str | None = None,
+    code: LedgerError | None = None,
 ) -> None:
-    """Put off what has not begun, and go on later with what has. error: what was in the way."""
+    """Put the ending, or the rest of it, off. error: what was in the way."""
     await session.execute(
-        update(Ledger).where(Ledger.id == row.id).values(end_at=until, error=error and error[:500])
+        update(Ledger)
+        .where(Ledger.id == row.id)
+        .values(end_at=until, error=error and error[:500], error_code=code)
     )
 
 
 async def sent(session: AsyncSession, row: Ledger, settle: timedelta) -> None:
-    """Store that a request is about to leave that may take effect late."""
+    """Store that a request is about to leave, which may take effect late."""
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id)
@@ -144,37 +221,36 @@ async def sent(session: AsyncSession, row: Ledger, settle: timedelta) -> None:
 
 
 async def answered(session: AsyncSession, row: Ledger, before: datetime | None) -> None:
-    """Store that it got its answer. before: until when an earlier one may take effect."""
+    """Store that the request was answered. before: how long an earlier one may take effect."""
     await session.execute(update(Ledger).where(Ledger.id == row.id).values(unsure_until=before))
 
 
 async def never_created(session: AsyncSession, row: Ledger) -> None:
-    """Record that a request without an answer created nothing, unless it was sent again since."""
+    """Record that an unanswered create had no effect, unless it was sent again since."""
     await session.execute(
         update(Ledger)
-        .where(Ledger.id == row.id, Ledger.sends == row.sends)
-        .where(Ledger.state.in_((LedgerState.SENDING, LedgerState.UNSURE)))
+        .where(Ledger.id == row.id, Ledger.sends == row.sends, Ledger.state.in_(UNSETTLED))
         .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
     )
 
 
-async def step_back(session: AsyncSession, row: Ledger) -> None:
-    """Record that a contact is as it was: a ticket needs it."""
+async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
+    """Record that the contact is as it was: a ticket needs it.
+
+    That its address is forgotten stays on record.
+    """
+    state = LedgerState.GONE if await is_taken(session, row) else LedgerState.CREATED
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(
-            state=await _stands_as(session, row),
+            state=state,
             settled_at=func.clock_timestamp(),
             end_at=None,
-            end_why=None,
+            end_why=IF_FORGOTTEN,
             needed_at=None,
             error=None,
+            error_code=None,
         )
     )
     record(session, row, "contact_needed_again")
-
-
-async def _stands_as(session: AsyncSession, row: Ledger) -> LedgerState:
-    """Say what a contact is that stays: none of ours, where its address has another by now."""
-    return LedgerState.GONE if await is_taken(session, row) else LedgerState.CREATED

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import LedgerState
+from app.db.states import WAS_CREATED, EndedBy, LedgerState
 from app.db.tables import Ledger, Mapping, Participant
 from app.mail.addresses import mask
 from app.records import audit, forgetting, forgotten
@@ -20,13 +20,6 @@ from app.web.admin.mappings import is_created
 from app.web.auth import AdminRoute
 
 router = APIRouter(prefix="/admin", route_class=AdminRoute)
-
-_AT_AUTOTASK = (
-    LedgerState.CREATED,
-    LedgerState.RETIRING,
-    LedgerState.RETIRED,
-    LedgerState.RESTORING,
-)
 
 LIST_TICKETS = 100
 """Tickets that a person's page shows, the latest first."""
@@ -84,17 +77,37 @@ class AddressView(views.View):
     tickets: list[OnTicketView]
 
 
+class ForgottenContactView(ContactView):
+    """A contact that we created for a forgotten address, and what becomes of it.
+
+    becomes: `retired`, it was ended before; `retiring`, it is taken off its tickets, loses its
+    address and is deactivated, within minutes of Autotask's being there; `kept`, a person has made
+    it their own, or it was asked for.
+    """
+
+    becomes: Literal["retired", "retiring", "kept"] = "kept"
+
+    @classmethod
+    def of(cls, row: Ledger) -> Self:
+        """Show a contact, and what becomes of it."""
+        view = super().of(row)
+        if row.state == LedgerState.RETIRED:
+            return view.model_copy(update={"becomes": "retired"})
+        retiring = row.end_why == EndedBy.FORGOTTEN and row.kept is None
+        return view.model_copy(update={"becomes": "retiring" if retiring else "kept"})
+
+
 class ForgottenView(BaseModel):
     """What was forgotten: on how many tickets, how many mappings and policies.
 
-    created: contacts that we created for the address, those that we have ended, too; they stay at
-    Autotask until a person deletes them there.
+    created: the contacts that we created for the address. One that turns out to be changed or
+    linked by a person stays: GET shows it as `kept`.
     """
 
     tickets: int
     mappings: int
     policies: int
-    created: list[ContactView]
+    created: list[ForgottenContactView]
 
 
 @router.get("/people/{email:path}")
@@ -122,7 +135,7 @@ async def get_person(request: Request, email: Email) -> AddressView:
                 views.MappingView.of(row, created)
                 for row, created in await session.execute(mappings)
             ],
-            created=await _created(session, key),
+            created=[ContactView.of(row) for row in await _created(session, key)],
             tickets=[
                 OnTicketView.model_validate(row)
                 for row in (await session.execute(tickets)).scalars()
@@ -131,35 +144,46 @@ async def get_person(request: Request, email: Email) -> AddressView:
 
 
 @router.delete("/people/{email:path}")
-async def forget_person(request: Request, email: Email) -> ForgottenView:
-    """Forget an address in all accounts, for good: nobody adds it to a ticket again.
+async def forget_person(
+    request: Request,
+    email: Email,
+    keep_contacts: Annotated[
+        bool, Query(description="leave the contacts that we created for it as they are")
+    ] = False,
+) -> ForgottenView:
+    """Forget an address in all accounts, for good: no look adds it to a ticket again.
 
     Mappings, names and entries in policies are deleted; tickets, ledger and audit keep what was
-    done without whom. Contacts at Autotask are not touched: the answer names those we created.
+    done without the address. Contacts that we created for it are retired, and come off open
+    tickets, too; a contact that a person has changed or linked stays.
     """
     key = key_of(email)
     sessions = services_of(request).sessions
     async with sessions() as session, session.begin():
-        await forgotten.forget(session, key)
+        await forgotten.remember(session, key)
     async with sessions() as session, session.begin():
-        await forgotten.stored_by_others(session)
-    # Nobody stores it from here on, so what is blanked now stays so.
+        await forgotten.wait_for_writers(session)
+    # From here on no one stores the address, so that it stays deleted.
     async with sessions() as session, session.begin():
-        forgot = await forgetting.forget(session, key)
+        forgot = await forgetting.forget(session, key, keep_contacts=keep_contacts)
         counts = {
             "tickets": forgot.tickets,
             "mappings": forgot.mappings,
             "policies": forgot.policies,
         }
-        audit.record(session, who(request), "person_forgotten", **counts)
-        return ForgottenView(**counts, created=await _created(session, key))
+        audit.record(
+            session, who(request), "person_forgotten", **counts, keep_contacts=keep_contacts
+        )
+        created = [ForgottenContactView.of(row) for row in await _created(session, key)]
+        return ForgottenView(**counts, created=created)
 
 
-async def _created(session: AsyncSession, key: str) -> list[ContactView]:
-    found = await session.execute(
+async def _created(session: AsyncSession, key: str) -> list[Ledger]:
+    rows = await session.execute(
         select(Ledger)
         .where(Ledger.email.in_((key, forgotten.alias(key))))
-        .where(Ledger.state.in_(_AT_AUTOTASK), Ledger.contact_id.is_not(None))
+        .where(Ledger.state.in_(WAS_CREATED), Ledger.contact_id.is_not(None))
         .order_by(Ledger.id)
+        .execution_options(populate_existing=True)
     )
-    return [ContactView.of(row) for row in found.scalars()]
+    return list(rows.scalars())

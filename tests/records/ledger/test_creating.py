@@ -12,6 +12,7 @@ from app.db.database import Sessions, db_now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
+from app.records.ledger.common import Wanted
 from app.records.ledger.creating import Claim, Created, Pending
 from tests.support.claims import (
     ACCOUNT,
@@ -51,7 +52,7 @@ async def test_a_claim_waits_for_one_that_is_not_committed(sessions: Sessions) -
     """Two transactions at the same time: the second sees what the first has done."""
     read_at = await now(sessions)
     async with sessions() as first, first.begin():
-        await creating.claim(first, ACCOUNT, EMAIL, 1, settle=SETTLE, read_at=read_at)
+        await creating.claim(first, Wanted(ACCOUNT, EMAIL, 1), settle=SETTLE, read_at=read_at)
         second = asyncio.create_task(claim(sessions, read_at=read_at))
         done, _ = await asyncio.wait([second], timeout=0.2)
         assert not done
@@ -62,7 +63,7 @@ async def test_a_claim_follows_one_that_was_rolled_back(sessions: Sessions) -> N
     """A claim that never committed let no request out: the address is free."""
     read_at = await now(sessions)
     async with sessions() as first:
-        await creating.claim(first, ACCOUNT, EMAIL, 1, settle=SETTLE, read_at=read_at)
+        await creating.claim(first, Wanted(ACCOUNT, EMAIL, 1), settle=SETTLE, read_at=read_at)
         second = asyncio.create_task(claim(sessions, read_at=read_at))
         await asyncio.wait([second], timeout=0.2)
         await first.rollback()
@@ -148,7 +149,7 @@ async def test_a_claim_goes_by_the_row_as_it_is_now(sessions: Sessions) -> None:
         await settle(sessions, one, LedgerState.CREATED)
         read_at = before.sent_at + 2 * SETTLE
         answer = await creating.claim(
-            session, ACCOUNT, EMAIL, TICKET, settle=10 * SETTLE, read_at=read_at
+            session, Wanted(ACCOUNT, EMAIL, TICKET), settle=10 * SETTLE, read_at=read_at
         )
     assert answer == Created(CONTACT)
 

@@ -129,10 +129,11 @@ async def test_what_was_done_stays_to_be_seen_without_whom(
                 "ticket_id": ticket,
                 "state": "created",
                 "lifetime": None,
-                "ended_by": None,
+                "ended_by": "forgotten",
                 "kept": None,
                 "ends_after": None,
                 "delayed_by": None,
+                "becomes": "retiring",
             }
         ],
     }

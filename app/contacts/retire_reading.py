@@ -1,0 +1,86 @@
+"""Read what retiring a contact depends on: our records of it, and the contact at Autotask."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.autotask.client import Autotask
+from app.contacts.retire_steps import AtAutotask, OurRecord
+from app.db.database import db_now
+from app.db.states import EndedBy, LedgerState
+from app.db.tables import Ledger
+from app.records.ledger import candidates
+from app.services import Services
+
+
+@dataclass(slots=True)
+class Reading:
+    """Reads one contact, as often as its retirement needs that."""
+
+    services: Services
+    autotask: Autotask
+    off: Collection[int]
+    """Tickets whose links of the contact are left out."""
+    portal: bool | None = field(default=None, init=False)
+    """Whether the contact can use the client portal; read once."""
+
+    async def row(self, ledger_id: int) -> Ledger:
+        """Return the contact's row as it stands now."""
+        async with self.services.sessions() as session:
+            return await session.get_one(Ledger, ledger_id)
+
+    async def now(self) -> datetime:
+        """Return the database's clock."""
+        async with self.services.sessions() as session:
+            return await db_now(session)
+
+    async def may_take_effect(self, row: Ledger) -> timedelta | None:
+        """Return how long an unanswered request of ours may still take effect, if at all."""
+        if row.unsure_until is None:
+            return None
+        left = row.unsure_until - await self.now()
+        return left if left > timedelta(0) else None
+
+    async def our_record(
+        self, row: Ledger, why: EndedBy, grace: timedelta, halt: str | None
+    ) -> OurRecord:
+        """Return what our records contain of the contact."""
+        async with self.services.sessions() as session:
+            history = await candidates.history(session, row)
+        return OurRecord(
+            account_id=row.account_id,
+            why=why,
+            sent=row.sent,
+            begun=row.state in (LedgerState.RETIRING, LedgerState.RESTORING),
+            links=history.links,
+            grace=grace,
+            over_at=history.over_at,
+            by_person=history.by_person,
+            udf_defaults=await self.services.directory.contact_udfs(self.autotask),
+            halt=halt,
+            unsure=row.unsure_until is not None,
+        )
+
+    async def at_autotask(self, row: Ledger, stuck: Collection[int]) -> AtAutotask:
+        """Return the contact as Autotask shows it. Raise what the client and throttle raise."""
+        assert row.contact_id is not None
+        contact = await self.autotask.whole_contact(row.contact_id)
+        if contact is None or not contact.active:
+            return AtAutotask(contact)
+        if self.portal is None:
+            calm = await self.services.autotask(calm=True)
+            self.portal = await calm.is_portal_user(contact.id)
+        links = await self.autotask.links_of(contact.id)
+        links = [link for link in links if link.ticket_id not in self.off]
+        on = sorted({link.ticket_id for link in links})
+        states = await self.autotask.states_of(on) if on else []
+        return AtAutotask(
+            contact,
+            links,
+            await self.autotask.own_tickets(contact.id),
+            self.portal,
+            {state.id: state for state in states},
+            stuck,
+        )

@@ -1,0 +1,43 @@
+"""Ledger and notes: why a request was not carried out, as a code
+
+Revision: 0007, after 0006
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("ledger", sa.Column("error_code", sa.Text(), nullable=True))
+    op.add_column("notes", sa.Column("error_code", sa.Text(), nullable=True))
+    op.execute("UPDATE ledger SET error_code = 'forbidden' WHERE error LIKE 'forbidden: %'")
+    op.execute(
+        "UPDATE notes SET error_code = CASE"
+        " WHEN error LIKE 'forbidden: %' THEN 'forbidden'"
+        " WHEN error LIKE 'TICKET\\_NOTE\\_PUBLISH %' THEN 'wrong_setting'"
+        " WHEN error = 'it got no answer, and is not among the ticket''s notes' THEN 'no_answer'"
+        " END WHERE state = 'refused'"
+    )
+    # An undo of the version before deactivated at once. Its request may have taken effect, so the
+    # contact is activated again before it is retired step by step.
+    op.execute(
+        "UPDATE ledger SET unsure_until = settled_at"
+        " WHERE state = 'retiring' AND end_why = 'undo' AND unsure_until IS NULL"
+    )
+
+
+def downgrade() -> None:
+    op.execute(
+        "UPDATE ledger SET end_why = 'undo'"
+        " WHERE end_why = 'forgotten' AND state IN ('retiring', 'retired')"
+    )
+    op.execute("UPDATE ledger SET end_why = NULL WHERE end_why = 'forgotten'")
+    op.drop_column("notes", "error_code")
+    op.drop_column("ledger", "error_code")
