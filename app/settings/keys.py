@@ -53,8 +53,8 @@ def find_key(keys: Sequence[ApiKey], header: str | None) -> ApiKey | None:
         return None
     # Starlette decodes headers as Latin-1; this restores the bytes that were sent.
     digest = hashlib.sha256(presented.strip().encode("latin-1")).digest()
-    found = None
+    match = None
     for key in keys:
         if hmac.compare_digest(hashlib.sha256(key.key.encode()).digest(), digest):
-            found = key
-    return found
+            match = key
+    return match

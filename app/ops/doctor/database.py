@@ -63,16 +63,16 @@ async def pooler(deployment: Deployment) -> Sequence[Finding]:
     """Check by its behaviour whether a transaction pooler is in between."""
     _require(deployment)
     async with deployment.services.sessions() as session:
-        one = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-        shared = await _shares_servers(deployment, one)
+        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        shared = await _shares_servers(deployment, connection)
         # A setting of the role holds on every server connection; what we SET may not.
-        kept = await one.execute(
+        role = await connection.execute(
             text(
                 "SELECT reset_val <> '0' FROM pg_settings"
                 " WHERE name = 'idle_in_transaction_session_timeout'"
             )
         )
-        by_role = bool(kept.scalar_one())
+        by_role = bool(role.scalar_one())
     if not shared:
         return [ok("pooler", "No transaction pooler shows between this machine and PostgreSQL.")]
     if by_role:
@@ -89,17 +89,17 @@ async def pooler(deployment: Deployment) -> Sequence[Finding]:
     ]
 
 
-async def _shares_servers(deployment: Deployment, one: AsyncConnection) -> bool:
+async def _shares_servers(deployment: Deployment, connection: AsyncConnection) -> bool:
     """Return whether two connections share a process of PostgreSQL, or one uses two processes.
 
     The second one's transaction keeps the process that a pooler would have given to the first.
     """
     for _ in range(_ROUNDS):
-        before = await _server_process(one)
+        before = await _server_process(connection)
         async with deployment.services.sessions() as session:
             if await _server_process(await session.connection()) == before:
                 return True
-            if await _server_process(one) != before:
+            if await _server_process(connection) != before:
                 return True
     return False
 

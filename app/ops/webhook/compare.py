@@ -136,13 +136,13 @@ def choose_field(choices: Collection[Choice]) -> Choice | None:
 def choose_changes(choices: Collection[Choice]) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
     """Choose the fields whose changes matter, and name those that the picklist lacks."""
     named = _named(choices)
-    found = {
+    chosen = {
         what: next((named[name] for name in names if name in named), None)
         for what, names in _CHANGES.items()
     }
     return (
-        tuple(choice for choice in found.values() if choice),
-        tuple(what for what, choice in found.items() if not choice),
+        tuple(choice for choice in chosen.values() if choice),
+        tuple(what for what, choice in chosen.items() if not choice),
     )
 
 
@@ -151,10 +151,10 @@ def choose_udfs(
 ) -> tuple[tuple[Choice, ...], tuple[str, ...]]:
     """Choose user-defined fields by name in any case, and name those that the picklist lacks."""
     by_name = {choice.label.strip().casefold(): choice for choice in choices if choice.active}
-    found = {name: by_name.get(name.casefold()) for name in names}
+    chosen = {name: by_name.get(name.casefold()) for name in names}
     return (
-        tuple(choice for choice in found.values() if choice),
-        tuple(name for name, choice in found.items() if not choice),
+        tuple(choice for choice in chosen.values() if choice),
+        tuple(name for name, choice in chosen.items() if not choice),
     )
 
 
@@ -175,14 +175,14 @@ def choose_ours(
 
 def changes(wanted: Wanted, hook: TicketWebhook) -> dict[str, Any]:
     """Return the properties that have to be changed, without isActive."""
-    there = {
+    actual = {
         "webhookUrl": hook.url,
         "deactivationUrl": hook.deactivation_url,
         "isSubscribedToCreateEvents": hook.creates,
         "isSubscribedToUpdateEvents": hook.updates,
         "isSubscribedToDeleteEvents": hook.deletes,
     }
-    return {name: value for name, value in wanted.values().items() if there[name] != value}
+    return {name: value for name, value in wanted.values().items() if actual[name] != value}
 
 
 def lacks_field(choice: Choice, rows: Collection[WebhookField]) -> bool:
@@ -190,15 +190,15 @@ def lacks_field(choice: Choice, rows: Collection[WebhookField]) -> bool:
     return not any(row.choice == choice.value and row.subscribed and row.shown for row in rows)
 
 
-def lacks_exclusion(wanted: Wanted, there: WebhookAtAutotask) -> bool:
+def lacks_exclusion(wanted: Wanted, actual: WebhookAtAutotask) -> bool:
     """Return whether our own changes would be called out."""
-    us = wanted.excluded(there.hook) if there.hook else None
-    return us is not None and not any(row.resource_id == us for row in there.excluded)
+    us = wanted.excluded(actual.hook) if actual.hook else None
+    return us is not None and not any(row.resource_id == us for row in actual.excluded)
 
 
-def compare(wanted: Wanted, there: WebhookAtAutotask) -> WebhookReport:
+def compare(wanted: Wanted, actual: WebhookAtAutotask) -> WebhookReport:
     """Compare what Autotask has with what it should have."""
-    hook = there.hook
+    hook = actual.hook
     if hook is None:
         gone = ReportLine("webhook", f"there is none for {wanted.url}", "gone")
         return WebhookReport((gone,), None)
@@ -210,19 +210,19 @@ def compare(wanted: Wanted, there: WebhookAtAutotask) -> WebhookReport:
         _line("address", hook.url or "none", "url", good="webhookUrl" not in wrong),
         _line("events", _events(hook), "events", good=hook.creates),
         *([no_changes] if wanted.updates and not hook.updates else []),
-        *_field_lines(wanted, there),
-        _exclusion(wanted, there),
+        *_field_lines(wanted, actual),
+        _exclusion(wanted, actual),
         _line("ready", "yes" if hook.ready else "not yet", "not_ready", good=hook.ready),
         *(
             ReportLine("twin", f"webhook {twin.id} has our address too", "twin")
-            for twin in there.twins
+            for twin in actual.twins
         ),
     ]
     if hook.creates and (hook.deletes or (hook.updates and not wanted.updates)):
         lines.append(ReportLine("other events", "called out for nothing", "noise"))
     if "deactivationUrl" in wrong:
-        there_is = hook.deactivation_url or "none"
-        lines.append(ReportLine("deactivation address", there_is, "deactivation_url"))
+        deactivation = hook.deactivation_url or "none"
+        lines.append(ReportLine("deactivation address", deactivation, "deactivation_url"))
     return WebhookReport(tuple(lines), hook)
 
 
@@ -235,9 +235,9 @@ def _events(hook: TicketWebhook) -> str:
     return ", ".join(name for name, on in flags.items() if on) or "none"
 
 
-def _field_lines(wanted: Wanted, there: WebhookAtAutotask) -> list[ReportLine]:
-    lacking = [field for field in wanted.fields if lacks_field(field, there.fields)]
-    lacking += [udf for udf in wanted.udfs if lacks_field(udf, there.udfs)]
+def _field_lines(wanted: Wanted, actual: WebhookAtAutotask) -> list[ReportLine]:
+    lacking = [field for field in wanted.fields if lacks_field(field, actual.fields)]
+    lacking += [udf for udf in wanted.udfs if lacks_field(udf, actual.udfs)]
     lines = [
         ReportLine(f"field {choice.label}", "missing", "field")
         if choice in lacking
@@ -250,14 +250,14 @@ def _field_lines(wanted: Wanted, there: WebhookAtAutotask) -> list[ReportLine]:
     return lines + [ReportLine(f"field {name}", missing) for name in wanted.missing]
 
 
-def _exclusion(wanted: Wanted, there: WebhookAtAutotask) -> ReportLine:
-    assert there.hook is not None
-    us = wanted.excluded(there.hook)
+def _exclusion(wanted: Wanted, actual: WebhookAtAutotask) -> ReportLine:
+    assert actual.hook is not None
+    us = wanted.excluded(actual.hook)
     if us is None:
         return ReportLine(
             "our own user", "not found by AUTOTASK_USERNAME: its changes are called out"
         )
-    missing = lacks_exclusion(wanted, there)
+    missing = lacks_exclusion(wanted, actual)
     shown = f"resource {us} {'is not' if missing else 'is'} excluded"
     return _line("our own user", shown, "exclusion", good=not missing)
 

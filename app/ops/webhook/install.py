@@ -75,19 +75,19 @@ async def read_and_compare(
 ) -> tuple[Wanted, WebhookAtAutotask, WebhookReport]:
     """Read what our webhook should be and what Autotask has, and compare them."""
     wanted = await common.read_wanted(services.settings, calls)
-    there = await common.read_webhook(services, calls, wanted.url)
-    return wanted, there, compare(wanted, there)
+    actual = await common.read_webhook(services, calls, wanted.url)
+    return wanted, actual, compare(wanted, actual)
 
 
 async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None) -> WebhookReport:
     """Make our webhook what it should be, as far as Autotask allows; see install."""
-    wanted, there, found = await read_and_compare(services, calls)
+    wanted, actual, found = await read_and_compare(services, calls)
     for _ in range(_ROUNDS):
         if not any(line.code != "not_ready" for line in found.wrong):
             break
         lost = False
         try:
-            await _step(services, calls, wanted, there, say)
+            await _step(services, calls, wanted, actual, say)
         except Unanswered as error:
             lost = True
             log.warning("webhook_unanswered", error=str(error))
@@ -96,9 +96,9 @@ async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None)
             if not isinstance(error, Refused) or error.kind is not Refusal.DUPLICATE:
                 raise common.explain(error) from error
             log.warning("webhook_was_there", error=mask(str(error)))  # its answer was lost
-        before, there = there, await common.read_webhook(services, calls, wanted.url)
-        found = compare(wanted, there)
-        if there == before and not lost:
+        before, actual = actual, await common.read_webhook(services, calls, wanted.url)
+        found = compare(wanted, actual)
+        if actual == before and not lost:
             break  # this changed nothing, and would not next time
     if found.hook is None:
         raise common.WebhookError(
@@ -114,32 +114,32 @@ async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None)
 
 
 async def _step(
-    services: Services, calls: Webhooks, wanted: Wanted, there: WebhookAtAutotask, say: Say
+    services: Services, calls: Webhooks, wanted: Wanted, actual: WebhookAtAutotask, say: Say
 ) -> None:
     """Make the requests that are needed, one after another.
 
     More than three at once would pass the thread limit, and Autotask would leave fields out:
     https://github.com/msoukhomlinov/n8n-nodes-autotask/issues/4
     """
-    if there.hook is None:
+    if actual.hook is None:
         await _create(services, calls, wanted, say)
         return
-    hook = there.hook
-    for twin in there.twins:
+    hook = actual.hook
+    for twin in actual.twins:
         say(f"Webhook {twin.id} has the same address: deleted.")
         await _delete(calls, twin)
     for field in wanted.fields:
-        if lacks_field(field, there.fields):
+        if lacks_field(field, actual.fields):
             say(f"Field {field.label}.")
-            row = next((row for row in there.fields if row.choice == field.value), None)
+            row = next((row for row in actual.fields if row.choice == field.value), None)
             await calls.put_field(hook.id, field.value, row)
     for udf in wanted.udfs:
-        if lacks_field(udf, there.udfs):
+        if lacks_field(udf, actual.udfs):
             say(f"User-defined field {udf.label}.")
-            row = next((row for row in there.udfs if row.choice == udf.value), None)
+            row = next((row for row in actual.udfs if row.choice == udf.value), None)
             await calls.put_udf(hook.id, udf.value, row)
     us = wanted.excluded(hook)
-    if us is not None and lacks_exclusion(wanted, there):
+    if us is not None and lacks_exclusion(wanted, actual):
         await _exclude(calls, hook, us, say)
     await _change(services, calls, wanted, hook, say)
 
