@@ -112,13 +112,13 @@ def calls_in_transactions(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
 
 @pytest.fixture
 def tenant() -> Tenant:
-    """An Autotask with nothing in it but what `people` adds."""
+    """An Autotask that is empty until `people` is used."""
     return Tenant()
 
 
 @pytest.fixture
 def clock(database_url: str, tenant: Tenant) -> Iterator[Clock]:
-    """Time that passes when a test says so. Name it before what connects to the database."""
+    """A clock that the test moves. Name it before the fixtures that connect to the database."""
     with Clock(database_url, tenant) as clock:
         yield clock
 
@@ -145,14 +145,14 @@ def server(tenant: Tenant, checker: ContractChecker) -> Iterator[SandboxServer]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    """Connections as a process of ours has them."""
+    """The connection pool of one process."""
     async with http_client() as pool:
         yield pool
 
 
 @pytest.fixture
 def door() -> Door:
-    """What asks nobody before a call, and tells of it."""
+    """A throttle that lets every call through and counts it."""
     return Door()
 
 
@@ -167,13 +167,13 @@ def credentials(tenant: Tenant) -> Credentials:
 def autotask(
     http: httpx.AsyncClient, server: SandboxServer, credentials: Credentials, door: Door
 ) -> Autotask:
-    """A client of the tenant, by itself."""
+    """A client of the tenant without budget and gate."""
     return Autotask(http, server.api_url, credentials, door)
 
 
 @pytest.fixture
 async def sessions(database_url: str) -> AsyncIterator[Sessions]:
-    """The test's own way to the database."""
+    """Sessions of the test itself."""
     engine = make_engine(database_url)
     yield make_sessions(engine)
     await engine.dispose()
@@ -181,7 +181,7 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
 
 @pytest.fixture
 async def make_budget(database_url: str) -> AsyncIterator[MakeBudget]:
-    """Make the budget of one more process, with connections of its own."""
+    """Make the budget of another process, with its own connections."""
     async with AsyncExitStack() as stack:
 
         def make(share: float = 1.0, window: float = 3600.0, limit: int = 10_000) -> Budget:
@@ -194,7 +194,7 @@ async def make_budget(database_url: str) -> AsyncIterator[MakeBudget]:
 
 @pytest.fixture
 def environ(tenant: Tenant, server: SandboxServer, database_url: str) -> dict[str, str]:
-    """The settings of a deployment against the sandbox, as an environment has them."""
+    """The environment variables of a deployment against the sandbox."""
     return {
         "DATABASE_URL": database_url,
         "AUTOTASK_API_URL": server.api_url,
@@ -212,13 +212,13 @@ def environ(tenant: Tenant, server: SandboxServer, database_url: str) -> dict[st
 
 @pytest.fixture
 def settings(environ: dict[str, str]) -> Settings:
-    """The same, as the product reads them."""
+    """The settings that the product reads from `environ`."""
     return load_settings(environ)
 
 
 @pytest.fixture
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """The parts of one process."""
+    """The services of one process."""
     assert settings.database_url
     async with open_services(settings, settings.database_url) as parts:
         yield parts
@@ -226,7 +226,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 @pytest.fixture
 async def make_services(settings: Settings) -> AsyncIterator[Callable[..., Any]]:
-    """Make parts with other settings than usual: `await make_desk(create_settle=1)`."""
+    """Make services with other settings: `await make_services(create_settle=1)`."""
     async with AsyncExitStack() as stack:
 
         async def make(**changes: Any) -> Services:
@@ -239,7 +239,7 @@ async def make_services(settings: Settings) -> AsyncIterator[Callable[..., Any]]
 
 @pytest.fixture
 async def api(services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    """The HTTP application without a socket; errors come as answers, as they do from a server."""
+    """The HTTP application without a socket; errors are answered, as a server does."""
     async with client_of(services) as client:
         yield client
 
@@ -252,12 +252,12 @@ def reader() -> dict[str, str]:
 
 @pytest.fixture
 def writer() -> dict[str, str]:
-    """Headers of a caller who may change things."""
+    """Headers of a caller who may read and write."""
     return {"Authorization": f"Bearer {WRITE_KEY}"}
 
 
 async def work_until(services: Services, done: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Run a worker until a condition holds, which may be a coroutine function; bounded."""
+    """Run a worker until the condition, a function or coroutine function, is true."""
     worker = Worker(services)
     working = asyncio.create_task(worker.run())
     try:

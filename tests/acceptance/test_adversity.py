@@ -69,7 +69,7 @@ async def test_a_create_that_waited_too_long_for_its_slot_does_not_leave(
 
 
 async def take_slots(services: Services) -> None:
-    """Let somebody else have an entity's three slots for two seconds, ours included."""
+    """Take all three slots of an entity for two seconds, as another process does."""
     async with services.sessions() as session, session.begin():
         expires_at = await database.db_now(session) + timedelta(seconds=2)
         for n in range(3):
@@ -148,7 +148,7 @@ async def test_an_overloaded_tenant_is_left_in_peace(
 async def test_becoming_the_tickets_contact_is_not_being_removed(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """A workflow makes her the contact, and then somebody else: she is added again."""
+    """A workflow makes her the contact, and then another person: she is added again."""
     ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=CARLA)
     await look_at(services, ticket)
     tenant.update_ticket(ticket, contactID=people.carla)

@@ -48,7 +48,7 @@ class Admin:
         self._api, self._services, self._headers = api, services, headers
 
     async def guards(self, *account_ids: int) -> None:
-        """Let strangers be held in these accounts."""
+        """Hold unknown people for approval in these accounts."""
         for account_id in account_ids:
             path = f"/admin/accounts/{account_id}/policy"
             answer = await self._api.put(path, json={"preset": "guarded"}, headers=self._headers)
@@ -84,7 +84,7 @@ class Admin:
         return nina.outcome is not None and await self._rests(ticket)
 
     async def _rests(self, ticket: int) -> bool:
-        """Nobody looks at it now, and nobody is about to."""
+        """No look at it is under way or due."""
         due = await due_of(self._services, ticket)
         async with self._services.sessions() as session:
             soon = await db_now(session) + timedelta(minutes=1)
@@ -135,7 +135,7 @@ async def test_an_approval_does_not_wait_for_a_retry_hours_away(
 
 
 async def put_off(services: Services, ticket: int, pause: timedelta) -> datetime:
-    """Let whoever waits on a ticket, and the ticket, wait for so long; gives until when."""
+    """Postpone the ticket and its participants; return until when."""
     async with services.sessions() as session, session.begin():
         until = await db_now(session) + pause
         await session.execute(update(Due).where(Due.ref == ticket).values(due_at=until))
@@ -161,7 +161,7 @@ async def test_an_approval_does_not_wait_for_the_next_try_of_the_ticket(
 
 
 async def waits(services: Services, ticket: int) -> bool:
-    """Tell whether a ticket was tried and is to be tried again."""
+    """Return whether a ticket was tried and is to be tried again."""
     due = await due_of(services, ticket)
     return due.holder is None and due.due_at is not None and due.tries > 0
 
@@ -184,7 +184,7 @@ async def test_after_a_move_somebody_approved_is_held_and_told_why(
 async def test_after_completion_nobody_is_added_and_that_is_said(
     admin: Admin, tenant: Tenant, people: Seed
 ) -> None:
-    """The ticket was completed while somebody was held."""
+    """The ticket was completed while a participant was held."""
     ticket = await admin.held(tenant, people.alpine)
     tenant.update_ticket(ticket, callout=False, status=COMPLETE)
     result, nina = await admin.approves(ticket)
@@ -197,7 +197,7 @@ async def test_after_completion_nobody_is_added_and_that_is_said(
 async def test_of_a_deleted_ticket_an_approval_says_so(
     admin: Admin, services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """Somebody deleted the ticket at Autotask."""
+    """The ticket was deleted at Autotask."""
     ticket = await admin.held(tenant, people.alpine)
     tenant.delete_ticket(ticket, callout=False)
     result, nina = await admin.approves(ticket)

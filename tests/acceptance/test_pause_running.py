@@ -63,22 +63,22 @@ async def test_nothing_is_written_in_a_pause_and_all_is_done_once_after_it(
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
-    """Wait for what the processes bring about; bounded."""
+    """Wait until the condition is true; fail after so many seconds."""
     async with asyncio.timeout(seconds):
         while not await condition():
             await asyncio.sleep(0.02)
 
 
 async def holds(condition: bool) -> bool:
-    """Give what is known without asking the database."""
+    """Return what is known without asking the database."""
     return condition
 
 
 async def nobody_looks(services: Services) -> bool:
-    """Tell whether every look that was under way has ended."""
+    """Return whether every look that was under way has ended."""
     return all(due.holder is None for due in await rows(services, Due))
 
 
 async def all_done(services: Services) -> bool:
-    """Tell whether every ticket is done."""
+    """Return whether every ticket is done."""
     return {ticket.result for ticket in await rows(services, TicketRecord)} == {Result.DONE}

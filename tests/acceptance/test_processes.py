@@ -41,13 +41,13 @@ def want(environ: dict[str, str], *ticket_ids: int) -> None:
 
 
 def results(environ: dict[str, str]) -> dict[int, str | None]:
-    """Give every ticket's result."""
+    """Return every ticket's result."""
     with psycopg.connect(plain(environ["DATABASE_URL"])) as connection:
         return dict(connection.execute("SELECT id, result FROM tickets").fetchall())
 
 
 def all_done(environ: dict[str, str]) -> bool:
-    """Tell whether every ticket is done."""
+    """Return whether every ticket is done."""
     return set(results(environ).values()) == {"done"}
 
 
@@ -173,7 +173,7 @@ def test_callouts_that_were_accepted_survive_kill_nine(
 
 
 def is_live(url: str) -> bool:
-    """Tell whether the service answers."""
+    """Return whether the service answers."""
     try:
         return httpx.get(f"{url}/health/live").status_code == 200
     except httpx.TransportError:

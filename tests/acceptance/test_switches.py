@@ -1,7 +1,7 @@
-"""What nobody knows of Autotask must not matter: one eventful hour, under every switch.
+"""What Autotask's documents leave open must not matter: an eventful hour under every switch.
 
-I1: a callout that was accepted is never lost. I2: never two contacts of ours, never a second link.
-I3: nobody of another company, never the ticket's own contact, never a technician.
+I1: a callout that was accepted is never lost. I2: the service never creates a contact or a link
+twice. I3: it never links a contact of another company, the ticket's own contact or a technician.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def tickets_of_an_hour(tenant: Tenant, people: Seed) -> list[int]:
 
 
 def change_hands(tenant: Tenant, people: Seed) -> Callable[[Call], None]:
-    """Let a technician make Carla the contact of a ticket while we read its contacts, once."""
+    """Make Carla the contact of a ticket, once, while its contacts are read."""
     waiting = [True]
 
     def change(call: Call) -> None:

@@ -92,7 +92,7 @@ def test_a_second_look_is_progress_too(database_url: str) -> None:
 def test_callouts_are_accepted_while_autotask_is_down_and_all_are_done_afterwards(
     environ: dict[str, str], tenant: Tenant, people: Seed, server: SandboxServer
 ) -> None:
-    """The receiver asks nobody; nothing is lost, however long the outage."""
+    """The receiver needs no Autotask; nothing is lost, however long the outage."""
     port = free_port()
     outage = Fault("hang_before", times=None, seconds=2.0)
     tenant.faults.add(outage)

@@ -41,7 +41,7 @@ def as_it_should_be() -> Ran:
 
 
 def one_of_ours(tenant: Tenant, case: Case, address: str) -> int:
-    """Give the contact of an address in the ticket's company; create it as the product does."""
+    """Return the contact of an address in the ticket's company; create it as the product does."""
     found = tenant.contacts_with(address, case.company_id)
     if found:
         return int(found[0]["id"])
@@ -49,7 +49,7 @@ def one_of_ours(tenant: Tenant, case: Case, address: str) -> int:
 
 
 def busy(ran: Ran) -> tuple[int, Case]:
-    """Give a ticket on which we have put somebody new."""
+    """Return a ticket to which the service has added a new contact."""
     number, case = next((n, c) for n, c in enumerate(ran.world.cases) if c.ours and c.others)
     return ran.ids[number], case
 

@@ -14,7 +14,7 @@ from tests.bench.test_judge import as_it_should_be, one_of_ours
 
 
 def alone(ran: Ran) -> tuple[int, int]:
-    """Give a ticket with somebody of ours who is on no other one, and that contact."""
+    """Return a ticket with a contact that the service created for it alone, and that contact."""
     for number, case in enumerate(ran.world.cases):
         for address in sorted(case.ours):
             if address.startswith("once"):
@@ -29,7 +29,7 @@ def end(ran: Ran, contact_id: int) -> None:
 
 
 def complete(ran: Ran, number: int) -> None:
-    """Complete a ticket, and end whom nothing needs any more."""
+    """Complete a ticket, and retire the contacts that nothing needs any more."""
     tenant, ticket_id = ran.tenant, ran.ids[number]
     tenant.update_ticket(ticket_id, callout=False, status=COMPLETE)
     ran.lives.of[number].completed = True
@@ -42,7 +42,7 @@ def complete(ran: Ran, number: int) -> None:
 
 
 def move(ran: Ran, number: int) -> None:
-    """Move a ticket into another firm, with those on it whom that one knows, and nobody else."""
+    """Move a ticket to another company, with only those participants that it knows."""
     tenant, case, ticket_id = ran.tenant, ran.world.cases[number], ran.ids[number]
     firm = next(one for one in ran.world.firms if one.id != case.company_id)
     for row in tenant.link_rows(ticket_id):

@@ -19,7 +19,7 @@ def test_the_page_on_configuration_is_up_to_date() -> None:
 
 
 def test_the_example_names_every_setting_once() -> None:
-    """Set or commented out: whoever copies it sees all there is."""
+    """Set or commented out, so that a copy shows all settings."""
     missing = SETTINGS - set(EXAMPLE)
     assert not missing, f"Describe in .env.example: {sorted(missing)}"
     assert len(EXAMPLE) == len(set(EXAMPLE))

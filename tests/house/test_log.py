@@ -31,7 +31,7 @@ def configured(capsys: pytest.CaptureFixture[str]) -> Callable[..., Read]:
 
 
 def boom() -> None:
-    """Raise an error that names somebody, as those of Autotask and of libraries do."""
+    """Raise an error that has an address in it, as errors of Autotask and of libraries do."""
     raise ValueError(f"no place for {PERSON}")
 
 
@@ -88,7 +88,7 @@ def test_addresses_are_masked(
 def test_addresses_inside_other_values_are_masked(
     configured: Callable[..., Read], log_format: str, what: object
 ) -> None:
-    """A list of addresses is the first thing that somebody will log."""
+    """A list of addresses is easily logged by mistake."""
     read = configured(log_format)
     structlog.get_logger().warning("added", what=what)
     shown = read()
@@ -112,7 +112,7 @@ def test_json_is_one_object_a_line(configured: Callable[..., Read]) -> None:
 
 
 def test_the_console_is_for_people(configured: Callable[..., Read]) -> None:
-    """The same without JSON; no colours where nobody sees them, no warnings about itself."""
+    """The same without JSON; no colours outside a terminal, no warnings about itself."""
     read = configured("console")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -180,7 +180,7 @@ def test_configuring_twice_writes_once(configured: Callable[..., Read]) -> None:
 def test_credentials_do_not_show_when_logged(
     configured: Callable[..., Read], log_format: str
 ) -> None:
-    """By mistake, whole, and in the error of somebody who has them at hand."""
+    """As a value, and in the text of an error."""
     credentials = Credentials("user", "hunter2-a", "hunter2-b")
     read = configured(log_format)
     try:

@@ -26,48 +26,30 @@ def test_operating_explains_every_event_of_the_log() -> None:
 
 
 def recorded(text: str) -> Iterator[str]:
-    """Give the names that a module gives to audit.record, also by way of a variable.
+    """Yield the names that a module records: the third argument of a call of `record`.
 
-    Where it comes as an argument `what`, whoever calls that gives the name.
+    Where that is the variable `what`, the names are its values: assigned, passed on, or default.
     """
-    tree = ast.parse(text)
-    yield from given(tree)
-    values = {
-        ast.unparse(target): node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "audit.record":
-            what = node.args[2]
-            if isinstance(what, ast.Name) and what.id == "what" and what.id not in values:
-                continue
-            names = strings(values[what.id] if isinstance(what, ast.Name) else what)
-            assert names, f"Which name is recorded? {ast.unparse(what)}"
-            yield from names
-
-
-def given(tree: ast.Module) -> Iterator[str]:
-    """Give the names that stand for an argument `what`: its default, and what is handed over.
-
-    `record` without a module is that of app/lifetimes, which hands it on to the audit.
-    """
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            if ast.unparse(node.func) == "record" and len(node.args) == 3:
-                yield from strings(node.args[2])
-            elif any("unlink" in ast.unparse(one) for one in (node.func, *node.args)):
-                for keyword in node.keywords:
-                    yield from strings(keyword.value) if keyword.arg == "what" else ()
-        elif isinstance(node, ast.AsyncFunctionDef) and node.args.defaults:
-            last = len(node.args.args) - len(node.args.defaults)
-            for argument, default in zip(node.args.args[last:], node.args.defaults, strict=True):
-                yield from strings(default) if argument.arg == "what" else ()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Call(args=[_, _, value, *_]) if ast.unparse(node.func).endswith("record"):
+                named = strings(value) or ast.unparse(value) == "what"
+                assert named or ast.unparse(node.func) != "audit.record", ast.unparse(node)
+                values = [value]
+            case ast.keyword(arg="what", value=value):
+                values = [value]
+            case ast.Assign(targets=[ast.Name(id="what")], value=value):
+                values = [value]
+            case ast.arguments(args=arguments, defaults=defaults):
+                pairs = zip(arguments[::-1], defaults[::-1], strict=False)
+                values = [default for argument, default in pairs if argument.arg == "what"]
+            case _:
+                values = []
+        yield from (name for value in values for name in strings(value) if "_" in name)
 
 
 def strings(node: ast.expr) -> list[str]:
-    """Give a literal, or the two that a condition chooses from."""
+    """Return a literal, or the two that a condition chooses from."""
     if isinstance(node, ast.IfExp):
         return strings(node.body) + strings(node.orelse)
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
@@ -91,7 +73,7 @@ def test_operating_explains_every_code_of_health() -> None:
 
 def test_operating_explains_every_message_about_a_setting() -> None:
     """Word for word, as far as it stands in one string of the code."""
-    texts = [APP[f"settings/{name}.py"] for name in ("settings", "types", "keys")]
+    texts = [text for name, text in APP.items() if name.startswith("settings")]
     messages = {one for text in texts for one in re.findall(r'ValueError\(\s*f?"([^"{]+)', text)}
     assert len(messages) > 12
     flat = OPERATING.replace("\\|", "|")

@@ -79,7 +79,7 @@ def test_what_hangs_on_a_note_is_in_its_tickets_list(
 
 
 def test_a_deleted_ticket_takes_its_attachments_along(tenant: Tenant, ids: Seed) -> None:
-    """And nobody else's."""
+    """And no other's."""
     tenant.attach(ids.open_ticket, "mail.eml", MAIL)
     kept = tenant.attach(ids.complete_ticket, "mail.eml", MAIL)
 

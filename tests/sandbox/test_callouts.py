@@ -113,7 +113,7 @@ def test_a_new_ticket_is_called_out_and_signed(
 
 
 def test_no_callout_when_told_so_or_not_subscribed(tenant: Tenant, ids: Seed) -> None:
-    """A ticket made without callouts, and an action nobody asked for, queue nothing."""
+    """A ticket made without callouts, and an action without a subscription, queue nothing."""
     tenant.outbox.subscriptions.clear()
     tenant.subscribe("http://127.0.0.1:1/", "http://127.0.0.1:1/", SECRET, actions=["Create"])
 

@@ -45,7 +45,7 @@ def ask_token(server: SandboxServer, mail: MailSystem, **changes: str) -> httpx.
 
 
 def code_of(answer: httpx.Response) -> Any:
-    """Give the code of Graph's error object."""
+    """Return the code of Graph's error object."""
     return answer.json()["error"]["code"]
 
 

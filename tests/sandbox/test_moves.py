@@ -32,7 +32,7 @@ def source(tenant: Tenant, ids: Seed) -> int:
 
 
 def called_out(tenant: Tenant) -> list[tuple[str, int]]:
-    """Give action and ticket of what waits to be delivered."""
+    """Return action and ticket of each callout that waits to be delivered."""
     queues = tenant.outbox.queues.values()
     return [(one.action, one.ticket_id) for queue in queues for one in queue]
 
@@ -66,7 +66,7 @@ def links(api: httpx.Client, ticket_id: int) -> list[int]:
 def test_a_moved_ticket_has_no_contact_but_the_old_links(
     tenant: Tenant, ids: Seed, api: httpx.Client
 ) -> None:
-    """By default nobody tidies up: those of the old account stay additional contacts."""
+    """By default they stay: those of the old account remain additional contacts."""
     before = read(api, ids.open_ticket)
     listen(tenant)
 
@@ -98,7 +98,7 @@ def test_a_moved_ticket_can_lose_the_links_of_the_old_account(
 def test_a_moved_ticket_can_get_a_contact_of_the_new_account(
     tenant: Tenant, ids: Seed, api: httpx.Client
 ) -> None:
-    """Whom it loses as an additional contact, where the ticket comes back."""
+    """The additional contacts that it loses, when the ticket comes back."""
     tenant.move_ticket(ids.open_ticket, ids.harbour, contact_id=ids.jurgen)
     assert read(api, ids.open_ticket)["contactID"] == ids.jurgen
 

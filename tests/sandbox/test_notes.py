@@ -29,7 +29,7 @@ def errors(response: httpx.Response) -> list[str]:
 def test_a_written_note_carries_every_property(
     tenant: Tenant, ids: Seed, api: httpx.Client
 ) -> None:
-    """By whom and when is not the client's to say; the same on all paths to it."""
+    """The client cannot set author and time; the same on all paths."""
     path = f"/Tickets/{ids.open_ticket}/Notes"
     sent = note(id=0, ticketID=ids.open_ticket, creatorResourceID=4)
     number = api.post(path, json=sent).json()["itemId"]
@@ -124,7 +124,7 @@ def test_a_note_shows_on_its_ticket_as_the_switch_says(
 
 
 def test_a_deleted_ticket_takes_its_notes_along(tenant: Tenant, ids: Seed) -> None:
-    """And nobody else's."""
+    """And no other's."""
     tenant.add_note(ids.open_ticket, "Hello", "x")
     kept = tenant.add_note(ids.complete_ticket, "Hello", "x")
     tenant.delete_ticket(ids.open_ticket)

@@ -96,7 +96,7 @@ def test_an_api_client_only_reads_users(tenant: Tenant, ids: Seed) -> None:
 
 
 def test_nobody_is_a_user_unasked(ids: Seed, api: httpx.Client) -> None:
-    """The seed has none, so whoever needs one makes it."""
+    """The seed has none: a test that needs one makes it."""
     everybody = {"filter": [{"op": "exist", "field": "id"}]}
     assert api.post("/ClientPortalUsers/query", json=everybody).json()["items"] == []
     assert api.get("/ClientPortalUsers/41").json() == {"item": None}

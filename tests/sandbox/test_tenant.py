@@ -111,7 +111,7 @@ def test_the_seed_is_the_same_every_time(tenant: Tenant, ids: Seed) -> None:
 
 
 def test_the_seed_names_only_reserved_domains(tenant: Tenant, ids: Seed) -> None:
-    """Nobody real can ever get a mail from the demo (RFC 2606)."""
+    """No real person can get a mail from the demo (RFC 2606)."""
     records = [*tenant.contacts.values(), *tenant.resources.values()]
     addresses = [
         value

@@ -60,7 +60,7 @@ def choices(api: httpx.Client, entity: str, field: str) -> dict[str, int]:
 
 
 def subscribe(api: httpx.Client, hook: int) -> None:
-    """Give a webhook a field, and switch it on."""
+    """Add a field to a webhook, and switch it on."""
     number = choices(api, "TicketWebhookFields", "fieldID")["Ticket Number"]
     both = {"isSubscribedField": True, "isDisplayAlwaysField": True}
     api.post(f"/TicketWebhooks/{hook}/Fields", json={"fieldID": number, **both}).raise_for_status()

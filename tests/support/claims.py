@@ -35,7 +35,7 @@ async def claim(
     account: int = ACCOUNT,
     email: str = EMAIL,
 ) -> Claim | Created | Pending:
-    """Claim the address, as one whose contacts were read just now."""
+    """Claim the address; its contacts were read at `read_at`, by default now."""
     read_at = read_at or await now(sessions)
     async with sessions() as session, session.begin():
         wanted = Wanted(account, email, ticket)
@@ -67,7 +67,7 @@ async def ledger_rows(sessions: Sessions) -> list[Ledger]:
 
 
 def contact(note: str, n: int = 0) -> Contact:
-    """Give a contact that carries the address and this note."""
+    """Return a contact with the address and this note."""
     return Contact.model_validate(
         {"id": CONTACT + n, "companyID": ACCOUNT, "isActive": 1, "emailAddress": EMAIL}
         | {"note": note}
@@ -75,7 +75,7 @@ def contact(note: str, n: int = 0) -> Contact:
 
 
 async def recognise(sessions: Sessions, *notes: str, read_at: datetime | None = None) -> Ledger:
-    """Read contacts with these notes, and let the ledger's one row be settled by them."""
+    """Settle the ledger's one row by contacts with these notes, and return it."""
     found = [contact(note, n) for n, note in enumerate(notes)]
     read_at = read_at or await now(sessions)
     async with sessions() as session, session.begin():

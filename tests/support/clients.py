@@ -18,7 +18,7 @@ SECRETS = ("secret-of-tests", "CODEOFTESTS")
 
 
 class Door:
-    """A throttle that lets all through, and tells who went in and who is inside."""
+    """A throttle that lets every call through, and counts those made and those under way."""
 
     def __init__(self) -> None:
         self.entered: list[str] = []
@@ -47,14 +47,14 @@ Answer = Callable[[httpx.Request], httpx.Response]
 
 @asynccontextmanager
 async def answered_by(answer: Answer) -> AsyncIterator[Autotask]:
-    """Give a client to whom any server answers, also with what the contract does not allow."""
+    """Yield a client whose requests `answer` answers, also against the contract."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as pool:
         yield Autotask(pool, "https://api.example/x", Credentials("user", *SECRETS), Door())
 
 
 @asynccontextmanager
 async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Serve the same bytes to every request; give the address, and what was asked."""
+    """Serve the same bytes to every request; yield the address and the requests received."""
     asked: list[bytes] = []
     writers: list[asyncio.StreamWriter] = []
 

@@ -1,7 +1,7 @@
-"""A clock that tests move: the database's, by which all of the product goes, and the sandbox's.
+"""A clock that tests move: that of the database, which the product reads, and of the sandbox.
 
-Functions of a schema that stands before PostgreSQL's own in the search path take the place of its
-clock, for every process that connects from then on. Nothing in the product knows of it.
+Functions in a schema that comes before pg_catalog in the search path replace PostgreSQL's clock
+for each connection that is opened afterwards. The product is not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATIL
 
 
 class Clock:
-    """Time as the product and its Autotask see it. Enter it before the product connects."""
+    """The time that the product and Autotask see. Enter it before the product connects."""
 
     def __init__(self, database_url: str, tenant: Tenant) -> None:
         self._url = database_url
@@ -45,7 +45,7 @@ class Clock:
             connection.execute("DROP SCHEMA clock CASCADE")
 
     def advance(self, **by: float) -> None:
-        """Let time pass: `advance(days=8)`."""
+        """Move the clock forward: `advance(days=8)`."""
         self._ahead += timedelta(**by)
         with connect(self._url) as connection:
             connection.execute("UPDATE clock.ahead SET by = %s", [self._ahead])

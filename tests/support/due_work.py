@@ -1,4 +1,4 @@
-"""What tests of due work say: want, claim, finish, and let time pass."""
+"""Steps of the tests of due work: want, claim, finish, and move time."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ async def row(sessions: Sessions, ref: int = 1) -> Due:
 
 
 async def change(sessions: Sessions, ref: int = 1, **values: Any) -> None:
-    """Let time pass, as it were."""
+    """Change columns of a row, such as its times."""
     async with sessions() as session, session.begin():
         await session.execute(update(Due).where(Due.ref == ref).values(**values))
 
 
 async def expire(sessions: Sessions, ref: int = 1, ago: timedelta = SECOND) -> None:
-    """Let a lease have run out."""
+    """Make a lease expire."""
     await change(sessions, ref, lease_until=func.now() - ago)

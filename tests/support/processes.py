@@ -1,4 +1,4 @@
-"""Real worker and API processes, to be killed and frozen. Each ends with the block it is in."""
+"""Real worker and API processes, to be killed and frozen. Each ends with its `with` block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ main()
 def process(
     command: str, environ: dict[str, str], *, impatient: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `worker` or `serve`; it is killed at the end if it still runs.
+    """Run `worker` or `serve`, and kill it at the end if it still runs.
 
     impatient: with a lease of three seconds instead of twenty.
     """
@@ -46,7 +46,7 @@ def process(
 def start(
     command: str, environ: dict[str, str], prelude: str | None = None, log: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start `worker` or `serve`; whoever calls has to end it.
+    """Start `worker` or `serve`; the caller has to end it.
 
     prelude: what runs in its place, and calls app.cli.main(). log: where its log goes.
     """
@@ -62,13 +62,13 @@ def start(
 
 
 def kill(running: subprocess.Popen[bytes]) -> None:
-    """Kill a process so that it can do nothing more."""
+    """Kill a process and wait for its end."""
     running.kill()
     running.wait()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for something that another process brings about; bounded."""
+    """Wait until the condition is true; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -76,7 +76,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on at the moment."""
+    """Return a port that is free at the moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

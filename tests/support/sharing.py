@@ -12,14 +12,14 @@ import httpx
 import pytest
 from sqlalchemy import Connection, Dialect, Engine, event
 
-_dialects: dict[str, Dialect] = {}
+_dialects: dict[type[Dialect], Dialect] = {}
 _compiled: dict[Any, Any] = {}
 
 
 @event.listens_for(Engine, "engine_connect")
 def _share_compiled_statements(connection: Connection) -> None:
     # SQLAlchemy keeps them by engine, and by dialect, of which each engine has one.
-    connection.dialect = _dialects.setdefault(connection.dialect.driver, connection.dialect)
+    connection.dialect = _dialects.setdefault(type(connection.dialect), connection.dialect)
     connection.execution_options(compiled_cache=_compiled)
 
 

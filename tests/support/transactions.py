@@ -1,6 +1,6 @@
-"""Watches that nobody waits for Autotask with a transaction open.
+"""Check that no transaction is open while Autotask or Microsoft is waited for.
 
-A slow vendor would hold its connection, its locks and its snapshot for as long as it likes.
+A slow vendor would keep its connection, its locks and its snapshot.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _ended(_session: Session, transaction: SessionTransaction) -> None:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give a list that names each request which leaves while its task has a transaction open."""
+    """Return a list that gets each request sent while its task has a transaction open."""
     held: list[str] = []
 
     async def watched(
