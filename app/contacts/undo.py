@@ -27,8 +27,7 @@ from app.due.exclusive import InUse, holding, holding_chore
 from app.due.work import Chore, Lease, LeaseLost
 from app.outbound.rules import NotNow
 from app.records import links as link_records
-from app.records import undo
-from app.records.ledger import common
+from app.records import rejections, undo
 from app.records.undo import Traces
 from app.services import Services
 
@@ -116,7 +115,9 @@ class Undo:
     async def _links(self, ticket_id: int, lease: Lease | None) -> list[Step]:
         traces = await self._traces(ticket_id)
         if (traces.links or traces.created) and not self.dry_run:
-            await persist_with(self.services.sessions, undo.reject_pending, ticket_id, self.who)
+            await persist_with(
+                self.services.sessions, rejections.reject_pending, ticket_id, self.who
+            )
         if not traces.links:
             return []
         autotask = await self.services.autotask(lease)
@@ -177,7 +178,7 @@ class Undo:
         async with self.services.sessions() as session:
             ended = await undo.ended_of_ticket(session, ticket_id)
         for row in ended if not self.dry_run else ():
-            await persist_with(self.services.sessions, common.reject, row, self.who)
+            await persist_with(self.services.sessions, rejections.reject_created, row, self.who)
         return [_of(row, done=True, detail="was ended before") for row in ended]
 
     async def _retire(self, row: Ledger, lease: Lease | None) -> Step:

@@ -15,19 +15,17 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Text, case, cast, delete, func, or_, select, update
+from sqlalchemy import Text, case, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import Outcome, Priority
-from app.db.tables import AccountPolicy, Audit, Mapping, Participant, TicketContact
+from app.db.tables import Audit, Mapping, Participant, TicketContact
 from app.decide import Reason, Verdict
 from app.due import work
 from app.due.work import Chore
-from app.records import forgotten
+from app.records import forgotten, policies
 from app.records.ledger import ending
-
-_LISTS = ("allowed", "denied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False
     if not keep_contacts:
         await ending.order_forgotten(session, key)
         await work.want(session, work.CHORE, Chore.LIFETIMES, timedelta(0), Priority.LIVE)
-    listed = await _take_out_of_policies(session, key)
+    listed = await policies.take_off_lists(session, key)
     await _blank_in_audit(session, key, alias)
     return Forgot(tickets, len(mappings.all()), listed)
 
@@ -92,22 +90,6 @@ async def _blank_on_tickets(session: AsyncSession, key: str, alias: str) -> int:
         .execution_options(synchronize_session=False)
     )
     return len(tickets)
-
-
-async def _take_out_of_policies(session: AsyncSession, key: str) -> int:
-    document = AccountPolicy.document
-    listing = await session.execute(
-        select(AccountPolicy)
-        .where(or_(*(document[name].has_key(key) for name in _LISTS)))
-        .order_by(AccountPolicy.account_id)
-        .with_for_update()
-    )
-    rows = list(listing.scalars())
-    for row in rows:
-        lists = {name: row.document[name] for name in _LISTS if name in row.document}
-        kept = {name: [entry for entry in lists[name] if entry != key] for name in lists}
-        row.document = row.document | kept
-    return len(rows)
 
 
 async def _blank_in_audit(session: AsyncSession, key: str, alias: str) -> None:

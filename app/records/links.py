@@ -11,14 +11,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Update, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
 from app.db.states import Outcome
-from app.db.tables import Ledger, LinkRecord, Participant
-from app.records import audit
+from app.db.tables import LinkRecord, Participant
+from app.records import audit, rejections
 from app.records.ledger import ending
 from app.records.ledger.creating import Pending
 
@@ -197,28 +197,14 @@ async def intend_unlink(
         return
     what = "loop_unlink" if rejected_by == audit.SERVICE else "undo_unlink"
     audit.record(session, rejected_by, what, ticket_id=link.ticket_id, contact_id=link.contact_id)
-    await session.execute(
-        _people(link).values(
-            rejected_by=rejected_by,
-            judged_at=func.clock_timestamp(),
-            judged_account=Participant.account_id,
-        )
-    )
+    await rejections.reject(session, rejected_by, rejections.of_link(link))
 
 
 async def keep(session: AsyncSession, link: LinkRecord, rejected_by: str | None = None) -> None:
     """Take that intent back: the contact is on the ticket as before."""
     await session.execute(_row(link).values(unlinked_at=None))
-    if rejected_by is None:
-        return
-    before = Participant.approved_by.is_not(None)
-    await session.execute(
-        _people(link).values(
-            rejected_by=None,
-            judged_at=case((before, Participant.judged_at)),
-            judged_account=case((before, Participant.judged_account)),
-        )
-    )
+    if rejected_by is not None:
+        await rejections.withdraw(session, rejections.of_link(link))
 
 
 async def unlinked(
@@ -245,20 +231,17 @@ async def unlinked(
         )
     )
     if rejected_by is not None:
-        await session.execute(
-            _people(link).values(
-                outcome=Outcome.UNLINKED, retry_at=None, acted_at=func.clock_timestamp()
-            )
-        )
+        await rejections.record_off(session, Outcome.UNLINKED, rejections.of_link(link))
 
 
 async def moved_away(session: AsyncSession, link: LinkRecord) -> None:
     """Delete our link, which its ticket's move has ended: that was no person's decision."""
     await saw_as_contact(session, link.ticket_id, link.contact_id)
-    await session.execute(
-        update(Participant)
-        .where(Participant.ticket_id == link.ticket_id, Participant.contact_id == link.contact_id)
-        .values(outcome=Outcome.UNLINKED, acted_at=func.clock_timestamp())
+    await rejections.record_off(
+        session,
+        Outcome.UNLINKED,
+        Participant.ticket_id == link.ticket_id,
+        Participant.contact_id == link.contact_id,
     )
     await ending.freed(session, link.contact_id)
 
@@ -284,15 +267,4 @@ async def end_loop(session: AsyncSession, link: LinkRecord, *, stays: bool = Fal
 def _row(link: LinkRecord) -> Update:
     return update(LinkRecord).where(
         LinkRecord.ticket_id == link.ticket_id, LinkRecord.contact_id == link.contact_id
-    )
-
-
-def _people(link: LinkRecord) -> Update:
-    # A participant whose create or link was not finished has no contact on record yet.
-    created = select(Ledger.email).where(
-        Ledger.contact_id == link.contact_id, Ledger.ticket_id == link.ticket_id
-    )
-    return update(Participant).where(
-        Participant.ticket_id == link.ticket_id,
-        or_(Participant.contact_id == link.contact_id, Participant.key.in_(created)),
     )

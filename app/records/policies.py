@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.tables import AccountPolicy
 from app.decide.policy import ListName, PolicyDocument, in_effect
+
+_LISTS: tuple[ListName, ...] = ("allowed", "denied")
 
 
 async def document_of(
@@ -67,6 +69,23 @@ async def put_on_list(
     changed = PolicyDocument.model_validate(fields)
     await store(session, account_id, changed, who)
     return document, changed
+
+
+async def take_off_lists(session: AsyncSession, entry: str) -> int:
+    """Take an entry off the lists of all accounts; return how many policies had it."""
+    document = AccountPolicy.document
+    listing = await session.execute(
+        select(AccountPolicy)
+        .where(or_(*(document[name].has_key(entry) for name in _LISTS)))
+        .order_by(AccountPolicy.account_id)
+        .with_for_update()
+    )
+    rows = list(listing.scalars())
+    for row in rows:
+        lists = {name: row.document[name] for name in _LISTS if name in row.document}
+        kept = {name: [other for other in lists[name] if other != entry] for name in lists}
+        row.document = row.document | kept
+    return len(rows)
 
 
 async def remove(session: AsyncSession, account_id: int) -> bool:

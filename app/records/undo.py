@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import STANDING, EndedBy, LedgerState, Outcome
+from app.db.states import STANDING, EndedBy, LedgerState
 from app.db.tables import Ledger, LinkRecord, Participant
-from app.decide import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +66,3 @@ async def ended_of_ticket(session: AsyncSession, ticket_id: int) -> list[Ledger]
         .order_by(Ledger.id)
     )
     return list(ended.scalars())
-
-
-async def reject_pending(session: AsyncSession, ticket_id: int, who: str) -> None:
-    """Reject each participant who is pending, or held because the ticket or the day was full."""
-    limits = (Reason.OVER_LIMIT, Reason.OVER_DAILY_LIMIT)
-    no_room = and_(Participant.outcome == Outcome.HELD, Participant.reason.in_(limits))
-    await session.execute(
-        update(Participant)
-        .where(Participant.ticket_id == ticket_id, or_(Participant.outcome.is_(None), no_room))
-        .values(
-            rejected_by=who,
-            judged_at=func.clock_timestamp(),
-            judged_account=Participant.account_id,
-        )
-    )

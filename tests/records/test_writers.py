@@ -34,34 +34,21 @@ WRITERS = {
     "Look": {"records/retention", "records/tickets"},
     "Loop": {"records/loops"},
     "MailboxGate": {"outbound/mailbox"},
-    "Mapping": {"records/mappings"},
+    "Mapping": {"records/forgetting", "records/ledger", "records/mappings"},
     "Note": {"records/notes"},
-    "Participant": {"records/participants"},
+    "Participant": {"records/forgetting", "records/participants", "records/rejections"},
     "Reconciliation": {"records/reconciliation"},
     "RetiredSecret": {"records/webhook"},
     "Slot": {"outbound/budget"},
     "Tenant": {"outbound/tenant"},
-    "TicketContact": {"records/mappings"},
+    "TicketContact": {"records/forgetting", "records/mappings"},
     "TicketRecord": {"records/tickets"},
     "Webhook": {"records/webhook"},
     "Worker": {"due/backlog"},
 }
 """The module, or the package, that writes each table."""
 
-STILL = {
-    "AccountPolicy": {"records/forgetting"},
-    "Ledger": {"records/forgetting", "records/links", "records/undo"},
-    "LinkRecord": {"records/ledger", "records/loops", "records/undo"},
-    "Mapping": {"records/forgetting", "records/ledger", "records/undo"},
-    "Participant": {
-        "records/forgetting",
-        "records/ledger",
-        "records/links",
-        "records/undo",
-    },
-    "Slot": {"ops/doctor"},
-    "TicketContact": {"records/forgetting"},
-}
+STILL = {"Slot": {"ops/doctor"}}
 """Further writers, which have to call the first one instead."""
 
 

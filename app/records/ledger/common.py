@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import case, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import OPEN, EndedBy, Origin
-from app.db.tables import Ledger, Mapping, Participant
+from app.db.tables import Ledger, Mapping
 from app.records import audit
 
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
@@ -45,20 +45,6 @@ async def drop_mappings(session: AsyncSession, row: Ledger) -> None:
     """Delete the contact's mappings, except those that a person set."""
     await session.execute(
         delete(Mapping).where(Mapping.contact_id == row.contact_id, Mapping.origin != Origin.MANUAL)
-    )
-
-
-async def reject(session: AsyncSession, row: Ledger, who: str) -> None:
-    """Reject the person on the ticket that the contact was created for."""
-    await session.execute(
-        update(Participant)
-        .where(Participant.ticket_id == row.ticket_id, Participant.key == row.email)
-        .values(
-            rejected_by=who,
-            judged_at=func.clock_timestamp(),
-            judged_account=Participant.account_id,
-            contact_id=row.contact_id,
-        )
     )
 
 

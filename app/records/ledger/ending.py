@@ -22,8 +22,8 @@ from app.db.states import (
     Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
-from app.records import audit, forgotten
-from app.records.ledger.common import IF_FORGOTTEN, drop_mappings, is_taken, record, reject
+from app.records import audit, forgotten, rejections
+from app.records.ledger.common import IF_FORGOTTEN, drop_mappings, is_taken, record
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -126,7 +126,7 @@ async def _record_intent(session: AsyncSession, row: Ledger, why: EndedBy, who: 
         ticket_id=row.ticket_id,
         contact_id=row.contact_id,
     )
-    await reject(session, row, who)
+    await rejections.reject_created(session, row, who)
 
 
 async def is_needed(session: AsyncSession, row: Ledger) -> bool:
@@ -157,14 +157,11 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
     undone = row.end_why == EndedBy.UNDO
     brought = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
     unfinished = and_(literal(undone), Participant.outcome.is_(None))
-    await session.execute(
-        update(Participant)
-        .where(Participant.contact_id == row.contact_id)
-        .where(or_(Participant.outcome.in_(brought), unfinished))
-        .values(
-            outcome=Outcome.UNLINKED if undone else Outcome.RETIRED,
-            acted_at=func.clock_timestamp(),
-        )
+    await rejections.record_off(
+        session,
+        Outcome.UNLINKED if undone else Outcome.RETIRED,
+        Participant.contact_id == row.contact_id,
+        or_(Participant.outcome.in_(brought), unfinished),
     )
     await drop_mappings(session, row)
     record(session, row, "contact_retired")
@@ -182,7 +179,7 @@ async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = Non
     )
     await drop_mappings(session, row)
     if rejected_by:
-        await reject(session, row, rejected_by)
+        await rejections.reject_created(session, row, rejected_by)
 
 
 async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
