@@ -146,7 +146,7 @@ async def test_a_contact_that_a_person_linked_or_changed_is_kept(
     assert stands(contact(tenant, one)) == (1, NINA)
     assert before == sorted(r["ticketID"] for r in tenant.links.values() if r["contactID"] == one)
     why = (await shown(api, writer))["kept"]
-    assert why.startswith("somebody put it on ticket" if how == "linked" else "a person changed")
+    assert why.startswith("a person put it on ticket" if how == "linked" else "a person changed")
     [said] = await forget(api, writer)
     assert (said["becomes"], said["kept"]) == ("kept", why)
     await end(services)

@@ -22,8 +22,8 @@ from app.db.states import (
     Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
-from app.records import audit, forgotten
-from app.records.ledger.common import IF_FORGOTTEN, drop_mappings, is_taken, record, reject
+from app.records import audit, forgotten, mappings
+from app.records.ledger.common import IF_FORGOTTEN, is_taken, record, reject
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -166,7 +166,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
             acted_at=func.clock_timestamp(),
         )
     )
-    await drop_mappings(session, row)
+    await mappings.delete_of_contact(session, row.contact_id)
     record(session, row, "contact_retired")
 
 
@@ -180,7 +180,7 @@ async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = Non
         .where(Ledger.id == row.id)
         .values(state=LedgerState.GONE, settled_at=func.clock_timestamp(), end_at=None)
     )
-    await drop_mappings(session, row)
+    await mappings.delete_of_contact(session, row.contact_id)
     if rejected_by:
         await reject(session, row, rejected_by)
 

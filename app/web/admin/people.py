@@ -114,7 +114,7 @@ class ForgottenView(BaseModel):
 async def get_person(request: Request, email: Email) -> PersonView:
     """Show an address over all accounts: its mappings, and its latest tickets.
 
-    Of a forgotten one the tickets without its name, and whom we created.
+    Of a forgotten address the tickets without its name, and the contacts that we created.
     """
     key = key_of(email)
     keys = (key, forgotten.alias(key))
