@@ -1,4 +1,4 @@
-"""What a person has changed of a contact since we created it. Pure."""
+"""Find what a person has changed of a contact since we created it. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from app.autotask.models import WholeContact
 
-# Besides what we wrote, a person who fills one of these in has made the contact their own.
-_A_PERSONS = (
+# We never fill these in: a person who does has made the contact their own.
+_FILLED_BY_PEOPLE = (
     "emailAddress2 emailAddress3 phone alternatePhone mobilePhone extension faxNumber roomNumber"
     " title namePrefix middleInitial nameSuffix externalID facebookUrl linkedInUrl twitterUrl"
     " primaryContact billingContact"
@@ -24,10 +24,10 @@ def touched(
     cleared: bool = False,
     udf_defaults: Mapping[str, str | None] | None = None,
 ) -> str | None:
-    """Say what a person has changed; None: nothing.
+    """Return what a person has changed, in words; None if nothing.
 
-    sent: what we wrote. cleared: we have taken its address off since. udf_defaults: what a new
-    contact has in user-defined fields; None: those that we did not write are not looked at.
+    sent: the contact as we wrote it. cleared: we have cleared its address since. udf_defaults: the
+    user-defined fields of a new contact; None: those that we did not write are not compared.
     """
     if contact.company_id != account_id:
         return f"it is of company {contact.company_id} now"
@@ -42,7 +42,7 @@ def touched(
         and name in now
         and (now[name] or None) != (value or None)
     ]
-    changed += [name for name in _A_PERSONS if name not in sent and now.get(name)]
+    changed += [name for name in _FILLED_BY_PEOPLE if name not in sent and now.get(name)]
     udfs = {udf.get("name"): udf.get("value") for udf in now.get("userDefinedFields") or ()}
     ours = {udf.get("name"): udf.get("value") for udf in sent.get("userDefinedFields") or ()}
     if udf_defaults is not None:

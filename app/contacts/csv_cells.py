@@ -8,7 +8,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 def safe_cell(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would execute; plain_cell takes it away."""
+    """Put an apostrophe before a cell that a spreadsheet would execute; plain_cell removes it."""
     # Before what looks like that already, too, or it could not be told apart.
     return f"'{text}" if _FORMULA.match(text) else text
 

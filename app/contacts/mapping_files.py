@@ -1,7 +1,7 @@
-"""Mappings as CSV files: written for people and spreadsheets, and taken back whole or not at all.
+"""Mappings as CSV files for people and spreadsheets.
 
-A file's lines are checked one by one, then at Autotask in queries of a hundred; only when all are
-good is anything stored, in one transaction.
+A file is imported whole or not at all: its lines are checked one by one, then at Autotask in
+queries of a hundred, and stored in one transaction if all are good.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ _ORIGINS = ("", *(origin.value for origin in Origin))
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One mapping as a file has it; by_person: it says `manual`, or nothing of its origin."""
+    """One mapping of a file."""
 
     number: int
     account_id: int
     email: str
     contact_id: int
     by_person: bool
+    """Its origin is `manual`, or empty."""
 
     @property
     def key(self) -> tuple[int, str]:
-        """What it is about."""
+        """Account and address."""
         return self.account_id, self.email
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a line cannot be taken."""
+    """Why a line cannot be imported."""
 
     number: int
     reason: str
@@ -65,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of a file; with refusals nothing was stored."""
+    """The result of an import; with refusals nothing is stored."""
 
     new: int
     changed: int
@@ -74,16 +75,19 @@ class Imported:
 
 
 Progress = Callable[[int, int], None]
-"""Is told how many contacts were checked, of how many."""
+"""Called with the number of contacts that were checked, and of all."""
 
 
 async def export_to(services: Services, file: TextIO) -> int:
-    """Write all mappings, by account and address, and count them; a change meanwhile may show."""
+    """Write all mappings by account and address, and return their number.
+
+    A change during the export may be in the file or not.
+    """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     count, after = 0, None
     while True:
-        # A page a transaction: whoever reads what is written may be slow.
+        # A transaction for each page, as the reader of the output may be slow.
         async with services.sessions() as session:
             rows = await mappings.page(session, after)
         for row in rows:
@@ -97,10 +101,10 @@ async def export_to(services: Services, file: TextIO) -> int:
 async def import_file(
     services: Services, data: bytes, *, dry_run: bool, progress: Progress = lambda *_: None
 ) -> Imported:
-    """Check a file and store what it says; dry_run: only tell what would come of it.
+    """Check a file and store its mappings; with dry_run only return the result.
 
-    A line that is on record already changes nothing, and Autotask is not asked about it. Raises
-    what the client raises, and NotNow.
+    A line that is on record already changes nothing, and Autotask is not asked about it. Raise what
+    the client raises, and NotNow.
     """
     lines, refusals = read_lines(data)
     async with services.sessions() as session:
@@ -109,35 +113,35 @@ async def import_file(
         forgotten = await forgotten_records.forgotten(session, {line.email for line in wanted})
         now = await db_now(session)
     new = sum(line.key not in known for line in wanted)
-    found: dict[int, Contact] = {}
+    contacts: dict[int, Contact] = {}
     if wanted:
         autotask = await services.autotask()
         help_desk = await services.help_desk(autotask)
-        found = await _contacts(autotask, wanted, progress)
+        contacts = await _contacts(autotask, wanted, progress)
         for line in wanted:
             reason = not_customer([line.email], help_desk)
             wrong = f"{line.email} is not a customer's address ({reason})." if reason else None
             if line.email in forgotten:
                 wrong = _FORGOTTEN
-            contact = found.get(line.contact_id)
+            contact = contacts.get(line.contact_id)
             wrong = wrong or unusable(contact, line.contact_id, line.account_id, help_desk)
             if wrong:
                 refusals.append(Refusal(line.number, wrong))
     if refusals:
-        return Imported(0, 0, 0, sorted(refusals, key=lambda one: one.number))
-    came = Imported(new, len(wanted) - new, len(lines) - len(wanted))
+        return Imported(0, 0, 0, sorted(refusals, key=lambda refusal: refusal.number))
+    result = Imported(new, len(wanted) - new, len(lines) - len(wanted))
     if wanted and not dry_run:
-        contacts = {line.key: (line.contact_id, _muted(found[line.contact_id])) for line in wanted}
+        mapped = {line.key: (line.contact_id, _muted(contacts[line.contact_id])) for line in wanted}
         async with services.sessions() as session, session.begin():
             # Forgotten while the contacts were checked, which can take minutes.
             gone = await forgotten_records.forgotten(session, {line.email for line in wanted})
-            late = [Refusal(one.number, _FORGOTTEN) for one in wanted if one.email in gone]
+            late = [Refusal(line.number, _FORGOTTEN) for line in wanted if line.email in gone]
             if late:
                 return Imported(0, 0, 0, late)
-            await mappings.set_all(session, contacts, now)
-            counts = {"new": came.new, "changed": came.changed, "same": came.same}
+            await mappings.set_all(session, mapped, now)
+            counts = {"new": result.new, "changed": result.changed, "same": result.same}
             audit.record(session, audit.CLI, "mappings_imported", **counts)
-    return came
+    return result
 
 
 def _on_record(line: Line, known: dict[tuple[int, str], tuple[int, str]]) -> bool:
@@ -157,16 +161,17 @@ async def _contacts(
     found: dict[int, Contact] = {}
     for start in range(0, len(ids), _QUERY):
         progress(start, len(ids))
-        some = ids[start : start + _QUERY]
-        # By id alone: the company is not asked for, or another's contact would look like none.
-        found |= {one.id: one for one in await autotask.contacts(0, (), some)}
+        part = ids[start : start + _QUERY]
+        # By id alone: with a company, a contact of another company would look like none.
+        found |= {row.id: row for row in await autotask.contacts(0, (), part)}
     progress(len(ids), len(ids))
     return found
 
 
 def read_lines(data: bytes) -> tuple[list[Line], list[Refusal]]:
-    """Read a file: UTF-8, commas or semicolons, its columns in any order. Its good lines, and why
-    the others are none; no line of a file that is none.
+    """Read a file: UTF-8, commas or semicolons, columns in any order.
+
+    Return its good lines, and why each other line is refused; no lines if it is no such file.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -199,7 +204,7 @@ def read_lines(data: bytes) -> tuple[list[Line], list[Refusal]]:
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Give the rows that are not empty, each with the number of the line on which it begins."""
+    """Yield the rows that are not empty, each with the number of the line on which it begins."""
     reader: Any = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     for cells in reader:

@@ -91,8 +91,8 @@ class Retiring:
     async def _read(self) -> tuple[OurRecord, AtAutotask]:
         """Read our records and Autotask.
 
-        The records are read twice: a link of ours that came while Autotask was asked is in the
-        later records only.
+        The records are read twice: our link that came while Autotask was asked is in the later
+        records only.
         """
         before = await self._our_record()
         there = await self.reading.at_autotask(self.row, self.stuck)
@@ -127,7 +127,7 @@ class Retiring:
         if action in _TO_DO and self.row.state == LedgerState.RETIRING:
             return await self._do(step, there)
         if wait := await self.reading.may_take_effect(self.row):
-            # A request of ours that comes late could make wrong what is recorded now.
+            # A request that takes effect late could make wrong what is recorded now.
             return await self._later(step.why, wait)
         if action in _TO_DO:
             return await self._do(step, there)
@@ -218,7 +218,7 @@ class Retiring:
         return None
 
     async def _put_back(self, why: str) -> Ended | None:
-        """Set its address again, unless another contact of ours has it by now."""
+        """Set its address again, unless another contact that we created has it."""
         async with self.services.sessions() as session:
             taken = await common.is_taken(session, self.row)
         if taken:
@@ -234,7 +234,7 @@ class Retiring:
         # A person may have typed its address in again since it was read.
         contact = await self.autotask.whole_contact(self.row.contact_id)
         if contact and not contact.active and contact.emails:
-            return await self._reactivate("somebody gave it an address again")
+            return await self._reactivate("a person gave it an address again")
         return await self._retired()
 
     async def _reactivate(self, why: str) -> Ended | None:

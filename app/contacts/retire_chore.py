@@ -34,7 +34,7 @@ _NOT_NOW = timedelta(hours=1)  # until a contact is considered again that the po
 async def retire_due(services: Services, lease: Lease) -> timedelta:
     """Retire contacts that are no longer needed; the chore. Return when to do it again.
 
-    An ending that has begun goes on, whoever began it. Raises what the throttle raises.
+    An ending that has begun goes on, also one that an undo began. Raise what the throttle raises.
     """
     pause = timedelta(seconds=services.settings.reconcile_interval)
     autotask = await services.autotask(lease)
@@ -59,7 +59,7 @@ async def retire_due(services: Services, lease: Lease) -> timedelta:
                 raise
             # One contact that raises must not keep all others.
             log.exception("contact_not_ended", contact=row.contact_id)
-            await _later(services, row, _NOT_NOW, f"a defect of ours: {type(error).__name__}")
+            await _later(services, row, _NOT_NOW, f"an internal error: {type(error).__name__}")
     return _SOON if len(rows) == AT_ONCE else pause
 
 

@@ -37,7 +37,7 @@ class Reading:
             return await db_now(session)
 
     async def may_take_effect(self, row: Ledger) -> timedelta | None:
-        """Return how long an unanswered request of ours may still take effect, if at all."""
+        """Return how long an unanswered request may still take effect, if at all."""
         if row.unsure_until is None:
             return None
         left = row.unsure_until - await self.now()

@@ -71,7 +71,7 @@ class OurRecord:
     halt: str | None = None
     """Why an ending that has begun is not to go on."""
     unsure: bool = False
-    """A request of ours got no answer."""
+    """A request of its ending got no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def _inactive(ours: OurRecord, contact: WholeContact) -> Step:
     if ours.begun and not contact.emails:
         return Step(Action.RETIRED)
     if ours.begun and ours.unsure:
-        return Step(Action.REACTIVATE, "somebody gave it an address again")
-    return Step(Action.KEEP, "somebody has deactivated it")
+        return Step(Action.REACTIVATE, "a person gave it an address again")
+    return Step(Action.KEEP, "a person deactivated it")
 
 
 def _made_their_own(
@@ -141,7 +141,7 @@ def _made_their_own(
     for link in there.links:
         known = ours.links.get(link.ticket_id, -1)
         if known not in (None, link.id):
-            return f"somebody put it on ticket {link.ticket_id}"
+            return f"a person put it on ticket {link.ticket_id}"
     return ours.by_person
 
 

@@ -127,8 +127,11 @@ class Undo:
             off = await self._unlink(autotask, link, ids.get(link.contact_id, []))
             if off.done:
                 self.off.add((ticket_id, link.contact_id))
-            whom = (link.contact_id, traces.addresses.get(link.contact_id))
-            steps.append(Step(ticket_id, "unlink", *whom, off.done, off.detail, off.again))
+            address = traces.addresses.get(link.contact_id)
+            step = Step(
+                ticket_id, "unlink", link.contact_id, address, off.done, off.detail, off.again
+            )
+            steps.append(step)
         return steps
 
     async def _unlink(self, autotask: Autotask, link: LinkRecord, ids: list[int]) -> Unlinked:

@@ -18,7 +18,7 @@ from app.outbound.rules import LEAVE_SECONDS, NotNow
 from app.records import links
 from app.services import Services
 
-UNDER_WAY = "a request of ours got no answer and may still take effect: run it again later"
+UNDER_WAY = "a request got no answer and may still take effect: run it again later"
 
 _TRIES = 3
 

@@ -1,4 +1,4 @@
-"""Why a contact cannot be mapped in an account."""
+"""Find why a contact cannot be mapped in an account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.mail.addresses import address_key
 def unusable(
     contact: Contact | None, contact_id: int, account_id: int, help_desk: HelpDesk
 ) -> str | None:
-    """Say why no address of an account can mean a contact; None: it can."""
+    """Return why the contact cannot be mapped in the account; None if it can."""
     if contact is None:
         return f"Autotask has no contact {contact_id}."
     if not contact.active:

@@ -20,11 +20,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import Outcome, Priority
-from app.db.tables import Audit, Mapping, Participant, TicketContact
+from app.db.tables import Audit, Participant
 from app.decide import Reason, Verdict
 from app.due import work
 from app.due.work import Chore
-from app.records import forgotten, policies
+from app.records import forgotten, mappings, policies
 from app.records.ledger import ending
 
 
@@ -47,17 +47,14 @@ async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False
     # Tickets first, as a look locks its ticket before it stores anything.
     tickets = await _blank_on_tickets(session, key, alias)
     await forgotten.remember(session, key)
-    mappings = await session.execute(
-        delete(Mapping).where(Mapping.email == key).returning(Mapping.account_id)
-    )
-    await session.execute(delete(TicketContact).where(TicketContact.addresses.contains([key])))
+    mapped = await mappings.delete_of_address(session, key)
     await ending.forget(session, key)
     if not keep_contacts:
         await ending.order_forgotten(session, key)
         await work.want(session, work.CHORE, Chore.LIFETIMES, timedelta(0), Priority.LIVE)
     listed = await policies.take_off_lists(session, key)
     await _blank_in_audit(session, key, alias)
-    return Forgot(tickets, len(mappings.all()), listed)
+    return Forgot(tickets, mapped, listed)
 
 
 async def _blank_on_tickets(session: AsyncSession, key: str, alias: str) -> int:

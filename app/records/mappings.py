@@ -1,4 +1,4 @@
-"""Which contact an address means in an account, and which addresses a ticket's contact has."""
+"""Which contact an address means in an account, and the addresses of a ticket's contact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.db.states import Origin
 from app.db.tables import Mapping, TicketContact
 
 VERIFIED_FOR = timedelta(hours=1)
-"""A mapping that was seen to hold is relied on for so long without asking Autotask."""
+"""How long a mapping that was seen to hold is used without asking Autotask."""
 
 PAGE = 1_000
 """Rows that are read or written at a time."""
@@ -26,11 +26,11 @@ _NOT_SEEN: MappingOf[str, bool | None] = {}
 async def of_addresses(
     session: AsyncSession, account_id: int, emails: Collection[str]
 ) -> dict[str, Mapping]:
-    """Give an account's mappings for some addresses."""
-    found = await session.execute(
+    """Return an account's mappings for these addresses."""
+    rows = await session.execute(
         select(Mapping).where(Mapping.account_id == account_id, Mapping.email.in_(list(emails)))
     )
-    return {row.email: row for row in found.scalars()}
+    return {row.email: row for row in rows.scalars()}
 
 
 async def remember(
@@ -54,7 +54,7 @@ async def remember(
             verified_at=now,
             muted=muted.get(email),
         )
-        # What a person said stands, until they say otherwise or the contact is gone.
+        # A manual mapping stands until a person changes it, or its contact is gone.
         manual = Mapping.origin == Origin.MANUAL
         by_person = origin is Origin.MANUAL
         await session.execute(
@@ -72,7 +72,7 @@ async def remember(
 
 
 async def page(session: AsyncSession, after: tuple[int, str] | None) -> Sequence[Mapping]:
-    """Give up to PAGE mappings of all accounts, by account and address, after one of them."""
+    """Return up to PAGE mappings of all accounts, by account and address, after one of them."""
     place = tuple_(Mapping.account_id, Mapping.email)
     query = select(Mapping).order_by(Mapping.account_id, Mapping.email).limit(PAGE)
     return (await session.scalars(query if after is None else query.where(place > after))).all()
@@ -81,7 +81,7 @@ async def page(session: AsyncSession, after: tuple[int, str] | None) -> Sequence
 async def of_accounts(
     session: AsyncSession, account_ids: Collection[int]
 ) -> dict[tuple[int, str], tuple[int, str]]:
-    """Give contact and origin of accounts' mappings, by account and address."""
+    """Return contact and origin of accounts' mappings, by account and address."""
     columns = (Mapping.account_id, Mapping.email, Mapping.contact_id, Mapping.origin)
     found = await session.execute(select(*columns).where(Mapping.account_id.in_(list(account_ids))))
     return {(row.account_id, row.email): (row.contact_id, row.origin) for row in found}
@@ -92,7 +92,7 @@ async def set_all(
     contacts: MappingOf[tuple[int, str], tuple[int, bool | None]],
     seen_at: datetime,
 ) -> None:
-    """Store which contact a person says that addresses mean, and whether it is muted.
+    """Store the contacts that a person maps addresses to, and whether each is muted.
 
     contacts: by account and address. seen_at: the database's clock before they were read.
     """
@@ -121,7 +121,7 @@ async def set_all(
 
 
 async def forget(session: AsyncSession, account_id: int, contacts: MappingOf[str, int]) -> None:
-    """Drop mappings to contacts that are gone, unless they have been set anew meanwhile."""
+    """Delete mappings to contacts that are gone, unless they were set anew since."""
     for email, contact_id in sorted(contacts.items()):
         await session.execute(
             delete(Mapping).where(
@@ -133,7 +133,7 @@ async def forget(session: AsyncSession, account_id: int, contacts: MappingOf[str
 
 
 async def delete_one(session: AsyncSession, account_id: int, email: str) -> bool:
-    """Drop a mapping because an admin said so; False if there was none."""
+    """Delete a mapping by an admin's order; return False if there was none."""
     dropped = await session.execute(
         delete(Mapping)
         .where(Mapping.account_id == account_id, Mapping.email == email)
@@ -142,8 +142,24 @@ async def delete_one(session: AsyncSession, account_id: int, email: str) -> bool
     return dropped.scalar_one_or_none() is not None
 
 
+async def delete_of_contact(session: AsyncSession, contact_id: int | None) -> None:
+    """Delete a contact's mappings, except those that a person set."""
+    await session.execute(
+        delete(Mapping).where(Mapping.contact_id == contact_id, Mapping.origin != Origin.MANUAL)
+    )
+
+
+async def delete_of_address(session: AsyncSession, email: str) -> int:
+    """Delete an address's mappings, and the contacts that carry it; return how many mappings."""
+    deleted = await session.execute(
+        delete(Mapping).where(Mapping.email == email).returning(Mapping.account_id)
+    )
+    await session.execute(delete(TicketContact).where(TicketContact.addresses.contains([email])))
+    return len(deleted.all())
+
+
 async def contact_addresses(session: AsyncSession, contact_id: int) -> frozenset[str] | None:
-    """Give the addresses of a ticket's contact, if they were read within the hour."""
+    """Return the addresses of a ticket's contact, if they were read within the hour."""
     row = await session.get(TicketContact, contact_id)
     now = await db_now(session)
     if row is None or row.read_at < now - VERIFIED_FOR:

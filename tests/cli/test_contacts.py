@@ -157,7 +157,7 @@ async def test_who_is_on_an_open_ticket_is_in_use(
     """Put there by hand, which only Autotask knows."""
     tenant.link(tenant.new_ticket(people.alpine, callout=False), unused[NINA])
     assert await stale(services, retire=True, yes=True, file=tmp_path / "x.csv") == 0
-    assert f"{NINA}: kept: somebody put it on ticket" in capsys.readouterr().out
+    assert f"{NINA}: kept: a person put it on ticket" in capsys.readouterr().out
     assert stands(contact(tenant, unused[NINA])) == (1, NINA)
 
 

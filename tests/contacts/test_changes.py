@@ -79,10 +79,10 @@ def portal(tenant: Tenant, people: Seed, nina: int) -> None:
         (second_address, "a person changed emailAddress2"),
         (other_address, "a person changed emailAddress"),
         (primary, "a person changed primaryContact"),
-        (deactivate, "somebody has deactivated it"),
+        (deactivate, "a person deactivated it"),
         (own_ticket, "it is the contact of ticket"),
-        (by_hand, "somebody put it on ticket"),
-        (on_again, "somebody put it on ticket"),
+        (by_hand, "a person put it on ticket"),
+        (on_again, "a person put it on ticket"),
         (portal, "it can use the client portal"),
     ],
 )
@@ -125,7 +125,7 @@ async def test_whom_an_admin_mapped_is_kept(
     await complete(services, tenant, ticket_of(tenant, nina))
     clock.advance(days=8)
     await end(services)
-    assert (await ledger_of(services, nina)).kept == "somebody mapped an address to it"
+    assert (await ledger_of(services, nina)).kept == "a person mapped an address to it"
     assert stands(contact(tenant, nina)) == (1, NINA)
 
 

@@ -129,7 +129,7 @@ async def test_an_address_that_is_typed_in_again_is_never_refused(
     before_patch(tenant, 2, lambda: tenant.change_contact(nina, emailAddress=NINA))
     await end(services)
     assert stands(contact(tenant, nina)) == (1, NINA)
-    assert (await ledger_of(services, nina)).kept == "somebody gave it an address again"
+    assert (await ledger_of(services, nina)).kept == "a person gave it an address again"
     assert tenant.insane_contacts() == []
 
 
@@ -175,7 +175,7 @@ async def test_one_that_is_in_the_way_keeps_no_other(
     await complete(services, tenant, ticket_of(tenant, nina), other)
     await end(services)
     assert stands(contact(tenant, ole["id"])) == (0, None)
-    assert (await ledger_of(services, nina)).error == "a defect of ours: ValueError"
+    assert (await ledger_of(services, nina)).error == "an internal error: ValueError"
 
 
 async def test_a_merge_that_is_noticed_days_later_carries_its_people(

@@ -246,7 +246,7 @@ async def test_a_link_by_hand_after_its_address_is_away_brings_it_back(
     meanwhile(tenant, "PATCH", 1, lambda: tenant.link(other, one))
     await end(services)
     assert stands(contact(tenant, one)) == (1, NINA)
-    assert ((await ledger_of(services, one)).kept or "").startswith("somebody put it on ticket")
+    assert ((await ledger_of(services, one)).kept or "").startswith("a person put it on ticket")
     assert tenant.linked_contacts(other) == [one]
 
 

@@ -146,7 +146,7 @@ async def test_a_contact_that_a_person_linked_or_changed_is_kept(
     assert stands(contact(tenant, one)) == (1, NINA)
     assert before == sorted(r["ticketID"] for r in tenant.links.values() if r["contactID"] == one)
     why = (await shown(api, writer))["kept"]
-    assert why.startswith("somebody put it on ticket" if how == "linked" else "a person changed")
+    assert why.startswith("a person put it on ticket" if how == "linked" else "a person changed")
     [said] = await forget(api, writer)
     assert (said["becomes"], said["kept"]) == ("kept", why)
     await end(services)
@@ -248,6 +248,32 @@ async def test_a_contact_that_is_being_retired_for_its_lifetime_goes_on(
     assert (said["state"], said["becomes"]) == ("retiring", "retiring")
     await end(services)
     assert stands(contact(tenant, ours(tenant))) == (0, None)
+
+
+async def test_a_contact_that_is_being_brought_back_is_retired_afterwards(
+    clock: Clock,
+    services: Services,
+    tenant: Tenant,
+    people: Seed,
+    api: httpx.AsyncClient,
+    writer: Headers,
+) -> None:
+    """It is back, which no look could record; that its address is forgotten is not lost by that."""
+    await say(services, lifetime=TICKET, grace_days=0)
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    await look_at(services, made)
+    await complete(services, tenant, made)
+    await end(services)
+    back = Fault("reset_after", "PATCH", path_contains="/Contacts", after=1)
+    tenant.faults.add(back)
+    assert await look_at(services, tenant.new_ticket(people.alpine, cc=NINA)) is None
+    [said] = await forget(api, writer)
+    assert (said["state"], said["becomes"]) == ("restoring", "retiring")
+    for _ in range(3):
+        clock.advance(hours=2)
+        await end(services)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
+    assert (await ledger_of(services, ours(tenant))).state == LedgerState.RETIRED
 
 
 async def test_a_ticket_that_is_opened_again_does_not_bring_it_back(

@@ -96,7 +96,7 @@ async def test_an_address_that_a_person_types_in_again_keeps_the_contact_active(
             tenant.change_contact(one, emailAddress=NINA)
 
     tenant.before_call = before
-    assert kept(await undo(services, ticket)) == "kept: somebody gave it an address again"
+    assert kept(await undo(services, ticket)) == "kept: a person gave it an address again"
     assert stands(contact(tenant, one)) == (1, NINA)
     assert tenant.insane_contacts() == []
 
@@ -107,7 +107,7 @@ async def test_a_contact_that_a_person_deactivated_is_left_alone(
     """Its address is that person's business, too."""
     one = ours(tenant)
     tenant.change_contact(one, isActive=0)
-    assert kept(await undo(services, ticket)) == "kept: somebody has deactivated it"
+    assert kept(await undo(services, ticket)) == "kept: a person deactivated it"
     assert stands(contact(tenant, one)) == (0, NINA)
 
 
@@ -118,7 +118,7 @@ async def test_a_contact_that_is_mapped_by_a_person_is_left_alone(
     path = f"/admin/accounts/{people.alpine}/contacts/boss@radiology.example"
     body = {"contact_id": ours(tenant)}
     assert (await api.put(path, json=body, headers=writer)).status_code == 200
-    assert kept(await undo(services, ticket)) == "kept: somebody mapped an address to it"
+    assert kept(await undo(services, ticket)) == "kept: a person mapped an address to it"
     assert stands(contact(tenant, ours(tenant))) == (1, NINA)
     assert "boss@radiology.example" in {row.email for row in await rows(services, Mapping)}
 
@@ -176,7 +176,7 @@ async def test_a_link_by_hand_after_its_address_is_away_brings_it_back(
             tenant.link(other, one)
 
     tenant.before_call = before
-    assert kept(await undo(services, ticket)) == f"kept: somebody put it on ticket {other}"
+    assert kept(await undo(services, ticket)) == f"kept: a person put it on ticket {other}"
     assert stands(contact(tenant, one)) == (1, NINA)
 
 

@@ -77,7 +77,7 @@ async def test_who_is_put_on_again_between_the_two_parts_stays_active(
             tenant.link(ticket, nina(tenant)["id"])
         steps += some
 
-    by_hand = f"kept: somebody put it on ticket {ticket}"
+    by_hand = f"kept: a person put it on ticket {ticket}"
     assert told(steps[-1]) == ("deactivate", False, False, by_hand)
     assert nina(tenant)["isActive"] == 1
 

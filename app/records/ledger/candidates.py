@@ -105,7 +105,7 @@ async def history(session: AsyncSession, row: Ledger) -> History:
         Mapping.contact_id == row.contact_id, Mapping.origin == Origin.MANUAL
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
-    by_person = "somebody mapped an address to it" if manual is not None else None
+    by_person = "a person mapped an address to it" if manual is not None else None
     return History(links, max((at for at in dates if at), default=None), by_person)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import case, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import OPEN, EndedBy, Origin
-from app.db.tables import Ledger, Mapping
+from app.db.states import OPEN, EndedBy
+from app.db.tables import Ledger
 from app.records import audit
 
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
@@ -31,7 +31,7 @@ class Wanted:
 
 
 async def is_taken(session: AsyncSession, row: Ledger) -> bool:
-    """Return whether the address has another contact of ours by now."""
+    """Return whether we have another contact for the address by now."""
     others = select(Ledger.id).where(
         Ledger.account_id == row.account_id,
         Ledger.email == row.email,
@@ -39,13 +39,6 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
         Ledger.state.in_(OPEN),
     )
     return (await session.execute(others)).first() is not None
-
-
-async def drop_mappings(session: AsyncSession, row: Ledger) -> None:
-    """Delete the contact's mappings, except those that a person set."""
-    await session.execute(
-        delete(Mapping).where(Mapping.contact_id == row.contact_id, Mapping.origin != Origin.MANUAL)
-    )
 
 
 def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:

@@ -22,8 +22,8 @@ from app.db.states import (
     Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
-from app.records import audit, forgotten, rejections
-from app.records.ledger.common import IF_FORGOTTEN, drop_mappings, is_taken, record
+from app.records import audit, forgotten, mappings, rejections
+from app.records.ledger.common import IF_FORGOTTEN, is_taken, record
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -163,7 +163,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
         Participant.contact_id == row.contact_id,
         or_(Participant.outcome.in_(brought), unfinished),
     )
-    await drop_mappings(session, row)
+    await mappings.delete_of_contact(session, row.contact_id)
     record(session, row, "contact_retired")
 
 
@@ -177,7 +177,7 @@ async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = Non
         .where(Ledger.id == row.id)
         .values(state=LedgerState.GONE, settled_at=func.clock_timestamp(), end_at=None)
     )
-    await drop_mappings(session, row)
+    await mappings.delete_of_contact(session, row.contact_id)
     if rejected_by:
         await rejections.reject_created(session, row, rejected_by)
 
