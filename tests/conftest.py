@@ -78,7 +78,7 @@ def own_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def bare_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+def empty_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A database without a schema."""
     with copied(postgres, "template0") as url:
         yield url

@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 
 from app import __version__
 from app.cli import COMMANDS, cli, main
-from app.db.embedded.server import EmbeddedPostgres
 from app.settings.settings import Settings
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
@@ -63,16 +62,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return int(ended.value.code or 0), shown.out, shown.err
 
     return command
-
-
-@pytest.fixture
-def empty_database(postgres: EmbeddedPostgres, database_url: str) -> Iterator[str]:
-    """A database without a schema."""
-    name = f"empty_{os.getpid()}"
-    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield postgres.url_for(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -251,10 +240,10 @@ def test_a_missing_configuration_is_said(run: Run, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_an_empty_database_is_said(
-    run: Run, environ: dict[str, str], empty_database: str, command: str
+    run: Run, environ: dict[str, str], empty_url: str, command: str
 ) -> None:
     """With the command that helps; and that command does."""
-    environ |= {"DATABASE_URL": empty_database, "PORT": "0"}
+    environ |= {"DATABASE_URL": empty_url, "PORT": "0"}
     code, _, errors = run(command, **environ)
     assert code == 1
     assert errors == "Cannot start: the database is empty: run `autotask-cc migrate`.\n"

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import psycopg
 import pytest
 from sqlalchemy import exc, text
 
 from app.db import database, schema
 from app.db.database import Sessions, is_outage, persist
-from app.db.embedded.server import EmbeddedPostgres
 from app.db.schema import require_schema, schema_problem
-from tests.support.databases import plain
 
 ROOT = Path(__file__).parents[2]
 AWAY = exc.OperationalError("SELECT 1", {}, Exception("connection refused"))
@@ -28,16 +24,6 @@ async def sessions(database_url: str) -> AsyncIterator[Sessions]:
     engine = database.make_engine(database_url)
     yield database.make_sessions(engine)
     await engine.dispose()
-
-
-@pytest.fixture
-def empty_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database without a schema."""
-    name = f"bare_{os.getpid()}"
-    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield postgres.url_for(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.mark.parametrize(

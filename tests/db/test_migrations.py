@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from sqlalchemy import create_engine
 
 from app.db import schema
 from app.db.database import Base
-from app.db.embedded.server import EmbeddedPostgres
 from tests.support.databases import plain
 
 pytestmark = pytest.mark.process
@@ -32,16 +29,6 @@ UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), '
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace
 ORDER BY 1, 2, 3
 """
-
-
-@pytest.fixture
-def empty_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """A database without a schema."""
-    name = f"empty_{os.getpid()}"
-    with psycopg.connect(plain(postgres.url), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        yield postgres.url_for(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def query(url: str, statement: str) -> list[tuple[Any, ...]]:

@@ -63,7 +63,7 @@ def test_the_table_has_each_state() -> None:
 
 def test_no_other_module_writes_the_ledger() -> None:
     """Neither by a statement nor by an attribute of a row that it has read."""
-    columns = {"end_why", "end_at", "kept", "needed_at", "unsure_until", "freed_at", "error_code"}
+    columns = {"end_why", "end_at", "kept", "needed_at", "unsure_until", "freed_at"}
     wrong = []
     for path in APP.rglob("*.py"):
         if path.parent == LEDGER:
