@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -19,7 +19,7 @@ from app.contacts.csv_cells import plain_cell, safe_cell
 from app.contacts.usable import unusable
 from app.db.database import db_now
 from app.db.states import Origin
-from app.decide import not_customer
+from app.decide import HelpDesk, not_customer
 from app.mail.addresses import address_key
 from app.records import audit, mappings
 from app.records import forgotten as forgotten_records
@@ -119,13 +119,8 @@ async def import_file(
         help_desk = await services.help_desk(autotask)
         contacts = await _contacts(autotask, wanted, progress)
         for line in wanted:
-            reason = not_customer([line.email], help_desk)
-            wrong = f"{line.email} is not a customer's address ({reason})." if reason else None
-            if line.email in forgotten:
-                wrong = _FORGOTTEN
             contact = contacts.get(line.contact_id)
-            wrong = wrong or unusable(contact, line.contact_id, line.account_id, help_desk)
-            if wrong:
+            if wrong := _why_refused(line, contact, help_desk, forgotten):
                 refusals.append(Refusal(line.number, wrong))
     if refusals:
         return Imported(0, 0, 0, sorted(refusals, key=lambda refusal: refusal.number))
@@ -142,6 +137,16 @@ async def import_file(
             counts = {"new": result.new, "changed": result.changed, "same": result.same}
             audit.record(session, audit.CLI, "mappings_imported", **counts)
     return result
+
+
+def _why_refused(
+    line: Line, contact: Contact | None, help_desk: HelpDesk, forgotten: Collection[str]
+) -> str | None:
+    if line.email in forgotten:
+        return _FORGOTTEN
+    if reason := not_customer([line.email], help_desk):
+        return f"{line.email} is not a customer's address ({reason})."
+    return unusable(contact, line.contact_id, line.account_id, help_desk)
 
 
 def _on_record(line: Line, known: dict[tuple[int, str], tuple[int, str]]) -> bool:

@@ -49,35 +49,27 @@ async def saw_linked(
     if not contact_ids:
         return
     now = func.clock_timestamp()
+    row = {"ticket_id": ticket_id, "account_id": account_id, "first_seen_linked_at": now}
     seen = insert(LinkRecord).values(
         [
-            {
-                "ticket_id": ticket_id,
-                "contact_id": contact_id,
-                "account_id": account_id,
-                "first_seen_linked_at": now,
-                "link_id": link_ids.get(contact_id),
-            }
+            row | {"contact_id": contact_id, "link_id": link_ids.get(contact_id)}
             for contact_id in sorted(contact_ids)
         ]
     )
-    await session.execute(
-        seen.on_conflict_do_update(
-            index_elements=[LinkRecord.ticket_id, LinkRecord.contact_id],
-            set_={
-                # Our link stays in the account that it was made in, wherever the ticket goes.
-                "account_id": case((LinkRecord.ours, LinkRecord.account_id), else_=account_id),
-                # If it was requested again: when that request was seen to have taken effect.
-                "first_seen_linked_at": case(
-                    (LinkRecord.unanswered, now),
-                    else_=func.coalesce(LinkRecord.first_seen_linked_at, now),
-                ),
-                "unlinked_at": None,
-                "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
-                "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
-            },
-        )
-    )
+    changed = {
+        # Our link stays in the account that it was made in, wherever the ticket goes.
+        "account_id": case((LinkRecord.ours, LinkRecord.account_id), else_=account_id),
+        # If it was requested again: when that request was seen to have taken effect.
+        "first_seen_linked_at": case(
+            (LinkRecord.unanswered, now),
+            else_=func.coalesce(LinkRecord.first_seen_linked_at, now),
+        ),
+        "unlinked_at": None,
+        "ours": LinkRecord.ours | LinkRecord.sent_at.is_not(None),
+        "link_id": func.coalesce(LinkRecord.link_id, seen.excluded.link_id),
+    }
+    keys = [LinkRecord.ticket_id, LinkRecord.contact_id]
+    await session.execute(seen.on_conflict_do_update(index_elements=keys, set_=changed))
     await ending.saw_in_use(session, contact_ids)
 
 

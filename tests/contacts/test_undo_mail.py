@@ -180,6 +180,7 @@ async def test_a_link_by_hand_after_its_address_is_away_brings_it_back(
     assert stands(contact(tenant, one)) == (1, NINA)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "fault",
     [
