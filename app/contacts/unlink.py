@@ -75,7 +75,10 @@ async def take_off(
             now = (await links_by_contact(autotask, link.ticket_id)).get(link.contact_id, [])
             left = [link_id for link_id in now if link_id in ids]
             if not left:
-                await persist_with(sessions, links.unlinked, link, rejected_by, moved=moved)
+                if moved:
+                    await persist_with(sessions, links.moved_away, link)
+                else:
+                    await persist_with(sessions, links.unlinked, link, rejected_by)
                 return Unlinked(True, "taken off the ticket")
     except Unanswered as error:
         return Unlinked(False, f"{UNDER_WAY} ({error})", again=True)

@@ -199,20 +199,8 @@ async def keep(session: AsyncSession, link: LinkRecord, rejected_by: str | None 
         await rejections.withdraw(session, rejections.of_link(link))
 
 
-async def unlinked(
-    session: AsyncSession,
-    link: LinkRecord,
-    rejected_by: str | None = None,
-    *,
-    moved: bool = False,
-) -> None:
-    """Record that our link is off: a link of the contact that is seen later is a person's.
-
-    moved: its ticket is in another account now.
-    """
-    if moved:
-        await moved_away(session, link)
-        return
+async def unlinked(session: AsyncSession, link: LinkRecord, rejected_by: str | None = None) -> None:
+    """Record that our link is off: a link of the contact that is seen later is a person's."""
     await session.execute(
         _row(link).values(
             unlinked_at=func.coalesce(LinkRecord.unlinked_at, func.clock_timestamp()),

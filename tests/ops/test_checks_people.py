@@ -121,8 +121,8 @@ async def test_contacts_that_wait_for_a_right_are_a_problem(
 @pytest.mark.parametrize(
     "values",
     [
-        {"error": "PATCH Contacts: forbidden: no"},
-        {"error": None},
+        {"error": "PATCH Contacts: forbidden: no", "error_code": None},
+        {"error": None, "error_code": None},
         {"kept": "a person changed phone"},
         {"state": LedgerState.RETIRED},
         {"state": LedgerState.UNSURE, "contact_id": None},

@@ -1,4 +1,4 @@
-"""What tests of lifetimes, moves and merges say: let a ticket end, and let what follows be done."""
+"""Steps of tests of lifetimes, moves and merges: a ticket ends, and the chores are done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TICKET = {"inside": "ticket", "outside": "ticket"}
 
 
 async def say(services: Services, account_id: int = ALPINE, **fields: Any) -> None:
-    """Give an account a policy."""
+    """Store a policy for an account."""
     async with services.sessions() as session, session.begin():
         await policies.store(session, account_id, PolicyDocument(**fields), "test")
 
@@ -81,50 +81,50 @@ async def _once(
 
 
 async def complete(services: Services, tenant: Tenant, *ticket_ids: int) -> None:
-    """Complete tickets as a technician does, and let us notice."""
+    """Complete tickets as a technician does, and notice it."""
     for ticket_id in ticket_ids:
         tenant.update_ticket(ticket_id, callout=False, status=COMPLETE)
     await follow_up(services)
 
 
 def contact(tenant: Tenant, contact_id: int) -> Record:
-    """Give a contact as it stands."""
+    """Return a contact as it stands."""
     return tenant.contacts[contact_id]
 
 
 def stands(one: Record) -> tuple[int, str | None]:
-    """Tell whether a contact is active, and its address."""
+    """Return whether a contact is active, and its address."""
     return one["isActive"], one["emailAddress"] or None
 
 
 async def ledger_of(services: Services, contact_id: int) -> Ledger:
-    """Give the ledger's row of a contact."""
+    """Return the ledger's row of a contact."""
     async with services.sessions() as session:
         found = await session.execute(select(Ledger).where(Ledger.contact_id == contact_id))
         return found.scalar_one()
 
 
 async def is_due(services: Services, ticket_id: int) -> bool:
-    """Tell whether a ticket is to be looked at."""
+    """Return whether a ticket is to be looked at."""
     async with services.sessions() as session:
         row = await session.get_one(Due, (work.TICKET, ticket_id))
         return row.due_at is not None
 
 
 def ours(tenant: Tenant) -> int:
-    """Give the one contact that we created, wherever its ending stands."""
+    """Return the one contact that we created, however far its ending has come."""
     [made] = [c for c in tenant.contacts.values() if (c["note"] or "").startswith("autotask-cc ")]
     return int(made["id"])
 
 
 def ticket_of(tenant: Tenant, contact_id: int) -> int:
-    """Give the one ticket that a contact is on."""
+    """Return the one ticket that a contact is on."""
     [row] = [row for row in tenant.links.values() if row["contactID"] == contact_id]
     return int(row["ticketID"])
 
 
 def watch_mail(tenant: Tenant) -> list[str]:
-    """Collect each moment at which mail of somebody whom we created would be refused."""
+    """Collect each moment at which mail of a contact that we created would be refused."""
     refused: list[str] = []
 
     def check(call: Call) -> None:
@@ -135,7 +135,7 @@ def watch_mail(tenant: Tenant) -> list[str]:
 
 
 async def nina_of_a_ticket(services: Services, tenant: Tenant, **policy: Any) -> int:
-    """Let Nina be copied on a ticket at Alpine, whose policy this is; gives her contact."""
+    """Copy Nina on a ticket at Alpine, with this policy; return her contact."""
     await say(services, lifetime=TICKET, **policy)
     await looks_done(services, tenant.new_ticket(ALPINE, cc=f"Nina Osei <{NINA}>"))
     return ours(tenant)
