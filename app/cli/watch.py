@@ -50,7 +50,7 @@ async def _watch(settings: Settings, url: str, ticket: int | None, seconds: floa
         if ticket is None:
             return await _nothing(settings, sessions, "No ticket came.")
         records: History | None = None
-        async for events, latest in ops.follow(sessions, ticket, seconds):
+        async for events, latest in ops.watch_ticket(sessions, ticket, seconds):
             records = latest
             for event in events:
                 _say(event)

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.db.database import Sessions, db_now
 from app.db.states import FAILURES, LedgerState, Priority, Result
 from app.db.tables import Delivery, Ledger, Look, Participant, TicketRecord
+from app.decide import Reason
 from app.decide.words import why
 from app.records import history
 from app.records.history import History
@@ -65,7 +66,7 @@ async def clock(sessions: Sessions) -> datetime:
         return await db_now(session)
 
 
-async def follow(
+async def watch_ticket(
     sessions: Sessions, ticket_id: int, seconds: float
 ) -> AsyncIterator[tuple[list[Event], History | None]]:
     """Yield new events of a ticket, with its records, until it is over or `seconds` have passed.
@@ -160,7 +161,7 @@ def _end(look: Look) -> Event:
 
 
 def _writes(records: History, shown: Shown) -> Iterator[Event]:
-    """Say what was created and linked; what is on its way, too."""
+    """Yield events for contacts, links and notes, pending ones too."""
     for row in records.created:
         if shown.first("ledger", row.id, row.state):
             what = _LEDGER[LedgerState(row.state)]
@@ -172,8 +173,8 @@ def _writes(records: History, shown: Shown) -> Iterator[Event]:
             yield Event(link.sent_at, f"contact {link.contact_id} is being put on the ticket")
     for note in records.notes:
         if shown.first("note", note.id, note.state):
-            why = f": {note.error}" if note.error else ""
-            yield Event(note.sent_at, f"the note on the ticket: {note.state}{why}")
+            error = f": {note.error}" if note.error else ""
+            yield Event(note.sent_at, f"the note on the ticket: {note.state}{error}")
 
 
 _LEDGER = {
@@ -182,9 +183,9 @@ _LEDGER = {
     LedgerState.CREATED: "contact created",
     LedgerState.REFUSED: "Autotask refused to create a contact",
     LedgerState.GONE: "the contact that we created is gone",
-    LedgerState.RETIRED: "the contact that we created was deactivated",
-    LedgerState.RETIRING: "the contact that we created is being deactivated",
-    LedgerState.RESTORING: "the contact that we had deactivated is being brought back",
+    LedgerState.RETIRED: "the contact that we created was retired",
+    LedgerState.RETIRING: "the contact that we created is being retired",
+    LedgerState.RESTORING: "the contact that we created is being brought back",
 }
 
 
@@ -196,18 +197,18 @@ def _id(row: Ledger) -> str:
 def _why(one: Participant) -> str:
     """Describe the reason of a decision."""
     approved = f"; approved by {one.approved_by}" if one.approved_by else ""
-    detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
+    detail = f" ({one.detail})" if one.reason == Reason.INVALID and one.detail else ""
     return f"{why(one.reason)}{detail}{approved}"
 
 
 def _outcome(one: Participant) -> str:
-    said = f": {one.detail}" if one.detail and one.reason != "invalid" else ""
+    said = f": {one.detail}" if one.detail and one.reason != Reason.INVALID else ""
     muted = "; this contact is set to get no mail" if one.muted else ""
     return f"{one.key}: {one.outcome}{said}{muted}"
 
 
 def went_well(records: History) -> bool:
-    """Tell whether a test mail came to its end as it should."""
+    """Return whether the test mail was processed without failures."""
     return records.ticket.result in (Result.DONE, Result.NOBODY_COPIED) and not any(
         one.outcome in FAILURES for one in records.participants
     )

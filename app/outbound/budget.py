@@ -38,7 +38,7 @@ from app.due import work
 from app.due.work import Lease, LeaseLost
 from app.outbound import gate
 from app.outbound.rules import NotNow
-from app.outbound.usage import Usage, Use
+from app.outbound.usage import CallCounter, CallCounts
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class Budget:
         observer: bool = False,
     ) -> None:
         self._sessions = sessions
-        self._usage = Usage(share, timedelta(seconds=window), limit)
+        self._counter = CallCounter(share, timedelta(seconds=window), limit)
         self._observer = observer
 
     def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
@@ -161,9 +161,9 @@ class Budget:
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
-        if until := await self._usage.spent_until(session, row, now):
+        if until := await self._counter.spent_until(session, row, now):
             raise NotNow(until, "our share of the API's calls an hour is spent")
-        await self._usage.count(session, now)
+        await self._counter.count(session, now)
         known = row.code is not None or row.silent > 0
         probe = row.shut_until is not None and not self._observer
         if probe:
@@ -194,21 +194,21 @@ class Budget:
             return Pace(until=row.shut_until)
         if row.paused_at:
             return Pace(until=now + _PAUSED)
-        if until := await self._usage.spent_until(session, row, now):
+        if until := await self._counter.spent_until(session, row, now):
             return Pace(until=until)
         if row.shut_until:
             return Pace(at_once=1)  # its first call finds out whether Autotask accepts calls again
-        use = await self._usage.use(session, row, now)
+        use = await self._counter.use(session, row, now)
         urgent = use.of_tenant >= BUSY or use.ours * 2 >= use.share
         return Pace(
             at_once=_SLOW if use.of_tenant >= HALF else None,
             least=Priority.LIVE if urgent else Priority.CATCH_UP,
         )
 
-    async def use(self, session: AsyncSession) -> Use:
+    async def use(self, session: AsyncSession) -> CallCounts:
         """Return how many calls were made, by us and by all of the tenant's tools."""
         row = (await session.execute(select(Gate))).scalar_one()
-        return await self._usage.use(session, row, await db_now(session))
+        return await self._counter.use(session, row, await db_now(session))
 
     async def record_usage(self, session: AsyncSession, used: int, limit: int) -> None:
         """Store Autotask's figures for all tools: `used` calls of `limit` an hour."""

@@ -23,7 +23,7 @@ from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
 from app.due import work
 from app.looks.look import look
 from app.ops import watch
-from app.ops.watch import Shown, follow, news, next_ticket
+from app.ops.watch import Shown, news, next_ticket, watch_ticket
 from app.records import deliveries, history
 from app.records.history import History
 from app.services import Services
@@ -70,7 +70,7 @@ class Watching:
 
     async def listen(self, sessions: Sessions, ticket: int, seconds: float) -> None:
         """Follow the ticket to its end."""
-        async for events, self.records in follow(sessions, ticket, seconds):
+        async for events, self.records in watch_ticket(sessions, ticket, seconds):
             async with self._more:
                 self.said += [event.text for event in events]
                 self._more.notify_all()

@@ -96,7 +96,7 @@ async def read_wanted(settings: Settings, calls: Webhooks) -> Wanted:
         fields=tuple(dict.fromkeys((field, *changing))),
         udfs=udfs,
         missing=missing,
-        us=named[0] if len(named) == 1 else None,
+        own_user_id=named[0] if len(named) == 1 else None,
         updates=updates,
         absent=absent,
     )
