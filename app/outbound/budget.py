@@ -46,7 +46,7 @@ _SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request ends before th
 _SLOT_WAIT = 30.0  # seconds that a call waits for a slot before NotNow
 _PAUSED = timedelta(seconds=5)  # after which the pause is checked again
 HALF, BUSY = 0.5, 0.8
-"""Used parts of the tenant's calls from which on we slow down, and only live work begins."""
+"""Shares of the tenant's calls: above HALF we slow down, above BUSY only live work begins."""
 
 _SLOW = 2  # looks at once
 
@@ -68,8 +68,8 @@ class Pace:
 class Budget:
     """Permit calls: at most `share` of the tenant's calls an hour, counted over `window` seconds.
 
-    An observer takes slots and counts calls as ever, but passes a shut gate and never moves it:
-    after a repair it shows whether that worked, and its settings may be others than the service's.
+    An observer takes slots and counts calls as usual, but passes a shut gate and never moves it:
+    after a repair it shows whether that worked, and its settings may differ from the service's.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ async def pause_state(session: AsyncSession) -> Pause | None:
 
 
 async def pause(session: AsyncSession, who: str | None) -> bool:
-    """Pause all writes over all processes, or resume them (None). Return whether that is a change.
+    """Pause all writes over all processes, or resume them (None). Return whether anything changed.
 
     After the commit no write is permitted; `writing` counts those that were permitted before.
     """

@@ -82,7 +82,7 @@ class CallCounter:
         await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
 
     def _allowed(self, gate: Gate) -> int:
-        """Return our share in calls: of the tenant's limit as Autotask reported it, else of our default."""
+        """Return our share in calls: of the limit that Autotask reported, else of the default."""
         return int((gate.tenant_limit or self._limit) * self._share)
 
     async def _recent(self, session: AsyncSession, now: datetime) -> list[Calls]:

@@ -195,7 +195,7 @@ async def test_a_mending_that_is_refused_is_told(
     found = await read_back(await make_services(public_url=PUBLIC, webhook_repair=True))
 
     assert found
-    assert found.code == "not_mended"
+    assert found.code == "not_repaired"
     assert "adequate permissions" in found.detail
 
 
