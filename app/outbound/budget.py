@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import delete, select
@@ -65,6 +66,16 @@ class Pace:
     """The least urgent work that may begin."""
 
 
+class _Taken(NamedTuple):
+    """A slot that a call has taken."""
+
+    refusal_known: bool
+    """Whether a refusal is remembered."""
+
+    probe: bool
+    """Whether this call probes the gate that a refusal shut."""
+
+
 class Budget:
     """Permit calls: at most `share` of the tenant's calls an hour, counted over `window` seconds.
 
@@ -103,12 +114,12 @@ class Budget:
     ) -> AsyncIterator[None]:
         assert not (write and self._observer), "An observer writes nothing."
         holder = uuid.uuid4().hex
-        known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
+        taken = await self._wait_for_slot(entity, holder, lease, write=write)
         change: gate.Change | None = None
-        call = f"{'write' if write else 'read'} {entity}"
+        call = gate.call_name(entity, write=write)
         try:
             yield
-            change = gate.Change(call) if known else None
+            change = gate.Change(call) if taken.refusal_known else None
         except (Barred, Overloaded) as error:
             if not (calm and isinstance(error, Forbidden)):
                 change = gate.refused(call, error)
@@ -119,16 +130,17 @@ class Budget:
             change = gate.SILENT
             raise
         except AutotaskError:
-            change = gate.Change(call) if known else None  # this request is refused, others are not
+            # This request is refused, others are not.
+            change = gate.Change(call) if taken.refusal_known else None
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
             change = None if self._observer else change
-            await asyncio.shield(self._release(entity, holder, change, probe))
+            await asyncio.shield(self._release(entity, holder, change, taken.probe))
 
     async def _wait_for_slot(
         self, entity: str, holder: str, lease: Lease | None, *, write: bool
-    ) -> tuple[bool, bool]:
+    ) -> _Taken:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
         pause = 0.02
         while True:
@@ -145,11 +157,8 @@ class Budget:
 
     async def _take(
         self, session: AsyncSession, entity: str, holder: str, lease: Lease | None, *, write: bool
-    ) -> tuple[bool, bool] | None:
-        """Take a slot and count the call; return None when no slot is free.
-
-        Return whether a refusal is remembered, and whether this call probes the gate that it shut.
-        """
+    ) -> _Taken | None:
+        """Take a slot and count the call; return None when no slot is free."""
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         now = await db_now(session)
         if lease and not await work.is_held(session, lease):
@@ -174,7 +183,7 @@ class Budget:
         await session.execute(
             slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
         )
-        return known, probe
+        return _Taken(known, probe)
 
     async def _free_slot(self, session: AsyncSession, entity: str, now: datetime) -> int | None:
         used = await session.execute(
