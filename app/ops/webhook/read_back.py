@@ -42,7 +42,6 @@ class WebhookTrouble:
     code: str
     detail: str
     since: datetime
-    checked_at: datetime
     cure: str
 
 
@@ -105,6 +104,5 @@ async def trouble(session: AsyncSession) -> WebhookTrouble | None:
         code=row.code,
         detail=row.detail or "",
         since=row.since or row.checked_at,
-        checked_at=row.checked_at,
         cure=_CURES.get(row.code, _INSTALL),
     )
