@@ -54,9 +54,9 @@ async def next_ticket(sessions: Sessions, since: datetime, seconds: float) -> in
     )
     while True:
         async with sessions() as session:
-            found: int | None = await session.scalar(first)
-        if found is not None or asyncio.get_running_loop().time() > deadline:
-            return found
+            ticket_id: int | None = await session.scalar(first)
+        if ticket_id is not None or asyncio.get_running_loop().time() > deadline:
+            return ticket_id
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -90,32 +90,32 @@ async def watch_ticket(
 def news(records: History, shown: Shown) -> Iterator[Event]:
     """Yield what has not been shown yet, in the order in which it happens."""
     yield from _arrival(records, shown)
-    looks = [one for one in records.looks if shown.first("look", one.id)]
+    looks = [look for look in records.looks if shown.first("look", look.id)]
     decided = [
-        one
-        for one in records.participants
-        if shown.first("decision", one.key, one.decision, one.reason, one.approved_by)
+        person
+        for person in records.participants
+        if shown.first("decision", person.key, person.decision, person.reason, person.approved_by)
     ]
     for look in looks:
         yield _search(look, records.ticket)
-    for one in decided:
-        yield Event(one.decided_at, f"{one.key}: {one.decision}, because {_why(one)}")
+    for person in decided:
+        yield Event(person.decided_at, f"{person.key}: {person.decision}, because {_why(person)}")
     yield from _writes(records, shown)
-    for one in records.participants:
-        if one.outcome and shown.first("outcome", one.key, one.outcome, one.detail):
-            yield Event(one.acted_at, _outcome(one))
-        elif one.retry_at and shown.first("retry", one.key, one.retry_at):
-            again = f"tried again at {one.retry_at:%H:%M:%S}"
-            yield Event(one.acted_at, f"{one.key}: not done: {one.detail}; {again}")
+    for person in records.participants:
+        if person.outcome and shown.first("outcome", person.key, person.outcome, person.detail):
+            yield Event(person.acted_at, _outcome(person))
+        elif person.retry_at and shown.first("retry", person.key, person.retry_at):
+            again = f"tried again at {person.retry_at:%H:%M:%S}"
+            yield Event(person.acted_at, f"{person.key}: not done: {person.detail}; {again}")
     for look in looks:
         yield _end(look)
 
 
 def _arrival(records: History, shown: Shown) -> Iterator[Event]:
     ticket, due = records.ticket, records.due
-    for one in records.deliveries:
-        if shown.first("delivery", one.id):
-            yield Event(one.received_at, _callout(one))
+    for delivery in records.deliveries:
+        if shown.first("delivery", delivery.id):
+            yield Event(delivery.received_at, _callout(delivery))
     if not records.deliveries and shown.first("without a callout"):
         found = due is not None and due.priority == Priority.CATCH_UP
         how = (
@@ -126,21 +126,22 @@ def _arrival(records: History, shown: Shown) -> Iterator[Event]:
         yield Event(None, f"it is ticket {ticket.number} of account {ticket.account_id}")
 
 
-def _callout(one: Delivery) -> str:
+def _callout(delivery: Delivery) -> str:
     """Describe a callout, and how late it came."""
-    if one.action.lower() == "create":
-        return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
-    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'the ticket was changed')}"
+    created = delivery.action.lower() == "create"
+    of = "ticket" if created else "a change of ticket"
+    delay = _delay(delivery, f"the ticket was {'created' if created else 'changed'}")
+    return f"callout of {of} {delivery.entity_id}{delay}"
 
 
-def _delay(one: Delivery, what: str) -> str:
-    """Describe how long a callout took; Autotask tells the second of the event, in UTC."""
+def _delay(delivery: Delivery, what: str) -> str:
+    """Describe how long a callout took; Autotask reports the second of the event, in UTC."""
     try:
-        at = datetime.fromisoformat(one.event_time or "")
+        at = datetime.fromisoformat(delivery.event_time or "")
     except ValueError:
         return ""
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    seconds = (one.received_at - at) / timedelta(seconds=1)
+    seconds = (delivery.received_at - at) / timedelta(seconds=1)
     return f", {max(seconds, 0.0):.0f} s after {what}"
 
 
@@ -194,21 +195,21 @@ def _id(row: Ledger) -> str:
     return f" ({row.contact_id})" if row.contact_id else said
 
 
-def _why(one: Participant) -> str:
+def _why(person: Participant) -> str:
     """Describe the reason of a decision."""
-    approved = f"; approved by {one.approved_by}" if one.approved_by else ""
-    detail = f" ({one.detail})" if one.reason == Reason.INVALID and one.detail else ""
-    return f"{why(one.reason)}{detail}{approved}"
+    approved = f"; approved by {person.approved_by}" if person.approved_by else ""
+    detail = f" ({person.detail})" if person.reason == Reason.INVALID and person.detail else ""
+    return f"{why(person.reason)}{detail}{approved}"
 
 
-def _outcome(one: Participant) -> str:
-    said = f": {one.detail}" if one.detail and one.reason != Reason.INVALID else ""
-    muted = "; this contact is set to get no mail" if one.muted else ""
-    return f"{one.key}: {one.outcome}{said}{muted}"
+def _outcome(person: Participant) -> str:
+    said = f": {person.detail}" if person.detail and person.reason != Reason.INVALID else ""
+    muted = "; this contact is set to get no mail" if person.muted else ""
+    return f"{person.key}: {person.outcome}{said}{muted}"
 
 
 def went_well(records: History) -> bool:
     """Return whether the test mail was processed without failures."""
     return records.ticket.result in (Result.DONE, Result.NOBODY_COPIED) and not any(
-        one.outcome in FAILURES for one in records.participants
+        person.outcome in FAILURES for person in records.participants
     )
