@@ -37,7 +37,7 @@ serve: $(VENV)/embedded ## Run the service; see .env.example for what it needs
 sandbox: $(VENV)/embedded ## Run the doubles of Autotask and Microsoft Graph to try the service against
 	@$(BIN)/python -m app sandbox $(ARGS)
 
-check: lint ## Do what takes a minute, before each commit: lint, and the tests without a database
+check: lint ## Run before each commit, a minute and a half: lint, and the tests without a database
 	@$(BIN)/python -m pytest -q -n 2 -m "not database and not process and not wait" $(ARGS)
 
 test: $(VENV)/dev ## Run all tests; ARGS="-k name" runs some

@@ -21,12 +21,11 @@ _ANY_ID = json.dumps(
 
 
 class Access(Record):
-    """What the API allows with an entity (`can_…`), and what the asking user may do.
+    """What the API allows with an entity (`can_update`), and what the asking user may do.
 
     A user's level is None, All or Restricted (by department, company or the like).
     """
 
-    can_query: bool | None = Field(None, alias="canQuery")
     can_update: bool | None = Field(None, alias="canUpdate")
     query: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
         None, alias="userAccessForQuery"

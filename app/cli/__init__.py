@@ -35,7 +35,7 @@ COMMANDS = {
         "undo",
         "Remove links and retire contacts that the service made; what people changed stays.",
     ),
-    "contacts": ("contacts", "List and end unused contacts that the service created."),
+    "contacts": ("contacts", "List and retire unused contacts that the service created."),
     "mappings": ("mappings", "Write and read mappings as CSV files."),
     "read": ("read", "Show how a Cc list, a description or an .eml file is read, and why."),
     "demo": ("demo", "Show the product at work on two tickets; needs no configuration."),

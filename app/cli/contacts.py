@@ -1,4 +1,4 @@
-"""The command `contacts stale`: list unused contacts, end them, bring them back from a file."""
+"""The command `contacts stale`: list unused contacts, retire them, bring them back from a file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _WORDS = {
     Action.PUT_BACK: "needed",
 }
 
-contacts = group("List and end unused contacts that the service created.")
+contacts = group("List and retire unused contacts that the service created.")
 
 
 @contacts.callback()
@@ -61,7 +61,7 @@ class Order:
     retire: bool
     dry_run: bool
     yes: bool
-    file: Path | None  # to write the ended contacts to; None: a name with the time
+    file: Path | None  # to write the retired contacts to; None: a name with the time
 
 
 @contacts.command()
@@ -71,7 +71,7 @@ def stale(
     account: Annotated[
         int | None, typer.Option(min=0, max=LARGEST_ID, help="Only this account's.")
     ] = None,
-    retire: Annotated[bool, typer.Option("--retire", help="End them, after a dry run.")] = False,
+    retire: Annotated[bool, typer.Option("--retire", help="Retire them, after a dry run.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --retire: stop after the dry run.")
     ] = False,
@@ -86,9 +86,9 @@ def stale(
 ) -> None:
     """List contacts that the service created and that nothing has used for long.
 
-    --retire ends them: they are taken off complete tickets, the address is removed and kept on
-    record, and they become inactive. Contacts that a person changed are left alone; an ended
-    contact that is copied again is brought back by itself.
+    --retire takes them off complete tickets, removes the address and keeps it on record, and makes
+    them inactive. Contacts that a person changed are left alone; a retired contact that is copied
+    again is brought back by itself.
 
     Exit code 1: something has to be tried again, or --retire was not confirmed.
     """
@@ -112,8 +112,10 @@ def _check(order: Order, undo: Path | None) -> None:
 
 
 def run_stale(settings: Settings, url: str, order: Order) -> int:
-    """List unused contacts, and end them if the order says so; return the exit code."""
-    stopped = "Stopped early. The contacts that were ended are in the file, if one is named above."
+    """List unused contacts, and retire them if the order says so; return the exit code."""
+    stopped = (
+        "Stopped early. The contacts that were retired are in the file, if one is named above."
+    )
     return run(_alone(_stale(settings, url, order)), stopped)
 
 
@@ -167,16 +169,16 @@ async def _stale(settings: Settings, url: str, order: Order) -> int:
         async with holding_chore(services.sessions, Chore.LIFETIMES, "stale", _EVERY) as lease:
             autotask = await services.autotask(lease)
             tried = await _each(services, autotask, unused, "Looking at", None)
-            ending = [contact for contact, ended in tried if ended.action is Action.RETIRED]
-            _report(tried, "would be ended")
-            if order.dry_run or not ending:
+            retirable = [contact for contact, ended in tried if ended.action is Action.RETIRED]
+            _report(tried, "would be retired")
+            if order.dry_run or not retirable:
                 return _code(tried)
             # In a thread, as the lease has to be prolonged while a person thinks.
-            if not await asyncio.to_thread(_confirmed, len(ending), order):
+            if not await asyncio.to_thread(_confirmed, len(retirable), order):
                 return 1
             with _written(order.file) as write:
-                tried = await _each(services, autotask, ending, "Ending", write)
-            _report(tried, "ended")
+                tried = await _each(services, autotask, retirable, "Retiring", write)
+            _report(tried, "retired")
         async with services.sessions() as session, session.begin():
             count = sum(ended.action is Action.RETIRED for _, ended in tried)
             audit.record(session, audit.CLI, "contacts_ended", count=count)
@@ -187,9 +189,9 @@ def _confirmed(count: int, order: Order) -> bool:
     if order.yes:
         return True
     if not sys.stdin.isatty():
-        typer.echo("Nothing was changed: --yes ends them without asking.", err=True)
+        typer.echo("Nothing was changed: --yes retires them without asking.", err=True)
         return False
-    return typer.confirm(f"End {count} contacts?")
+    return typer.confirm(f"Retire {count} contacts?")
 
 
 async def _each(
@@ -199,7 +201,7 @@ async def _each(
     doing: str,
     write: Callable[[Stale], None] | None,
 ) -> list[tuple[Stale, Ended]]:
-    """End contacts, each after `write` has noted it; without `write` only look what would be."""
+    """Retire contacts, each after `write` has noted it; without `write` make a dry run."""
     tried = []
     with bar(f"{doing} {len(unused):,} contacts") as shown:
         for number, contact in enumerate(unused, start=1):
@@ -236,7 +238,7 @@ async def _bring_back(settings: Settings, url: str, named: Sequence[tuple[int, i
         async with services.sessions() as session, session.begin():
             audit.record(session, audit.CLI, "contacts_restored", count=results["is back"])
     others = [f"{count} {how}" for how, count in sorted(results.items()) if how not in _BACK]
-    typer.echo(f"{results['is back']} are back; {results['is not ended']} were not ended.")
+    typer.echo(f"{results['is back']} are back; {results['is not ended']} were not retired.")
     if others:
         typer.echo(f"Left alone: {', '.join(others)}.")
     if later:
@@ -256,16 +258,16 @@ def _list(unused: Sequence[Stale], days: int) -> None:
         typer.echo(printable(f"{_name(contact)} {contact.used_at:%Y-%m-%d}"))
     typer.echo(f"{len(unused)} contacts that we created were not used for {days} days.")
     if unused:
-        typer.echo("--retire ends them, after a dry run.")
+        typer.echo("--retire retires them, after a dry run.")
 
 
-def _report(tried: Sequence[tuple[Stale, Ended]], ended: str) -> None:
+def _report(tried: Sequence[tuple[Stale, Ended]], done: str) -> None:
     for contact, how in tried:
-        text = ended if how.action is Action.RETIRED else f"{_WORDS[how.action]}: {how.why}"
+        text = done if how.action is Action.RETIRED else f"{_WORDS[how.action]}: {how.why}"
         typer.echo(printable(f"{_name(contact)}: {text}"))
     counts = Counter(how.action for _, how in tried)
     typer.echo(
-        f"{counts[Action.RETIRED]} of {len(tried)} {ended}; kept: {counts[Action.KEEP]}; "
+        f"{counts[Action.RETIRED]} of {len(tried)} {done}; kept: {counts[Action.KEEP]}; "
         f"to be tried again: {counts[Action.LATER]}."
     )
 
@@ -276,8 +278,8 @@ def _code(tried: Sequence[tuple[Stale, Ended]]) -> int:
 
 @contextmanager
 def _written(file: Path | None) -> Iterator[Callable[[Stale], None]]:
-    """Open a new file, and write each line to disk before its contact is ended."""
-    path = file or Path(f"autotask-cc-ended-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv")
+    """Open a new file, and write each line to disk before its contact is retired."""
+    path = file or Path(f"autotask-cc-retired-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv")
     with path.open("x", encoding="utf-8", newline="") as stream:
         writer: Any = csv.writer(stream)
         writer.writerow(COLUMNS)

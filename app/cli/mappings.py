@@ -10,16 +10,11 @@ from typing import Annotated, TextIO
 
 import typer
 
-from app.cli.common import bar, configured, opened, run
+from app.cli.common import bar, configured, group, opened, run
 from app.contacts.mapping_files import export_to, import_file
 from app.settings.settings import Settings
 
-mappings = typer.Typer(
-    add_completion=False,
-    rich_markup_mode="markdown",
-    no_args_is_help=True,
-    help="Write and read mappings as CSV files.",
-)
+mappings = group("Write and read mappings as CSV files.")
 
 
 @mappings.command("export")

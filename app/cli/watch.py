@@ -10,11 +10,12 @@ import typer
 from app.cli.common import configured, opened, printable, run
 from app.db.database import Sessions, db_now
 from app.db.states import ON_TICKET, Outcome
+from app.due import backlog
 from app.ops import watch as ops
-from app.ops.checks import flow
+from app.ops.checks.all import problems_of_flow
 from app.ops.watch import Event
-from app.ops.webhook import read_back
 from app.records.history import History
+from app.services import Services
 from app.settings.settings import Settings
 
 
@@ -48,17 +49,17 @@ async def _watch(settings: Settings, url: str, ticket: int | None, seconds: floa
         if ticket is None:
             ticket = await _next(sessions, settings, seconds)
         if ticket is None:
-            return await _nothing(settings, sessions, "No ticket came.")
+            return await _nothing(services, "No ticket came.")
         records: History | None = None
-        async for events, latest in ops.follow(sessions, ticket, seconds):
+        async for events, latest in ops.watch_ticket(sessions, ticket, seconds):
             records = latest
             for event in events:
                 _say(event)
         if records is None:
             unknown = f"Ticket {ticket} is unknown: no callout came, and no comparison found it."
-            return await _nothing(settings, sessions, unknown)
+            return await _nothing(services, unknown)
         if not records.over:
-            return await _nothing(settings, sessions, f"Ticket {ticket} is not finished yet.")
+            return await _nothing(services, f"Ticket {ticket} is not finished yet.")
         for line in checklist(settings, records):
             typer.echo(line)
         return 0 if ops.went_well(records) else 1
@@ -81,26 +82,19 @@ def _say(event: Event) -> None:
     typer.echo(f"{at:8}  {printable(event.text)}")
 
 
-async def _nothing(settings: Settings, sessions: Sessions, what: str) -> int:
+async def _nothing(services: Services, what: str) -> int:
     """Print what keeps tickets from coming or from being finished; return 1."""
     typer.echo(what)
-    async with sessions() as session:
+    async with services.sessions() as session:
         now = await db_now(session)
-        problems = [
-            await flow.silent_workers(session, now),
-            await flow.unknown_tenant(session),
-            await flow.paused(session),
-            await flow.refused(session),
-            await flow.mailbox_trouble(session),
-            await read_back.trouble(session),
-        ]
+        oldest = await backlog.oldest_due(session)
+        problems = await problems_of_flow(session, services, now, oldest)
     for problem in problems:
-        if problem:
-            typer.echo(f" x  {problem.code}: {printable(problem.detail)}")
-            typer.echo(f"      {problem.cure}")
-    if not any(problems):
+        typer.echo(f" x  {problem.code}: {printable(problem.detail)}")
+        typer.echo(f"      {problem.cure}")
+    if not problems:
         typer.echo("No problem is known here. Look at:")
-        for line in _elsewhere(settings):
+        for line in _elsewhere(services.settings):
             typer.echo(f"  - {line}")
     return 1
 

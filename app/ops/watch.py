@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.db.database import Sessions, db_now
 from app.db.states import FAILURES, LedgerState, Priority, Result
 from app.db.tables import Delivery, Ledger, Look, Participant, TicketRecord
+from app.decide import Reason
 from app.decide.words import why
 from app.records import history
 from app.records.history import History
@@ -53,9 +54,9 @@ async def next_ticket(sessions: Sessions, since: datetime, seconds: float) -> in
     )
     while True:
         async with sessions() as session:
-            found: int | None = await session.scalar(first)
-        if found is not None or asyncio.get_running_loop().time() > deadline:
-            return found
+            ticket_id: int | None = await session.scalar(first)
+        if ticket_id is not None or asyncio.get_running_loop().time() > deadline:
+            return ticket_id
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -65,7 +66,7 @@ async def clock(sessions: Sessions) -> datetime:
         return await db_now(session)
 
 
-async def follow(
+async def watch_ticket(
     sessions: Sessions, ticket_id: int, seconds: float
 ) -> AsyncIterator[tuple[list[Event], History | None]]:
     """Yield new events of a ticket, with its records, until it is over or `seconds` have passed.
@@ -89,32 +90,32 @@ async def follow(
 def news(records: History, shown: Shown) -> Iterator[Event]:
     """Yield what has not been shown yet, in the order in which it happens."""
     yield from _arrival(records, shown)
-    looks = [one for one in records.looks if shown.first("look", one.id)]
+    looks = [look for look in records.looks if shown.first("look", look.id)]
     decided = [
-        one
-        for one in records.participants
-        if shown.first("decision", one.key, one.decision, one.reason, one.approved_by)
+        person
+        for person in records.participants
+        if shown.first("decision", person.key, person.decision, person.reason, person.approved_by)
     ]
     for look in looks:
         yield _search(look, records.ticket)
-    for one in decided:
-        yield Event(one.decided_at, f"{one.key}: {one.decision}, because {_why(one)}")
+    for person in decided:
+        yield Event(person.decided_at, f"{person.key}: {person.decision}, because {_why(person)}")
     yield from _writes(records, shown)
-    for one in records.participants:
-        if one.outcome and shown.first("outcome", one.key, one.outcome, one.detail):
-            yield Event(one.acted_at, _outcome(one))
-        elif one.retry_at and shown.first("retry", one.key, one.retry_at):
-            again = f"tried again at {one.retry_at:%H:%M:%S}"
-            yield Event(one.acted_at, f"{one.key}: not done: {one.detail}; {again}")
+    for person in records.participants:
+        if person.outcome and shown.first("outcome", person.key, person.outcome, person.detail):
+            yield Event(person.acted_at, _outcome(person))
+        elif person.retry_at and shown.first("retry", person.key, person.retry_at):
+            again = f"tried again at {person.retry_at:%H:%M:%S}"
+            yield Event(person.acted_at, f"{person.key}: not done: {person.detail}; {again}")
     for look in looks:
         yield _end(look)
 
 
 def _arrival(records: History, shown: Shown) -> Iterator[Event]:
     ticket, due = records.ticket, records.due
-    for one in records.deliveries:
-        if shown.first("delivery", one.id):
-            yield Event(one.received_at, _callout(one))
+    for delivery in records.deliveries:
+        if shown.first("delivery", delivery.id):
+            yield Event(delivery.received_at, _callout(delivery))
     if not records.deliveries and shown.first("without a callout"):
         found = due is not None and due.priority == Priority.CATCH_UP
         how = (
@@ -125,21 +126,22 @@ def _arrival(records: History, shown: Shown) -> Iterator[Event]:
         yield Event(None, f"it is ticket {ticket.number} of account {ticket.account_id}")
 
 
-def _callout(one: Delivery) -> str:
+def _callout(delivery: Delivery) -> str:
     """Describe a callout, and how late it came."""
-    if one.action.lower() == "create":
-        return f"callout of ticket {one.entity_id}{_delay(one, 'the ticket was created')}"
-    return f"callout of a change of ticket {one.entity_id}{_delay(one, 'the ticket was changed')}"
+    created = delivery.action.lower() == "create"
+    of = "ticket" if created else "a change of ticket"
+    delay = _delay(delivery, f"the ticket was {'created' if created else 'changed'}")
+    return f"callout of {of} {delivery.entity_id}{delay}"
 
 
-def _delay(one: Delivery, what: str) -> str:
-    """Describe how long a callout took; Autotask tells the second of the event, in UTC."""
+def _delay(delivery: Delivery, what: str) -> str:
+    """Describe how long a callout took; Autotask reports the second of the event, in UTC."""
     try:
-        at = datetime.fromisoformat(one.event_time or "")
+        at = datetime.fromisoformat(delivery.event_time or "")
     except ValueError:
         return ""
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    seconds = (one.received_at - at) / timedelta(seconds=1)
+    seconds = (delivery.received_at - at) / timedelta(seconds=1)
     return f", {max(seconds, 0.0):.0f} s after {what}"
 
 
@@ -160,7 +162,7 @@ def _end(look: Look) -> Event:
 
 
 def _writes(records: History, shown: Shown) -> Iterator[Event]:
-    """Say what was created and linked; what is on its way, too."""
+    """Yield events for contacts, links and notes, pending ones too."""
     for row in records.created:
         if shown.first("ledger", row.id, row.state):
             what = _LEDGER[LedgerState(row.state)]
@@ -172,8 +174,8 @@ def _writes(records: History, shown: Shown) -> Iterator[Event]:
             yield Event(link.sent_at, f"contact {link.contact_id} is being put on the ticket")
     for note in records.notes:
         if shown.first("note", note.id, note.state):
-            why = f": {note.error}" if note.error else ""
-            yield Event(note.sent_at, f"the note on the ticket: {note.state}{why}")
+            error = f": {note.error}" if note.error else ""
+            yield Event(note.sent_at, f"the note on the ticket: {note.state}{error}")
 
 
 _LEDGER = {
@@ -182,9 +184,9 @@ _LEDGER = {
     LedgerState.CREATED: "contact created",
     LedgerState.REFUSED: "Autotask refused to create a contact",
     LedgerState.GONE: "the contact that we created is gone",
-    LedgerState.RETIRED: "the contact that we created was deactivated",
-    LedgerState.RETIRING: "the contact that we created is being deactivated",
-    LedgerState.RESTORING: "the contact that we had deactivated is being brought back",
+    LedgerState.RETIRED: "the contact that we created was retired",
+    LedgerState.RETIRING: "the contact that we created is being retired",
+    LedgerState.RESTORING: "the contact that we created is being brought back",
 }
 
 
@@ -193,21 +195,21 @@ def _id(row: Ledger) -> str:
     return f" ({row.contact_id})" if row.contact_id else said
 
 
-def _why(one: Participant) -> str:
+def _why(person: Participant) -> str:
     """Describe the reason of a decision."""
-    approved = f"; approved by {one.approved_by}" if one.approved_by else ""
-    detail = f" ({one.detail})" if one.reason == "invalid" and one.detail else ""
-    return f"{why(one.reason)}{detail}{approved}"
+    approved = f"; approved by {person.approved_by}" if person.approved_by else ""
+    detail = f" ({person.detail})" if person.reason == Reason.INVALID and person.detail else ""
+    return f"{why(person.reason)}{detail}{approved}"
 
 
-def _outcome(one: Participant) -> str:
-    said = f": {one.detail}" if one.detail and one.reason != "invalid" else ""
-    muted = "; this contact is set to get no mail" if one.muted else ""
-    return f"{one.key}: {one.outcome}{said}{muted}"
+def _outcome(person: Participant) -> str:
+    said = f": {person.detail}" if person.detail and person.reason != Reason.INVALID else ""
+    muted = "; this contact is set to get no mail" if person.muted else ""
+    return f"{person.key}: {person.outcome}{said}{muted}"
 
 
 def went_well(records: History) -> bool:
-    """Tell whether a test mail came to its end as it should."""
+    """Return whether the test mail was processed without failures."""
     return records.ticket.result in (Result.DONE, Result.NOBODY_COPIED) and not any(
-        one.outcome in FAILURES for one in records.participants
+        person.outcome in FAILURES for person in records.participants
     )

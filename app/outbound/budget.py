@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import delete, select
@@ -38,7 +39,7 @@ from app.due import work
 from app.due.work import Lease, LeaseLost
 from app.outbound import gate
 from app.outbound.rules import NotNow
-from app.outbound.usage import Usage, Use
+from app.outbound.usage import CallCounter, CallCounts
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ _SLOT_LIFE = timedelta(seconds=REQUEST_SECONDS + 15)  # a request ends before th
 _SLOT_WAIT = 30.0  # seconds that a call waits for a slot before NotNow
 _PAUSED = timedelta(seconds=5)  # after which the pause is checked again
 HALF, BUSY = 0.5, 0.8
-"""Used parts of the tenant's calls from which on we slow down, and only live work begins."""
+"""Shares of the tenant's calls: above HALF we slow down, above BUSY only live work begins."""
 
 _SLOW = 2  # looks at once
 
@@ -65,11 +66,21 @@ class Pace:
     """The least urgent work that may begin."""
 
 
+class _Taken(NamedTuple):
+    """A slot that a call has taken."""
+
+    refusal_known: bool
+    """Whether a refusal is remembered."""
+
+    probe: bool
+    """Whether this call probes the gate that a refusal shut."""
+
+
 class Budget:
     """Permit calls: at most `share` of the tenant's calls an hour, counted over `window` seconds.
 
-    An observer takes slots and counts calls as ever, but passes a shut gate and never moves it:
-    after a repair it shows whether that worked, and its settings may be others than the service's.
+    An observer takes slots and counts calls as usual, but passes a shut gate and never moves it:
+    after a repair it shows whether that worked, and its settings may differ from the service's.
     """
 
     def __init__(
@@ -82,7 +93,7 @@ class Budget:
         observer: bool = False,
     ) -> None:
         self._sessions = sessions
-        self._usage = Usage(share, timedelta(seconds=window), limit)
+        self._counter = CallCounter(share, timedelta(seconds=window), limit)
         self._observer = observer
 
     def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
@@ -103,12 +114,12 @@ class Budget:
     ) -> AsyncIterator[None]:
         assert not (write and self._observer), "An observer writes nothing."
         holder = uuid.uuid4().hex
-        known, probe = await self._wait_for_slot(entity, holder, lease, write=write)
+        taken = await self._wait_for_slot(entity, holder, lease, write=write)
         change: gate.Change | None = None
-        call = f"{'write' if write else 'read'} {entity}"
+        call = gate.call_name(entity, write=write)
         try:
             yield
-            change = gate.Change(call) if known else None
+            change = gate.Change(call) if taken.refusal_known else None
         except (Barred, Overloaded) as error:
             if not (calm and isinstance(error, Forbidden)):
                 change = gate.refused(call, error)
@@ -119,16 +130,17 @@ class Budget:
             change = gate.SILENT
             raise
         except AutotaskError:
-            change = gate.Change(call) if known else None  # this request is refused, others are not
+            # This request is refused, others are not.
+            change = gate.Change(call) if taken.refusal_known else None
             raise
         finally:
             # Shielded: a cancelled look must still give its slot back.
             change = None if self._observer else change
-            await asyncio.shield(self._release(entity, holder, change, probe))
+            await asyncio.shield(self._release(entity, holder, change, taken.probe))
 
     async def _wait_for_slot(
         self, entity: str, holder: str, lease: Lease | None, *, write: bool
-    ) -> tuple[bool, bool]:
+    ) -> _Taken:
         deadline = asyncio.get_running_loop().time() + _SLOT_WAIT
         pause = 0.02
         while True:
@@ -145,11 +157,8 @@ class Budget:
 
     async def _take(
         self, session: AsyncSession, entity: str, holder: str, lease: Lease | None, *, write: bool
-    ) -> tuple[bool, bool] | None:
-        """Take a slot and count the call; return None when no slot is free.
-
-        Return whether a refusal is remembered, and whether this call probes the gate that it shut.
-        """
+    ) -> _Taken | None:
+        """Take a slot and count the call; return None when no slot is free."""
         row = (await session.execute(select(Gate).with_for_update())).scalar_one()
         now = await db_now(session)
         if lease and not await work.is_held(session, lease):
@@ -161,9 +170,9 @@ class Budget:
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
-        if until := await self._usage.spent_until(session, row, now):
+        if until := await self._counter.spent_until(session, row, now):
             raise NotNow(until, "our share of the API's calls an hour is spent")
-        await self._usage.count(session, now)
+        await self._counter.count(session, now)
         known = row.code is not None or row.silent > 0
         probe = row.shut_until is not None and not self._observer
         if probe:
@@ -174,7 +183,7 @@ class Budget:
         await session.execute(
             slot.on_conflict_do_update(index_elements=[Slot.entity, Slot.n], set_=held)
         )
-        return known, probe
+        return _Taken(known, probe)
 
     async def _free_slot(self, session: AsyncSession, entity: str, now: datetime) -> int | None:
         used = await session.execute(
@@ -194,21 +203,21 @@ class Budget:
             return Pace(until=row.shut_until)
         if row.paused_at:
             return Pace(until=now + _PAUSED)
-        if until := await self._usage.spent_until(session, row, now):
+        if until := await self._counter.spent_until(session, row, now):
             return Pace(until=until)
         if row.shut_until:
             return Pace(at_once=1)  # its first call finds out whether Autotask accepts calls again
-        use = await self._usage.use(session, row, now)
+        use = await self._counter.use(session, row, now)
         urgent = use.of_tenant >= BUSY or use.ours * 2 >= use.share
         return Pace(
             at_once=_SLOW if use.of_tenant >= HALF else None,
             least=Priority.LIVE if urgent else Priority.CATCH_UP,
         )
 
-    async def use(self, session: AsyncSession) -> Use:
+    async def use(self, session: AsyncSession) -> CallCounts:
         """Return how many calls were made, by us and by all of the tenant's tools."""
         row = (await session.execute(select(Gate))).scalar_one()
-        return await self._usage.use(session, row, await db_now(session))
+        return await self._counter.use(session, row, await db_now(session))
 
     async def record_usage(self, session: AsyncSession, used: int, limit: int) -> None:
         """Store Autotask's figures for all tools: `used` calls of `limit` an hour."""

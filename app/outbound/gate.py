@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import structlog
 from sqlalchemy import func, select
@@ -24,13 +25,20 @@ _AWAY = (15, 30, 60, 120)  # the same where only an answer is missing
 _SILENT = 5  # calls in a row without an answer, over all processes: an outage, not bad luck
 
 
+class GateCode(StrEnum):
+    """Why the gate is shut."""
+
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    OVERLOADED = "overloaded"
+    AWAY = "away"
+
+
 @dataclass(frozen=True, slots=True)
 class Shut:
     """What Autotask refuses us, since when, and until when no call leaves for that reason."""
 
-    code: str
-    """unauthorized, forbidden, overloaded or away."""
-
+    code: GateCode
     reason: str
     since: datetime
     until: datetime | None
@@ -45,7 +53,7 @@ class Change:
     call: str | None
     """The call whose success ends the trouble; None: any call's."""
 
-    code: str | None = None
+    code: GateCode | None = None
     """Why the gate must shut; None: it may open."""
 
     reason: str | None = None
@@ -56,20 +64,25 @@ class Change:
     """There was no answer, which shuts the gate only after several in a row."""
 
 
-SILENT = Change(None, "away", "Autotask does not answer", silent=True)
+SILENT = Change(None, GateCode.AWAY, "Autotask does not answer", silent=True)
 """The change after a call without an answer."""
+
+
+def call_name(entity: str, *, write: bool) -> str:
+    """Return how the gate names a call."""
+    return f"{'write' if write else 'read'} {entity}"
 
 
 def refused(call: str, error: Barred | Overloaded) -> Change:
     """Return the change after an error that every other call would meet, too."""
     if isinstance(error, Overloaded):
         reason = "The tenant's API requests of this hour are used up, by all its tools together"
-        return Change(None, "overloaded", reason, error.retry_after or 0.0)
+        return Change(None, GateCode.OVERLOADED, reason, error.retry_after or 0.0)
     if isinstance(error, Forbidden):
         reason = f"Autotask does not allow the API user this call: {call}"
-        return Change(call, "forbidden", reason)
+        return Change(call, GateCode.FORBIDDEN, reason)
     reason = "Autotask does not accept the API user's credentials"
-    return Change(call, "unauthorized", reason)
+    return Change(call, GateCode.UNAUTHORIZED, reason)
 
 
 async def state(session: AsyncSession) -> Shut | None:
@@ -77,7 +90,7 @@ async def state(session: AsyncSession) -> Shut | None:
     row = (await session.execute(select(Gate))).scalar_one()
     if row.code is None or row.reason is None or row.since is None:
         return None
-    return Shut(row.code, row.reason, row.since, row.shut_until, row.call)
+    return Shut(GateCode(row.code), row.reason, row.since, row.shut_until, row.call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ async def pause_state(session: AsyncSession) -> Pause | None:
 
 
 async def pause(session: AsyncSession, who: str | None) -> bool:
-    """Pause all writes over all processes, or resume them (None). Return whether that is a change.
+    """Pause all writes over all processes, or resume them (None). Return whether anything changed.
 
     After the commit no write is permitted; `writing` counts those that were permitted before.
     """

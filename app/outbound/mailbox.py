@@ -24,6 +24,7 @@ from app.graph.client import REQUEST_SECONDS, Graph
 from app.graph.errors import GraphError, TooManyMessages, Trouble
 from app.graph.models import Message
 from app.outbound.rules import NotNow
+from app.settings.cc_sources import MAILBOX
 from app.settings.settings import Settings
 
 log = structlog.get_logger()
@@ -63,7 +64,7 @@ class MailboxClient(Protocol):
 
 
 def _open_client(settings: Settings, http: httpx.AsyncClient) -> MailboxClient | None:
-    credentials = settings.graph_credentials if "mailbox" in settings.cc_sources else None
+    credentials = settings.graph_credentials if MAILBOX in settings.cc_sources else None
     urls = {"url": settings.graph_url, "login_url": settings.graph_login_url}
     return Graph(http, credentials, **urls) if credentials else None
 

@@ -20,7 +20,7 @@ _USE_KNOWN = timedelta(minutes=15)  # how long Autotask's figure for all tools i
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class CallCounts:
     """Calls in the window."""
 
     ours: int
@@ -28,7 +28,7 @@ class Use:
     """Calls that we may make."""
 
     tenant: int | None
-    """Calls of all the tenant's tools; None while Autotask has not told lately."""
+    """Calls of all the tenant's tools; None while Autotask has not reported it lately."""
 
     limit: int | None
     """Calls that all of them may make."""
@@ -39,7 +39,7 @@ class Use:
         return self.tenant / self.limit if self.tenant is not None and self.limit else 0.0
 
 
-class Usage:
+class CallCounter:
     """Count calls in a window. `share` is our part of the tenant's calls, `limit` a default."""
 
     def __init__(self, share: float, window: timedelta, limit: int) -> None:
@@ -48,17 +48,17 @@ class Usage:
         self._limit = limit
         self._part = window / _PARTS
 
-    async def use(self, session: AsyncSession, gate: Gate, now: datetime) -> Use:
-        """Return our calls and, as far as Autotask has told lately, those of all tools."""
+    async def use(self, session: AsyncSession, gate: Gate, now: datetime) -> CallCounts:
+        """Return our calls and, as far as Autotask reported them lately, those of all tools."""
         ours = sum(part.count for part in await self._recent(session, now))
         share = self._allowed(gate)
         if gate.tenant_read_at is None or gate.tenant_read_at < now - _USE_KNOWN:
-            return Use(ours, share, None, None)
+            return CallCounts(ours, share, None, None)
         since = select(func.coalesce(func.sum(Calls.count), 0)).where(
             Calls.since > gate.tenant_read_at
         )
         more = int((await session.execute(since)).scalar_one())
-        return Use(ours, share, (gate.tenant_used or 0) + more, gate.tenant_limit)
+        return CallCounts(ours, share, (gate.tenant_used or 0) + more, gate.tenant_limit)
 
     async def spent_until(
         self, session: AsyncSession, gate: Gate, now: datetime
@@ -82,7 +82,7 @@ class Usage:
         await session.execute(delete(Calls).where(Calls.since < now - 2 * self._window))
 
     def _allowed(self, gate: Gate) -> int:
-        """Return our share in calls: of the tenant's limit as Autotask told it, else of ours."""
+        """Return our share in calls: of the limit that Autotask reported, else of the default."""
         return int((gate.tenant_limit or self._limit) * self._share)
 
     async def _recent(self, session: AsyncSession, now: datetime) -> list[Calls]:

@@ -17,6 +17,7 @@ from app.due import backlog, work
 from app.due.work import BEAT, Lease, LeaseLost
 from app.looks.look import look
 from app.outbound import gate
+from app.outbound.gate import GateCode
 from app.outbound.tenant import WrongTenant
 from app.services import Services
 from app.worker import chores
@@ -30,6 +31,9 @@ POLL_SECONDS = 0.5
 MAILBOX_SECONDS = 10.0
 STOP_SECONDS = 10.0
 """How long a look may go on after `stop` before its ticket is handed back."""
+
+_AS_AFTER_A_MOVE = (GateCode.UNAUTHORIZED, GateCode.AWAY)
+"""Codes with which the gate shuts when the tenant has moved to another zone."""
 
 
 class Worker:
@@ -118,9 +122,9 @@ class Worker:
             await self._ask_zone(shut.code)
         return len(leases)
 
-    async def _ask_zone(self, code: str) -> None:
+    async def _ask_zone(self, code: GateCode) -> None:
         """Ask where the tenant is, once each time the gate shuts as it does after a move."""
-        if code in ("unauthorized", "away") and await self._services.tenancy.ask_again():
+        if code in _AS_AFTER_A_MOVE and await self._services.tenancy.ask_again():
             log.warning("tenant_moved", api_url=self._services.tenancy.known)
 
     async def _work_on(self, lease: Lease) -> None:

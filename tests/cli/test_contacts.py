@@ -1,4 +1,4 @@
-"""The command `contacts stale`: who is unused, ending them, and bringing them back."""
+"""The command `contacts stale`: who is unused, retiring them, and bringing them back."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ async def test_a_dry_run_comes_first(
     """It says what would be done; without a yes that is all, and no file is written."""
     server.tenant.change_contact(unused[OLE], phone="555-0100")
     before = len(changes(server))
-    file = tmp_path / "ended.csv"
+    file = tmp_path / "retired.csv"
     assert await stale(services, retire=True, dry_run=True, file=file) == 0
     said = capsys.readouterr().out
-    assert f"174 {unused[NINA]} {NINA}: would be ended" in said
+    assert f"174 {unused[NINA]} {NINA}: would be retired" in said
     assert f"174 {unused[OLE]} {OLE}: kept: a person changed phone" in said
     assert await stale(services, retire=True, file=file) == 1  # nobody is there to be asked
     assert "--yes" in capsys.readouterr().err
@@ -104,7 +104,7 @@ async def test_a_dry_run_comes_first(
     assert not file.exists()
 
 
-async def test_they_are_ended_and_brought_back_from_the_file(
+async def test_they_are_retired_and_brought_back_from_the_file(
     services: Services,
     tenant: Tenant,
     unused: dict[str, int],
@@ -112,23 +112,23 @@ async def test_they_are_ended_and_brought_back_from_the_file(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Back as they were, and a person's from then on: nobody ends them by itself."""
-    file = tmp_path / "ended.csv"
+    """Back as they were, and a person's from then on: nobody retires them by itself."""
+    file = tmp_path / "retired.csv"
     assert await stale(services, retire=True, yes=True, file=file) == 0
     assert [stands(contact(tenant, one)) for one in unused.values()] == [(0, None)] * 2
     assert tenant.insane_contacts() == []
-    assert "2 of 2 ended" in capsys.readouterr().out
+    assert "2 of 2 retired" in capsys.readouterr().out
     lines = file.read_text(encoding="utf-8").splitlines()
     assert lines[0] == "account_id,contact_id,email"
     assert f"174,{unused[OLE]},'{OLE}" in lines
 
     assert await undo(services, file) == 0
-    assert "2 are back; 0 were not ended." in capsys.readouterr().out
+    assert "2 are back; 0 were not retired." in capsys.readouterr().out
     assert {key: stands(contact(tenant, one)) for key, one in unused.items()} == {
         key: (1, key) for key in unused
     }
     assert await undo(services, file) == 0
-    assert "0 are back; 2 were not ended." in capsys.readouterr().out
+    assert "0 are back; 2 were not retired." in capsys.readouterr().out
     clock.advance(days=1000)
     await end(services)
     row = await ledger_of(services, unused[NINA])
@@ -138,7 +138,7 @@ async def test_they_are_ended_and_brought_back_from_the_file(
 async def test_who_is_copied_again_is_back_by_itself(
     services: Services, tenant: Tenant, people: Seed, unused: dict[str, int], tmp_path: Path
 ) -> None:
-    """As with any contact that was ended by us."""
+    """As with any contact that was retired by us."""
     assert await stale(services, retire=True, yes=True, file=tmp_path / "x.csv") == 0
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
     assert await look_at(services, ticket) == Result.DONE
@@ -164,8 +164,8 @@ async def test_who_is_on_an_open_ticket_is_in_use(
 async def test_a_file_that_is_there_is_not_written_over(
     services: Services, tenant: Tenant, unused: dict[str, int], tmp_path: Path
 ) -> None:
-    """The one of an earlier run is the only way back; nobody is ended without one."""
-    file = tmp_path / "ended.csv"
+    """The one of an earlier run is the only way back; nobody is retired without one."""
+    file = tmp_path / "retired.csv"
     file.write_text("precious", encoding="utf-8")
     with pytest.raises(FileExistsError):
         await stale(services, retire=True, yes=True, file=file)
@@ -188,7 +188,7 @@ async def test_a_file_of_another_kind_is_refused(
     services: Services, tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With its line, and nothing is asked."""
-    file = tmp_path / "ended.csv"
+    file = tmp_path / "retired.csv"
     file.write_text(text, encoding="utf-8")
     assert await undo(services, file) == 1
     assert says in capsys.readouterr().err
@@ -209,7 +209,7 @@ async def test_somebody_who_is_needed_after_all_is_to_be_tried_again(
     assert await stale(services, retire=True, dry_run=True) == 1
     said = capsys.readouterr().out
     assert f"{NINA}: not now: it is on ticket {ticket}, which is not over" in said
-    assert "0 of 2 would be ended; kept: 0; to be tried again: 2." in said
+    assert "0 of 2 would be retired; kept: 0; to be tried again: 2." in said
 
 
 async def test_who_was_forgotten_is_not_brought_back(
@@ -222,11 +222,11 @@ async def test_who_was_forgotten_is_not_brought_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Whatever a file says."""
-    file = tmp_path / "ended.csv"
+    file = tmp_path / "retired.csv"
     assert await stale(services, retire=True, yes=True, file=file) == 0
     assert (await api.delete(f"/admin/people/{NINA}", headers=writer)).status_code == 200
     assert await undo(services, file) == 0
-    assert "1 are back; 1 were not ended." in capsys.readouterr().out
+    assert "1 are back; 1 were not retired." in capsys.readouterr().out
     assert stands(contact(tenant, unused[NINA])) == (0, None)
 
 

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from app.autotask.callouts import Callout
-from app.cli.watch import checklist, run_watch
 from app.db.database import Sessions
 from app.db.states import LedgerState, Priority, Result
-from app.db.tables import Due, Ledger, Look, Participant, TicketRecord, Worker
+from app.db.tables import Due, Ledger, Look, Participant, TicketRecord
 from app.due import work
 from app.looks.look import look
 from app.ops import watch
-from app.ops.watch import Shown, follow, news, next_ticket
+from app.ops.watch import Shown, news, next_ticket, watch_ticket
 from app.records import deliveries, history
 from app.records.history import History
 from app.services import Services
-from app.settings.settings import Settings
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import changes, everything, look_at, want
-from tests.web.test_health import store
 
 NINA = "nina@radiology.example"
 CARLA = "carla.mendes@alpine-dental.example"
@@ -70,7 +63,7 @@ class Watching:
 
     async def listen(self, sessions: Sessions, ticket: int, seconds: float) -> None:
         """Follow the ticket to its end."""
-        async for events, self.records in follow(sessions, ticket, seconds):
+        async for events, self.records in watch_ticket(sessions, ticket, seconds):
             async with self._more:
                 self.said += [event.text for event in events]
                 self._more.notify_all()
@@ -201,61 +194,6 @@ async def test_the_next_ticket_is_the_first_after_the_start(services: Services) 
     assert await waiting in (4, 6)
 
 
-# --- the command ---------------------------------------------------------------------------------
-
-
-async def test_the_command_ends_with_what_to_look_at(
-    services: Services,
-    settings: Settings,
-    tenant: Tenant,
-    people: Seed,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """0 for a mail that went well, and a list to tick off."""
-    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=f"{CARLA}, {NINA}")
-    await callout(services, ticket)
-    assert await look_now(services) == Result.DONE
-    assert settings.database_url
-    assert await asyncio.to_thread(run_watch, settings, settings.database_url, ticket, 0.1) == 0
-    out = capsys.readouterr().out
-    assert f"[ ] its additional contacts are: {CARLA}, {NINA}" in out
-    assert f"right name and company: {NINA}" in out
-    assert out.count("[ ]") == 7
-
-
-@pytest.mark.parametrize("ticket", [None, 404])
-async def test_without_a_ticket_it_says_what_to_check(
-    services: Services, settings: Settings, capsys: pytest.CaptureFixture[str], ticket: int | None
-) -> None:
-    """1, and what is known to be wrong: here nobody works."""
-    assert settings.database_url
-    assert await asyncio.to_thread(run_watch, settings, settings.database_url, ticket, 0) == 1
-    out = capsys.readouterr().out
-    assert ("No ticket came." if ticket is None else "Ticket 404 is unknown: no") in out
-    assert " x  worker: No worker is alive" in out
-    assert "autotask-cc worker" in out
-
-
-async def test_where_nothing_is_known_to_be_wrong_it_says_where_to_look(
-    services: Services, settings: Settings, tenant: Tenant, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The webhook, the proxy, the doctor."""
-    await store(services, Worker(id="one"))
-    await services.tenancy.api_url()
-    assert settings.database_url
-    assert await asyncio.to_thread(run_watch, settings, settings.database_url, None, 0) == 1
-    assert "`autotask-cc webhook status`" in capsys.readouterr().out
-
-
-def test_what_is_to_be_looked_at_depends(settings: Settings) -> None:
-    """On who is on the ticket, and whether a note was written."""
-    records = History(TicketRecord(id=7, result="nobody_copied"), None)
-    lines = list(checklist(settings.model_copy(update={"ticket_note": "internal"}), records))
-    assert "  [ ] its additional contacts are: none by us" in lines
-    assert any("client portal" in line for line in lines)
-    assert not any("new contacts" in line for line in lines)
-
-
 def test_what_strangers_wrote_is_one_line() -> None:
     """An address cannot write lines of its own onto the terminal."""
     now = datetime.now(UTC)
@@ -276,33 +214,6 @@ def test_what_strangers_wrote_is_one_line() -> None:
     assert shown[-1] == "result done"
     lines = list(news(History(records.ticket, None, participants=(person,)), Shown()))
     assert "no usable address (no_address)" in lines[-1].text
-
-
-@pytest.mark.process
-def test_ctrl_c_ends_it_without_a_traceback(environ: dict[str, str]) -> None:
-    """130, as for any command."""
-    code = (
-        "import sys; from app.settings.environment import load_settings;"
-        "from app.cli.watch import run_watch;"
-        "s = load_settings(); sys.exit(run_watch(s, s.database_url, None, 1))"
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[2],
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert child.stdout is not None
-        assert "Send the test mail now" in child.stdout.readline()
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=20)
-    finally:
-        child.kill()
-        child.wait()
-    assert (child.returncode, errors.strip()) == (130, "Stopped; the service goes on by itself.")
 
 
 @pytest.mark.parametrize("action", ["Update", "update"])

@@ -181,7 +181,7 @@ async def test_a_tenant_that_moves_is_followed(
     await want(services, ticket)
     tenant.switches.zone_url = None
     async with sessions() as session, session.begin():
-        told = gate.Change("read Tickets", "unauthorized", "refused")
+        told = gate.Change("read Tickets", gate.GateCode.UNAUTHORIZED, "refused")
         await gate.apply(session, told, probe=False)
 
     async def moved() -> bool:

@@ -20,9 +20,27 @@ async def problems_of_work(
 ) -> list[WorkProblem]:
     """Return what is wrong with the work.
 
-    `oldest` is since when the oldest ticket is due. `lists` are the mail tickets of a day, and how
-    many of them had a list.
+    `oldest` is since when the oldest ticket is due; None if none is. `lists` are the mail tickets
+    of a day, and how many of them had a list.
     """
+    of_flow = await problems_of_flow(session, services, now, oldest)
+    of_people = [
+        await people.failed_tickets(session),
+        await people.failed_people(session, now),
+        await people.loops(session, now),
+        await people.contacts_not_ended(session, services, now),
+        await people.wrong_note_setting(session)
+        if services.settings.ticket_note != "off"
+        else None,
+        people.without_lists(*lists),
+    ]
+    return of_flow + [problem for problem in of_people if problem]
+
+
+async def problems_of_flow(
+    session: AsyncSession, services: Services, now: datetime, oldest: datetime | None
+) -> list[WorkProblem]:
+    """Return what keeps tickets from coming or from being finished."""
     problems = [
         await flow.silent_workers(session, now),
         await flow.unknown_tenant(session),
@@ -33,13 +51,5 @@ async def problems_of_work(
         await flow.reconciliation(session, services, now),
         await flow.webhook_trouble(session),
         await flow.scarce(session, services),
-        await people.failed_tickets(session),
-        await people.failed_people(session, now),
-        await people.loops(session, now),
-        await people.contacts_not_ended(session, services, now),
-        await people.wrong_note_setting(session)
-        if services.settings.ticket_note != "off"
-        else None,
-        people.without_lists(*lists),
     ]
     return [problem for problem in problems if problem]

@@ -85,7 +85,7 @@ async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | N
     return WorkProblem(
         code="failed_people",
         since=since,
-        detail=f"People whom Autotask refused within a day: {count}, on tickets {named}.",
+        detail=f"People that Autotask refused within a day: {count}, on tickets {named}.",
         cure="GET /admin/tickets/{id} shows Autotask's reason (all: /admin/tickets?outcome=failed);"
         " a field that the tenant requires belongs in CONTACT_DEFAULTS."
         " Then POST /admin/tickets/{id}/process.",

@@ -52,7 +52,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 async def examine(settings: Settings, database_url: str) -> AsyncIterator[Finding]:
-    """Make every check, whatever the others find. Nothing is written to Autotask."""
+    """Run every check, even after one fails. Nothing is written to Autotask."""
     yield ok("settings", "The settings can be read, and nothing in them contradicts itself.")
     async with open_deployment(settings, database_url) as deployment:
         for code, check in CHECKS:

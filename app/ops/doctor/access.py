@@ -90,11 +90,11 @@ async def credentials(deployment: Deployment) -> Sequence[Finding]:
     except Unauthorized as error:
         return [_wrong_credentials(deployment, str(error))]
     except Forbidden as error:
-        deployment.let_in = True  # only this call is forbidden
+        deployment.accepted = True  # only this call is forbidden
         return [warning("credentials", f"Accepted, but: {error}.", "Check the API user's level.")]
     except AutotaskError as error:
         return [problem("credentials", f"{deployment.api_url} gives no answer: {error}.", _NETWORK)]
-    deployment.let_in = True
+    deployment.accepted = True
     return [ok("credentials", "Autotask accepts user name, secret and integration code.")]
 
 

@@ -35,7 +35,7 @@ class Deployment:
     user_known: bool | None = None
     """Whether Autotask knows the user name; None while it has not answered."""
 
-    let_in: bool = False
+    accepted: bool = False
     """Whether Autotask accepts the credentials."""
 
     ahead: timedelta | None = None
@@ -54,7 +54,7 @@ class Deployment:
 
     def autotask(self) -> Autotask:
         """Return a client of Autotask. Raise Skip unless Autotask accepts the credentials."""
-        return Autotask(self.services.http, *self._door())
+        return Autotask(self.services.http, *self._access())
 
     def entity_info(self) -> EntityInfo:
         """Return a client for questions about entities. Raise Skip as `autotask` does."""
@@ -62,7 +62,7 @@ class Deployment:
 
     def calls(self) -> Calls:
         """Return what makes single calls. Raise Skip as `autotask` does."""
-        return Calls(self.services.http, *self._door())
+        return Calls(self.services.http, *self._access())
 
     @asynccontextmanager
     async def records(self) -> AsyncIterator[AsyncSession]:
@@ -82,8 +82,8 @@ class Deployment:
             date = date if date.tzinfo else date.replace(tzinfo=UTC)
             self.ahead = date - datetime.now(UTC)
 
-    def _door(self) -> tuple[str, Credentials, Throttle]:
-        if not self.let_in or self.api_url is None:
+    def _access(self) -> tuple[str, Credentials, Throttle]:
+        if not self.accepted or self.api_url is None:
             raise Skip("Autotask does not accept our credentials: see `zone` and `credentials`")
         return self.api_url, self.settings.credentials, self.throttle()
 
@@ -99,6 +99,6 @@ async def open_deployment(settings: Settings, database_url: str) -> AsyncIterato
 
 @asynccontextmanager
 async def unthrottled(entity: str, *, write: bool) -> AsyncIterator[None]:
-    """Let a call through, unless it writes."""
+    """Permit a call without counting it; a write is refused."""
     assert not write, f"The doctor writes nothing: {entity}."
     yield

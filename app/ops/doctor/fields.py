@@ -29,9 +29,9 @@ async def sources(deployment: Deployment) -> Sequence[Finding]:
     names = [name for source in settings.cc_sources if (name := field_of(source))]
     found = []
     if names:
-        told = await deployment.entity_info().user_defined_fields("Tickets")
+        fields = await deployment.entity_info().user_defined_fields("Tickets")
         others = len(settings.cc_sources) > len(names) and _has_another(settings)
-        found = [judge_list_field(name, told, others=others) for name in names]
+        found = [judge_list_field(name, fields, others=others) for name in names]
     if MAILBOX in settings.cc_sources and not settings.graph_credentials:
         why = "The source `mailbox` is skipped: GRAPH_MAILBOX and its three ids are not set."
         found.append(skipped("source_mailbox", why, "If you want it: docs/setup/m365.md."))
@@ -45,10 +45,10 @@ def _has_another(settings: Settings) -> bool:
     )
 
 
-def judge_list_field(name: str, told: Iterable[FieldFacts], *, others: bool) -> Finding:
+def judge_list_field(name: str, fields: Iterable[FieldFacts], *, others: bool) -> Finding:
     """Judge the ticket field that should hold a list; `others`: there are more Cc sources."""
     code = f"udf_{name}"
-    by_name = {one.name.casefold(): one for one in told}
+    by_name = {field.name.casefold(): field for field in fields}
     field = by_name.get(name.casefold())
     if field is None:
         like = get_close_matches(name.casefold(), by_name, n=1)
@@ -77,27 +77,27 @@ def judge_list_field(name: str, told: Iterable[FieldFacts], *, others: bool) -> 
 
 async def contacts(deployment: Deployment) -> Sequence[Finding]:
     """Compare the fields that a new contact needs with those that it gets."""
-    told = await deployment.entity_info().fields("Contacts")
-    return judge_contact_fields(told, deployment.settings.contact_defaults)
+    fields = await deployment.entity_info().fields("Contacts")
+    return judge_contact_fields(fields, deployment.settings.contact_defaults)
 
 
 def judge_contact_fields(
-    told: Sequence[FieldFacts], defaults: Mapping[str, Any]
+    fields: Sequence[FieldFacts], defaults: Mapping[str, Any]
 ) -> Sequence[Finding]:
     """Judge CONTACT_DEFAULTS by a contact's fields."""
     given = NewContact("x", "x", "x", "x", defaults).body(1)
     ours = {name.casefold() for name in given}
     missing = [
-        one.name
-        for one in told
-        if one.required and not one.read_only and one.name.casefold() not in ours
+        field.name
+        for field in fields
+        if field.required and not field.read_only and field.name.casefold() not in ours
     ]
-    fields = {one.name.casefold(): one for one in told}
-    unknown = [n for n in defaults if n.casefold() not in {*fields, "userdefinedfields"}]
+    by_name = {field.name.casefold(): field for field in fields}
+    unknown = [n for n in defaults if n.casefold() not in {*by_name, "userdefinedfields"}]
     long = [
         name
         for name, value in defaults.items()
-        if (field := fields.get(name.casefold()))
+        if (field := by_name.get(name.casefold()))
         and field.length
         and len(str(value)) > field.length
     ]
@@ -122,13 +122,14 @@ async def note(deployment: Deployment) -> Sequence[Finding]:
     if settings.ticket_note == "off":
         return [ok("note", "No notes are written on tickets (TICKET_NOTE=off).")]
     choices = (await deployment.autotask().note_picklists())["publish"]
-    active = [one for one in choices if one.active]
-    chosen = next((one for one in active if one.value == settings.ticket_note_publish), None)
+    active = [choice for choice in choices if choice.active]
+    wanted = settings.ticket_note_publish
+    chosen = next((choice for choice in active if choice.value == wanted), None)
     if chosen:
         text = f"Notes are for: {chosen.label}. That must be internal people only."
         return [ok("note", text)]
-    named = ", ".join(f"{one.value} = {one.label}" for one in active) or "none"
-    text = f"TICKET_NOTE_PUBLISH={settings.ticket_note_publish} is not one of Autotask's choices."
+    named = ", ".join(f"{choice.value} = {choice.label}" for choice in active) or "none"
+    text = f"TICKET_NOTE_PUBLISH={wanted} is not one of Autotask's choices."
     cure = f"Set it to the one for internal people only. There are: {named}."
     return [problem("note", text, cure)]
 
@@ -137,12 +138,16 @@ async def statuses(deployment: Deployment) -> Sequence[Finding]:
     """Compare COMPLETE_STATUSES with the tenant's ticket statuses, and show which count."""
     choices = await deployment.autotask().status_choices()
     ends, unknown = which_end(choices, deployment.settings.complete_statuses)
-    every = ", ".join(f"{one.value} = {one.label}" for one in choices if one.active)
+    every = ", ".join(f"{choice.value} = {choice.label}" for choice in choices if choice.active)
     if unknown:
         text = f"COMPLETE_STATUSES names statuses that tickets do not have: {', '.join(unknown)}."
         return [problem("statuses", text, f"There are: {every}.")]
-    over = ", ".join(one.label for one in choices if one.value in ends)
-    alike = [one.label for one in choices if one.active and one.value not in ends and _ends(one)]
+    over = ", ".join(choice.label for choice in choices if choice.value in ends)
+    alike = [
+        choice.label
+        for choice in choices
+        if choice.active and choice.value not in ends and _ends(choice)
+    ]
     if alike:
         text = f"A ticket is over with: {over}. Not with: {', '.join(alike)}."
         return [warning("statuses", text, "Add the ones that end a ticket to COMPLETE_STATUSES.")]
@@ -156,8 +161,8 @@ def _ends(choice: Choice) -> bool:
 
 async def ticket_sources(deployment: Deployment) -> Sequence[Finding]:
     """Compare MAIL_TICKET_SOURCES with the tenant's ticket sources."""
-    told = await deployment.entity_info().fields("Tickets")
-    field = next((one for one in told if one.name == "source"), None)
+    fields = await deployment.entity_info().fields("Tickets")
+    field = next((field for field in fields if field.name == "source"), None)
     if field is None:
         raise Unanswered("the ticket's fields have no source")
     return [judge_ticket_sources(field, deployment.settings.mail_ticket_sources)]
@@ -165,7 +170,7 @@ async def ticket_sources(deployment: Deployment) -> Sequence[Finding]:
 
 def judge_ticket_sources(field: FieldFacts, given: Sequence[int]) -> Finding:
     """Judge which ticket sources mean mail."""
-    labels = {one.value: one.label for one in field.choices if one.active}
+    labels = {choice.value: choice.label for choice in field.choices if choice.active}
     unknown = [str(value) for value in given if value not in labels]
     mail = {value: label for value, label in labels.items() if "mail" in label.casefold()}
     likely = {value: label for value, label in mail.items() if value not in given}

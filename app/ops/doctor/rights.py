@@ -14,6 +14,8 @@ from app.decide.policy import in_effect
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
 from app.outbound import gate
+from app.outbound.gate import GateCode, call_name
+from app.settings.cc_sources import EML
 from app.settings.settings import Settings
 
 _LEVEL = "Admin > Account Settings & Users > Security Levels, the API user's level"
@@ -29,7 +31,7 @@ async def reading(deployment: Deployment) -> Sequence[Finding]:
 
 def _read(settings: Settings) -> list[str]:
     notes = ["TicketNotes"] if settings.ticket_note != "off" else []
-    files = ["TicketAttachments"] if "eml" in settings.cc_sources else []
+    files = ["TicketAttachments"] if EML in settings.cc_sources else []
     return [*_ALWAYS, *notes, *files]
 
 
@@ -91,10 +93,11 @@ async def creating(deployment: Deployment) -> Sequence[Finding]:
             done["TicketNotes"] = await session.scalar(
                 select(func.max(Note.sent_at)).where(Note.state == LedgerState.CREATED)
             )
+    refused = shut.call if shut and shut.code == GateCode.FORBIDDEN else None
     found = []
     for entity, at in done.items():
         code = f"create_{entity}"
-        if shut and shut.code == "forbidden" and shut.call == f"write {entity}":
+        if refused == call_name(entity, write=True):
             cure = f"Give the right to add them: {_LEVEL}."
             found.append(problem(code, f"Autotask has refused to create {entity}.", cure))
         elif at:

@@ -25,6 +25,7 @@ from app.ops.webhook.compare import (
     choose_udfs,
 )
 from app.services import Services
+from app.settings.cc_sources import field_of
 from app.settings.settings import Settings
 
 EVERY = timedelta(hours=1)
@@ -88,7 +89,7 @@ async def read_wanted(settings: Settings, calls: Webhooks) -> Wanted:
         raise WebhookError("Autotask offers no field that a ticket webhook could subscribe to.")
     updates = settings.webhook_updates
     changing, absent = choose_changes(choices) if updates else ((), ())
-    names = [name.removeprefix("udf:") for name in settings.cc_sources if name.startswith("udf:")]
+    names = [name for source in settings.cc_sources if (name := field_of(source))]
     udfs, missing = choose_udfs(names, await calls.udf_choices() if names else ())
     named = await calls.resources_named(settings.autotask_username)
     return Wanted(
@@ -96,7 +97,7 @@ async def read_wanted(settings: Settings, calls: Webhooks) -> Wanted:
         fields=tuple(dict.fromkeys((field, *changing))),
         udfs=udfs,
         missing=missing,
-        us=named[0] if len(named) == 1 else None,
+        own_user_id=named[0] if len(named) == 1 else None,
         updates=updates,
         absent=absent,
     )

@@ -83,7 +83,7 @@ class Wanted:
     missing: tuple[str, ...]
     """User-defined fields of CC_SOURCES that this Autotask does not have."""
 
-    us: int | None
+    own_user_id: int | None
     """The resource id of our API user; None if its name is not found."""
 
     updates: bool = False
@@ -109,7 +109,7 @@ class Wanted:
 
     def excluded(self, hook: TicketWebhook) -> int | None:
         """Return whose changes are not called out: our user's, or else the owner's."""
-        return self.us if self.us is not None else hook.owner_id
+        return self.own_user_id if self.own_user_id is not None else hook.owner_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,10 @@ def lacks_field(choice: Choice, rows: Collection[WebhookField]) -> bool:
 
 def lacks_exclusion(wanted: Wanted, actual: WebhookAtAutotask) -> bool:
     """Return whether our own changes would be called out."""
-    us = wanted.excluded(actual.hook) if actual.hook else None
-    return us is not None and not any(row.resource_id == us for row in actual.excluded)
+    own_user_id = wanted.excluded(actual.hook) if actual.hook else None
+    return own_user_id is not None and not any(
+        row.resource_id == own_user_id for row in actual.excluded
+    )
 
 
 def compare(wanted: Wanted, actual: WebhookAtAutotask) -> WebhookReport:
@@ -252,13 +254,13 @@ def _field_lines(wanted: Wanted, actual: WebhookAtAutotask) -> list[ReportLine]:
 
 def _exclusion(wanted: Wanted, actual: WebhookAtAutotask) -> ReportLine:
     assert actual.hook is not None
-    us = wanted.excluded(actual.hook)
-    if us is None:
+    own_user_id = wanted.excluded(actual.hook)
+    if own_user_id is None:
         return ReportLine(
             "our own user", "not found by AUTOTASK_USERNAME: its changes are called out"
         )
     missing = lacks_exclusion(wanted, actual)
-    shown = f"resource {us} {'is not' if missing else 'is'} excluded"
+    shown = f"resource {own_user_id} {'is not' if missing else 'is'} excluded"
     return _line("our own user", shown, "exclusion", good=not missing)
 
 

@@ -138,20 +138,20 @@ async def _step(
             say(f"User-defined field {udf.label}.")
             row = next((row for row in actual.udfs if row.choice == udf.value), None)
             await calls.put_udf(hook.id, udf.value, row)
-    us = wanted.excluded(hook)
-    if us is not None and lacks_exclusion(wanted, actual):
-        await _exclude(calls, hook, us, say)
+    own_user_id = wanted.excluded(hook)
+    if own_user_id is not None and lacks_exclusion(wanted, actual):
+        await _exclude(calls, hook, own_user_id, say)
     await _change(services, calls, wanted, hook, say)
 
 
-async def _exclude(calls: Webhooks, hook: TicketWebhook, us: int, say: Say) -> None:
+async def _exclude(calls: Webhooks, hook: TicketWebhook, own_user_id: int, say: Say) -> None:
     """Exclude our own user's changes. Without that the webhook is still of use."""
     try:
-        await calls.exclude(hook.id, us)
-        say(f"Our own user {us} is excluded.")
+        await calls.exclude(hook.id, own_user_id)
+        say(f"Our own user {own_user_id} is excluded.")
     except Refused as refused:
         log.warning("exclusion_refused", error=mask(str(refused)))
-        say(f"Autotask does not let us exclude our own user {us}.")
+        say(f"Autotask does not let us exclude our own user {own_user_id}.")
 
 
 async def _create(services: Services, calls: Webhooks, wanted: Wanted, say: Say) -> None:

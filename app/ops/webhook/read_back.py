@@ -31,7 +31,7 @@ _CURES = {
     f"in a row disable a webhook. {_INSTALL}",
     "not_ready": "It needs a subscribed field and time. If it stays so, remove and install it.",
     "unreadable": "Read what Autotask says, and check the security level of the API user.",
-    "not_mended": "Read what Autotask says; docs/setup/autotask.md lists the rights it needs.",
+    "not_repaired": "Read what Autotask says; docs/setup/autotask.md lists the rights it needs.",
 }
 
 
@@ -42,7 +42,6 @@ class WebhookTrouble:
     code: str
     detail: str
     since: datetime
-    checked_at: datetime
     cure: str
 
 
@@ -60,10 +59,12 @@ async def read_back(services: Services, lease: Lease) -> timedelta:
         _, _, found = await read_and_compare(services, calls)
         was = found
         if found.wrong and services.settings.webhook_repair:
-            log.warning("webhook_is_mended", wrong=[line.code for line in found.wrong])
             found = await repair(services, calls)
+            left = {line.code for line in found.wrong}
+            if repaired := [line.code for line in was.wrong if line.code not in left]:
+                log.warning("webhook_repaired", wrong=repaired)
     except (WebhookError, Forbidden, Refused) as error:
-        failure = ("not_mended" if was else "unreadable", mask(str(error)))
+        failure = ("not_repaired" if was else "unreadable", mask(str(error)))
     await _keep(services, lease, was, found, failure)
     return EVERY
 
@@ -103,6 +104,5 @@ async def trouble(session: AsyncSession) -> WebhookTrouble | None:
         code=row.code,
         detail=row.detail or "",
         since=row.since or row.checked_at,
-        checked_at=row.checked_at,
         cure=_CURES.get(row.code, _INSTALL),
     )

@@ -25,7 +25,7 @@ _PROBE_SECONDS = 10.0  # as long as Autotask waits
 
 
 async def rotate(services: Services, say: Say = lambda _: None) -> int:
-    """Have Autotask sign with the first of WEBHOOK_SECRETS; the others expire. Return the id.
+    """Make Autotask sign with the first of WEBHOOK_SECRETS; the others expire. Return the id.
 
     First every probe that is signed with it must be accepted. Raises WebhookError: then nothing
     is changed at Autotask, unless the text says that Autotask gave no answer.

@@ -44,7 +44,7 @@ class PausedView(View):
 
 
 class NewPeople(View):
-    """Outside people for whom contacts were created or tried within 24 hours, and the limits."""
+    """Contacts created or tried for outside people within 24 hours, and the limits."""
 
     in_all: int
     max_new_per_day: int

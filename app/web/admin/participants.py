@@ -66,7 +66,7 @@ class BulkBody(BaseModel):
         return self
 
 
-class ApprovedView(BaseModel):
+class ApprovalResult(BaseModel):
     """The result for one participant: 200; or 404 or 409, and nothing was changed."""
 
     id: int
@@ -87,7 +87,7 @@ class ApprovedView(BaseModel):
 class BulkView(BaseModel):
     """The result for each participant."""
 
-    items: list[ApprovedView]
+    items: list[ApprovalResult]
     more: bool = Field(description="more are held there: ask again")
 
 
@@ -127,14 +127,14 @@ async def list_participants(
 
 @router.post("/participants/approve", responses=_NO_TEXT)
 async def approve_many(request: Request, body: BulkBody) -> BulkView:
-    """Approve many, each for itself: one who cannot be approved stops no other."""
-    return await _judge_many(request, body, approved=True)
+    """Approve many participants; one that cannot be approved does not stop the others."""
+    return await _approve_or_reject_many(request, body, approved=True)
 
 
 @router.post("/participants/reject", responses=_NO_TEXT)
 async def reject_many(request: Request, body: BulkBody) -> BulkView:
-    """Reject many, each for itself: one who cannot be rejected stops no other."""
-    return await _judge_many(request, body, approved=False)
+    """Reject many participants; one that cannot be rejected does not stop the others."""
+    return await _approve_or_reject_many(request, body, approved=False)
 
 
 @router.post("/participants/{participant_id}/approve", responses=_PROBLEMS)
@@ -142,7 +142,7 @@ async def approve(
     request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
 ) -> ParticipantDetails:
     """Add a participant who is held to the ticket, first of all. outcome null: it is being done."""
-    return await _judge(request, participant_id, body or ApprovalBody(), approved=True)
+    return await _approve_or_reject(request, participant_id, body or ApprovalBody(), approved=True)
 
 
 @router.post("/participants/{participant_id}/reject", responses=_PROBLEMS)
@@ -150,10 +150,10 @@ async def reject(
     request: Request, participant_id: ParticipantId, body: ApprovalBody | None = None
 ) -> ParticipantDetails:
     """Keep a participant who is held off the ticket, in whatever account it is."""
-    return await _judge(request, participant_id, body or ApprovalBody(), approved=False)
+    return await _approve_or_reject(request, participant_id, body or ApprovalBody(), approved=False)
 
 
-async def _judge(
+async def _approve_or_reject(
     request: Request, participant_id: int, body: ApprovalBody, *, approved: bool
 ) -> ParticipantDetails:
     approval = Approval(who(request), approved, body.account, body.always)
@@ -166,7 +166,7 @@ async def _judge(
     return ParticipantDetails.of(*judged)
 
 
-async def _judge_many(request: Request, body: BulkBody, *, approved: bool) -> BulkView:
+async def _approve_or_reject_many(request: Request, body: BulkBody, *, approved: bool) -> BulkView:
     services = services_of(request)
     ids = body.ids or []
     if body.account is not None:
@@ -175,5 +175,7 @@ async def _judge_many(request: Request, body: BulkBody, *, approved: bool) -> Bu
         )
     approval = Approval(who(request), approved, body.account)
     results = await approvals.approve_or_reject_many(services, ids[:AT_ONCE], approval)
-    items = [ApprovedView.of(participant_id, result) for participant_id, result in results.items()]
+    items = [
+        ApprovalResult.of(participant_id, result) for participant_id, result in results.items()
+    ]
     return BulkView(items=items, more=len(ids) > AT_ONCE)

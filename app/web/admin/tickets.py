@@ -135,7 +135,7 @@ async def undo_ticket(
         bool, Query(description="only return what would be done, and change nothing")
     ] = False,
 ) -> UndoView:
-    """Unlink the contacts that the service linked to a ticket, and deactivate those it created.
+    """Unlink the contacts that the service linked to a ticket, and retire those it created.
 
     What a person has changed since stays.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.cli.doctor import refuse_settings, run_doctor
 from app.db.tables import Gate, Participant, TicketContact, TicketRecord
 from app.db.tables import Tenant as TenantRow
 from app.ops import doctor
@@ -22,7 +20,6 @@ from app.ops.doctor import Finding, State, examine
 from app.ops.doctor.deployment import open_deployment
 from app.ops.webhook import install
 from app.services import Services
-from app.settings.environment import SettingsError, load_settings
 from app.settings.settings import Settings
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
@@ -401,49 +398,3 @@ async def test_people_who_get_no_mail_are_counted(
     ticket = tenant.new_ticket(people.alpine, cc="frontdesk@alpine-dental.example")
     await look_at(services, ticket)
     assert (await examined())["mail_muted"].state == State.WARNING
-
-
-# --- the command ---------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("people")
-def test_the_command_says_each_finding_and_its_cure(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One line each, a sum at the end, and 0 where nothing is wrong; no secret is shown."""
-    assert settings.database_url
-    assert run_doctor(settings, settings.database_url, as_json=False) == 0
-    out = capsys.readouterr().out
-    assert "\nok  credentials: Autotask accepts" in out
-    assert "\n -  mail_rules: " in out
-    assert out.splitlines()[-1].endswith("not checked.")
-    assert "0 wrong" in out
-    for secret in (settings.autotask_secret, settings.autotask_integration_code):
-        assert secret not in out
-
-
-@pytest.mark.usefixtures("people")
-def test_the_command_gives_one_document(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With --json, and 1 where something is wrong."""
-    assert settings.database_url
-    wrong = settings.model_copy(update={"autotask_secret": "wrong"})
-    assert run_doctor(wrong, settings.database_url, as_json=True) == 1
-    document = json.loads(capsys.readouterr().out)
-    [problem] = [one for one in document["findings"] if one["state"] == "problem"]
-    assert (problem["code"], document["summary"]["problem"]) == ("credentials", 1)
-    assert "cure" in problem
-
-
-@pytest.mark.parametrize("as_json", [False, True])
-def test_wrong_settings_are_findings(
-    environ: dict[str, str], capsys: pytest.CaptureFixture[str], as_json: bool
-) -> None:
-    """Each setting is one, and nothing else can be examined."""
-    with pytest.raises(SettingsError) as error:
-        load_settings(environ | {"AUTOTASK_SECRET": "", "PORT": "x"})
-    assert refuse_settings(error.value, as_json=as_json) == 1
-    out = capsys.readouterr().out
-    assert "AUTOTASK_SECRET: is missing" in out
-    assert "PORT: " in out

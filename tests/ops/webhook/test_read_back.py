@@ -159,11 +159,13 @@ async def test_since_is_when_it_was_found_first(services: Services, tenant: Tena
     """The time stays while the trouble does, and ends with it."""
     only(tenant).active = False
     first = await read_back(services)
+    [row] = await rows(services, Webhook)
     only(tenant).excluded.clear()
     second = await read_back(services)
+    [later] = await rows(services, Webhook)
     assert first
     assert second
-    assert (second.since, second.checked_at > first.checked_at) == (first.since, True)
+    assert (second.since, later.checked_at > row.checked_at) == (first.since, True)
 
     await install.install(services)
     async with services.sessions() as session:
@@ -195,7 +197,7 @@ async def test_a_mending_that_is_refused_is_told(
     found = await read_back(await make_services(public_url=PUBLIC, webhook_repair=True))
 
     assert found
-    assert found.code == "not_mended"
+    assert found.code == "not_repaired"
     assert "adequate permissions" in found.detail
 
 
