@@ -68,9 +68,12 @@ async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listener:
         yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
-    # A client that has gone leaves its connection to us; one that was just accepted is made, and
-    # one that was aborted ended, only in the next turns of the loop.
-    for _ in range(5):
+    # A connection of a client that has gone is left to us. One that was just accepted appears, and
+    # an aborted one ends, only in later turns of the loop.
+    quiet = 0
+    while quiet < 5:
+        known = len(writers)
         for writer in writers:
             writer.transport.abort()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.002)
+        quiet = quiet + 1 if len(writers) == known else 0
