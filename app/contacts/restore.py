@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
-from app.contacts.changes import touched
+from app.contacts.changes import changed_by_person
 from app.db.database import persist_with
 from app.db.tables import Ledger
 from app.mail.addresses import address_key, spellings
@@ -63,7 +63,7 @@ async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
     others = {address_key(email) for email in contact.emails} - {row.email}
     inactive_elsewhere = not contact.active and not contact.company_id  # it can show company 0
     account_id = contact.company_id or 0 if inactive_elsewhere else row.account_id
-    if others or touched(contact, account_id, row.sent, cleared=not contact.email):
+    if others or changed_by_person(contact, account_id, row.sent, cleared=not contact.email):
         return "is changed by a person"
     carriers = await autotask.contacts(row.account_id, spellings(row.email), [])
     if any(carrier.id != row.contact_id for carrier in carriers):

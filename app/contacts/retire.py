@@ -14,7 +14,7 @@ from datetime import timedelta
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
-from app.contacts.retire_reading import Reading
+from app.contacts.retire_reading import ContactReader
 from app.contacts.retire_steps import Action, AtAutotask, OurRecord, Step, next_step
 from app.contacts.unlink import take_off
 from app.db.database import db_now, persist_with
@@ -36,8 +36,8 @@ _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How far it came: one of the actions after which there is no other, and why."""
+class RetireResult:
+    """How far the retirement got: one of the actions after which there is no other, and why."""
 
     action: Action
     why: str = ""
@@ -65,26 +65,26 @@ class Retiring:
     """Links that Autotask does not let us take off."""
     clears: list[str | None] = field(default_factory=lambda: ["", None])
     """Values that may clear an address and were not tried: which one Autotask takes is unknown."""
-    reading: Reading = field(init=False)
+    reading: ContactReader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.services, self.autotask, self.off)
+        self.reading = ContactReader(self.services, self.autotask, self.off)
 
-    async def run(self, *, dry_run: bool = False) -> Ended:
+    async def run(self, *, dry_run: bool = False) -> RetireResult:
         """Retire the contact as far as possible now. Raise what the client and throttle raise."""
         named = self.services.settings.complete_statuses
         complete = await self.services.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
-            ours, there = await self._read()
-            if not dry_run and self._is_back(there):
+            record, actual = await self._read()
+            if not dry_run and self._is_back(actual):
                 wait = await self.reading.may_take_effect(self.row)
                 why = "it is back"
                 return await (self._later(why, wait) if wait else self._cancel(why))
-            step = next_step(ours, there, complete, await self.reading.now())
+            step = next_step(record, actual, complete, await self.reading.now())
             if dry_run:
                 action = Action.RETIRED if step.action in _TO_DO else step.action
-                return Ended(action, step.why, needed=bool(step.needed_on))
-            if ended := await self._take(step, there):
+                return RetireResult(action, step.why, needed=bool(step.needed_on))
+            if ended := await self._take(step, actual):
                 return ended
         return await self._later("it changed during each reading", AGAIN)
 
@@ -95,9 +95,9 @@ class Retiring:
         records only.
         """
         before = await self._our_record()
-        there = await self.reading.at_autotask(self.row, self.stuck)
-        ours = await self._our_record()
-        return replace(ours, links={**before.links, **ours.links}), there
+        actual = await self.reading.at_autotask(self.row, self.stuck)
+        record = await self._our_record()
+        return replace(record, links={**before.links, **record.links}), actual
 
     async def _our_record(self) -> OurRecord:
         self.row = await self.reading.row(self.row.id)
@@ -105,17 +105,17 @@ class Retiring:
             self.why, self.grace = EndedBy.FORGOTTEN, timedelta(0)
         return await self.reading.our_record(self.row, self.why, self.grace, self.halt)
 
-    def _is_back(self, there: AtAutotask) -> bool:
+    def _is_back(self, actual: AtAutotask) -> bool:
         """Return whether it was being brought back, and is, though that was not recorded."""
-        contact = there.contact
+        contact = actual.contact
         is_back = contact is not None and contact.active and bool(contact.email)
         return is_back and self.row.state == LedgerState.RESTORING
 
     # --- doing -----------------------------------------------------------------------------------
 
     async def _take(  # noqa: PLR0911  a step each
-        self, step: Step, there: AtAutotask
-    ) -> Ended | None:
+        self, step: Step, actual: AtAutotask
+    ) -> RetireResult | None:
         """Take a step. Return how it ended; None while there is more to do."""
         action = step.action
         if action is Action.GONE:
@@ -125,12 +125,12 @@ class Retiring:
         if action is Action.REACTIVATE:
             return await self._reactivate(step.why)
         if action in _TO_DO and self.row.state == LedgerState.RETIRING:
-            return await self._do(step, there)
+            return await self._do(step, actual)
         if wait := await self.reading.may_take_effect(self.row):
             # A request that takes effect late could make wrong what is recorded now.
             return await self._later(step.why, wait)
         if action in _TO_DO:
-            return await self._do(step, there)
+            return await self._do(step, actual)
         if action is Action.PUT_BACK:
             return await self._put_back(step.why)
         if action is Action.KEEP:
@@ -139,10 +139,10 @@ class Retiring:
             return await self._cancel(step.why, needed=bool(step.needed_on))
         return await self._not_yet(step)
 
-    async def _do(self, step: Step, there: AtAutotask) -> Ended | None:
+    async def _do(self, step: Step, actual: AtAutotask) -> RetireResult | None:
         """Store the intent of a step that changes something, and take it."""
         clearing = step.action is not Action.DEACTIVATE
-        needed, why = await self._intend(there, clearing=clearing)
+        needed, why = await self._intend(actual, clearing=clearing)
         if needed:
             return await self._stay(why, clearing=clearing)
         if step.action is Action.UNLINK:
@@ -151,9 +151,9 @@ class Retiring:
             return await self._clear()
         return await self._deactivate()
 
-    async def _intend(self, there: AtAutotask, *, clearing: bool) -> tuple[bool, str]:
+    async def _intend(self, actual: AtAutotask, *, clearing: bool) -> tuple[bool, str]:
         """Store the intent, unless a ticket needs the contact. Return whether one does, and why."""
-        may_be_on = {link.ticket_id for link in there.links}
+        may_be_on = {link.ticket_id for link in actual.links}
         if self.why is EndedBy.UNDO:
             may_be_on.add(self.row.ticket_id)  # whatever our records contain, it is off there
         settle = self.services.create_settle
@@ -165,7 +165,7 @@ class Retiring:
             asked = clearing and self.why is not EndedBy.FORGOTTEN
             return asked and await ending.is_needed(session, self.row), "a ticket wants it"
 
-    async def _stay(self, why: str, *, clearing: bool) -> Ended | None:
+    async def _stay(self, why: str, *, clearing: bool) -> RetireResult | None:
         """Keep a contact that a ticket needs, with its address."""
         if self.why is EndedBy.FORGOTTEN:
             return await self._later(why, _SOON)  # until its link is there, and can be taken off
@@ -175,7 +175,7 @@ class Retiring:
             return await self._later(f"{why}, and its address may still be cleared", wait)
         return await self._cancel(why, needed=True)
 
-    async def _unlink(self, links: Sequence[ContactLink]) -> Ended | None:
+    async def _unlink(self, links: Sequence[ContactLink]) -> RetireResult | None:
         assert self.row.contact_id is not None
         for link in links:
             try:
@@ -194,7 +194,7 @@ class Retiring:
                 return await self._later(unlinked.detail, AGAIN)
         return None
 
-    async def _clear(self) -> Ended | None:
+    async def _clear(self) -> RetireResult | None:
         """Clear the address with a value that was not tried."""
         if not self.clears:
             if wait := await self.reading.may_take_effect(self.row):
@@ -202,7 +202,7 @@ class Retiring:
             return await self._leave_to_person("Autotask does not let its address be taken away")
         return await self._change_address(self.clears.pop(0))
 
-    async def _change_address(self, email: str | None) -> Ended | None:
+    async def _change_address(self, email: str | None) -> RetireResult | None:
         back = email == self.row.email
 
         async def change(account_id: int, contact_id: int, not_after: float) -> None:
@@ -217,7 +217,7 @@ class Retiring:
                 return await self._later(str(refused), AGAIN)
         return None
 
-    async def _put_back(self, why: str) -> Ended | None:
+    async def _put_back(self, why: str) -> RetireResult | None:
         """Set its address again, unless another contact that we created has it."""
         async with self.services.sessions() as session:
             taken = await common.is_taken(session, self.row)
@@ -225,7 +225,7 @@ class Retiring:
             return await self._leave_to_person(why)
         return await self._change_address(self.row.email)
 
-    async def _deactivate(self) -> Ended | None:
+    async def _deactivate(self) -> RetireResult | None:
         assert self.row.contact_id is not None
         try:
             await self._send(self.autotask.deactivate_contact)
@@ -237,7 +237,7 @@ class Retiring:
             return await self._reactivate("a person gave it an address again")
         return await self._retired()
 
-    async def _reactivate(self, why: str) -> Ended | None:
+    async def _reactivate(self, why: str) -> RetireResult | None:
         """Activate it: Autotask would refuse the mail of an inactive contact with an address."""
         try:
             await self._send(self.autotask.activate_contact)
@@ -260,21 +260,21 @@ class Retiring:
 
     # --- how it ends -----------------------------------------------------------------------------
 
-    async def _retired(self) -> Ended:
+    async def _retired(self) -> RetireResult:
         await persist_with(self.services.sessions, ending.retired, self.row)
-        return Ended(Action.RETIRED)
+        return RetireResult(Action.RETIRED)
 
-    async def _gone(self, why: str) -> Ended:
+    async def _gone(self, why: str) -> RetireResult:
         ordered = self.why is EndedBy.UNDO and self.row.end_why != EndedBy.UNDO
         rejected_by = self.who if ordered else None
         await persist_with(self.services.sessions, ending.gone, self.row, rejected_by)
-        return Ended(Action.GONE, why)
+        return RetireResult(Action.GONE, why)
 
-    async def _leave_to_person(self, why: str) -> Ended:
+    async def _leave_to_person(self, why: str) -> RetireResult:
         await persist_with(self.services.sessions, ending.leave_to_person, self.row, why)
-        return Ended(Action.KEEP, why)
+        return RetireResult(Action.KEEP, why)
 
-    async def _not_yet(self, step: Step) -> Ended:
+    async def _not_yet(self, step: Step) -> RetireResult:
         """Put off an ending that has not begun; an undo leaves no trace then."""
         needed = bool(step.needed_on)
         if self.why is not EndedBy.UNDO:
@@ -284,13 +284,13 @@ class Retiring:
             async with self.services.sessions() as session, session.begin():
                 until = step.until or await db_now(session) + AGAIN
                 await ending.later(session, self.row, until)
-        return Ended(Action.LATER, step.why, needed=needed)
+        return RetireResult(Action.LATER, step.why, needed=needed)
 
-    async def _later(self, why: str, pause: timedelta) -> Ended:
+    async def _later(self, why: str, pause: timedelta) -> RetireResult:
         async with self.services.sessions() as session, session.begin():
             await ending.later(session, self.row, await db_now(session) + pause, why)
-        return Ended(Action.LATER, why)
+        return RetireResult(Action.LATER, why)
 
-    async def _cancel(self, why: str, *, needed: bool = False) -> Ended:
+    async def _cancel(self, why: str, *, needed: bool = False) -> RetireResult:
         await persist_with(self.services.sessions, ending.cancel_retirement, self.row)
-        return Ended(Action.LATER, why, needed=needed)
+        return RetireResult(Action.LATER, why, needed=needed)

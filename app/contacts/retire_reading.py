@@ -16,7 +16,7 @@ from app.services import Services
 
 
 @dataclass(slots=True)
-class Reading:
+class ContactReader:
     """Reads one contact, as often as its retirement needs that."""
 
     services: Services

@@ -92,8 +92,8 @@ class Acting:
     ) -> None:
         """Decide again if an address was approved, rejected or forgotten since the facts."""
         ticket = self.gathered.ticket
-        judged = await participants.judged(session, ticket.id, ticket.company_id)
-        if judged != (self.gathered.approved, self.gathered.rejected):
+        known = self.gathered.approved, self.gathered.rejected
+        if known != await participants.approved_and_rejected(session, ticket.id, ticket.company_id):
             raise ReadAgain
         keys = [decision.key for decision in decisions if decision.reason not in NO_ADDRESS]
         if await forgotten.forgotten(session, keys):

@@ -20,9 +20,9 @@ from app.decide import decide
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks import merges, moves, read
-from app.looks import note as notes
 from app.looks.act import Acting
 from app.looks.facts import gather
+from app.looks.note import write_note
 from app.looks.read import NobodyToAdd, Reading
 from app.looks.writes import Halt, ReadAgain, Writes
 from app.mail.addresses import mask
@@ -180,7 +180,7 @@ async def _with_note(services: Services, autotask: Autotask, lease: Lease, end: 
     if end.result is None:
         return end
     try:
-        await notes.write_note(services, autotask, lease)
+        await write_note(services, autotask, lease)
     except NotNow as wait:
         until = _jittered(wait.until, 2)
         return replace(end, result=None, note=wait.reason, again_at=until, excused=True)

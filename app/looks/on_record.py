@@ -94,7 +94,9 @@ async def read_records(
     """Return the facts as our records have them. document: in place of the account's policy."""
     ticket, account_id = reading.ticket, reading.ticket.company_id
     async with services.sessions() as session:
-        approved, rejected = await participants.judged(session, ticket.id, account_id)
+        approved, rejected = await participants.approved_and_rejected(
+            session, ticket.id, account_id
+        )
         keys = needs_contacts(found.entries, help_desk, approved)
         rows = await mappings.of_addresses(session, account_id, keys)
         links = await link_records.links_of(session, ticket.id)

@@ -51,7 +51,7 @@ async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False
     await ending.forget(session, key)
     if not keep_contacts:
         await ending.order_forgotten(session, key)
-        await work.want(session, work.CHORE, Chore.LIFETIMES, timedelta(0), Priority.LIVE)
+        await work.want(session, work.CHORE, Chore.RETIRE, timedelta(0), Priority.LIVE)
     listed = await policies.take_off_lists(session, key)
     await _blank_in_audit(session, key, alias)
     return Forgot(tickets, mapped, listed)

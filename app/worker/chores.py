@@ -78,21 +78,21 @@ async def _record_usage(services: Services, lease: Lease) -> timedelta:
     return _USE_OFTEN if usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
 
 
-async def _thin_out(services: Services, lease: Lease) -> timedelta:
+async def _delete_old(services: Services, lease: Lease) -> timedelta:
     age = timedelta(days=services.settings.retention_days)
-    return await retention.thin_out(services.sessions, lease, age)
+    return await retention.delete_old(services.sessions, lease, age)
 
 
 _CHORES: dict[Chore, Callable[[Services, Lease], Awaitable[timedelta]]] = {
     Chore.RECONCILE: reconcile,
     Chore.FOLLOW: follow,
     Chore.WEBHOOK: read_back,
-    Chore.RETENTION: _thin_out,
-    Chore.USE: _record_usage,
-    Chore.LIFETIMES: retire_chore.retire_due,
+    Chore.RETENTION: _delete_old,
+    Chore.USAGE: _record_usage,
+    Chore.RETIRE: retire_chore.retire_due,
     Chore.LOOPS: loops.break_loops,
 }
 # These wait while the tenant's calls are scarce; the others take few calls, and are needed then.
 _PRIORITIES = dict.fromkeys(
-    (Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES, Chore.LOOPS), Priority.CATCH_UP
+    (Chore.WEBHOOK, Chore.RETENTION, Chore.RETIRE, Chore.LOOPS), Priority.CATCH_UP
 )

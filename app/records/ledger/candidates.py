@@ -76,7 +76,7 @@ def _on_open_ticket() -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ContactHistory:
     """What our records contain of a contact."""
 
     links: dict[int, int | None]
@@ -87,7 +87,7 @@ class History:
     """What a person has done with it."""
 
 
-async def history(session: AsyncSession, row: Ledger) -> History:
+async def history(session: AsyncSession, row: Ledger) -> ContactHistory:
     """Return what our records contain of a contact."""
     ours = await session.execute(
         select(LinkRecord.ticket_id, LinkRecord.link_id).where(
@@ -106,7 +106,7 @@ async def history(session: AsyncSession, row: Ledger) -> History:
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "a person mapped an address to it" if manual is not None else None
-    return History(links, max((at for at in dates if at), default=None), by_person)
+    return ContactHistory(links, max((at for at in dates if at), default=None), by_person)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
     return (await session.execute(others)).first() is not None
 
 
-def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
+def audit_by_service(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
     """Record in the audit what the service did by itself."""
     audit.record(
         session,

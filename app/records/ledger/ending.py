@@ -23,7 +23,7 @@ from app.db.states import (
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
 from app.records import audit, forgotten, mappings, rejections
-from app.records.ledger.common import IF_FORGOTTEN, is_taken, record
+from app.records.ledger.common import IF_FORGOTTEN, audit_by_service, is_taken
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -116,7 +116,7 @@ async def _needed(
 
 async def _record_intent(session: AsyncSession, row: Ledger, why: EndedBy, who: str) -> None:
     if why is not EndedBy.UNDO:
-        record(session, row, "contact_retiring", why=why)
+        audit_by_service(session, row, "contact_retiring", why=why)
         return
     audit.record(
         session,
@@ -164,7 +164,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
         or_(Participant.outcome.in_(brought), unfinished),
     )
     await mappings.delete_of_contact(session, row.contact_id)
-    record(session, row, "contact_retired")
+    audit_by_service(session, row, "contact_retired")
 
 
 async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = None) -> None:
@@ -190,7 +190,7 @@ async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(state=state, kept=why[:200], end_at=None)
     )
-    record(session, row, "contact_kept", why=why[:200])
+    audit_by_service(session, row, "contact_kept", why=why[:200])
 
 
 async def later(
@@ -250,4 +250,4 @@ async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
             error_code=None,
         )
     )
-    record(session, row, "contact_needed_again")
+    audit_by_service(session, row, "contact_needed_again")

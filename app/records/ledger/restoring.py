@@ -13,7 +13,7 @@ from app.db.database import db_now
 from app.db.states import ENDED, RESTORABLE, EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.records import forgotten
-from app.records.ledger.common import IF_FORGOTTEN, Wanted, is_taken, record
+from app.records.ledger.common import IF_FORGOTTEN, Wanted, audit_by_service, is_taken
 from app.records.ledger.creating import Pending
 
 _WHILE_ENDED = timedelta(seconds=15)  # how long a look waits until an ending stops or is over
@@ -117,7 +117,7 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
         row.kept = _BY_HAND if restore.by_hand else row.kept
         if row.unsure_until == restore.until:
             row.unsure_until = restore.earlier
-        record(session, row, "contact_restored")
+        audit_by_service(session, row, "contact_restored")
 
 
 async def saw_restored(session: AsyncSession, contact_ids: Collection[int]) -> None:
