@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
@@ -17,7 +17,8 @@ from app.autotask.models import ContactLink
 from app.contacts.retire_reading import ContactReader
 from app.contacts.retire_steps import Action, AtAutotask, OurRecord, Step, next_step
 from app.contacts.unlink import take_off
-from app.db.database import db_now, persist_with
+from app.db import database
+from app.db.database import persist_with
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.due.exclusive import InUse, holding
@@ -80,7 +81,7 @@ class Retiring:
                 wait = await self.reading.may_take_effect(self.row)
                 why = "it is back"
                 return await (self._later(why, wait) if wait else self._cancel(why))
-            step = next_step(record, actual, complete, await self.reading.now())
+            step = next_step(record, actual, complete, await database.now(self.services.sessions))
             if dry_run:
                 action = Action.RETIRED if step.action in _TO_DO else step.action
                 return RetireResult(action, step.why, needed=bool(step.needed_on))
@@ -281,15 +282,19 @@ class Retiring:
             if needed:
                 async with self.services.sessions() as session, session.begin():
                     await tickets.reopened(session, step.needed_on)
-            async with self.services.sessions() as session, session.begin():
-                until = step.until or await db_now(session) + AGAIN
-                await ending.later(session, self.row, until)
+            await self._put_off(step.until or await self._after(AGAIN))
         return RetireResult(Action.LATER, step.why, needed=needed)
 
     async def _later(self, why: str, pause: timedelta) -> RetireResult:
-        async with self.services.sessions() as session, session.begin():
-            await ending.later(session, self.row, await db_now(session) + pause, why)
+        await self._put_off(await self._after(pause), why)
         return RetireResult(Action.LATER, why)
+
+    async def _after(self, pause: timedelta) -> datetime:
+        return await database.now(self.services.sessions) + pause
+
+    async def _put_off(self, until: datetime, why: str | None = None) -> None:
+        async with self.services.sessions() as session, session.begin():
+            await ending.later(session, self.row, until, why)
 
     async def _cancel(self, why: str, *, needed: bool = False) -> RetireResult:
         await persist_with(self.services.sessions, ending.cancel_retirement, self.row)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.autotask.client import Autotask
 from app.contacts.retire_steps import AtAutotask, OurRecord
-from app.db.database import db_now
+from app.db import database
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import candidates
@@ -29,18 +29,13 @@ class ContactReader:
     async def row(self, ledger_id: int) -> Ledger:
         """Return the contact's row as it stands now."""
         async with self.services.sessions() as session:
-            return await session.get_one(Ledger, ledger_id)
-
-    async def now(self) -> datetime:
-        """Return the database's clock."""
-        async with self.services.sessions() as session:
-            return await db_now(session)
+            return await candidates.current(session, ledger_id)
 
     async def may_take_effect(self, row: Ledger) -> timedelta | None:
         """Return how long an unanswered request may still take effect, if at all."""
         if row.unsure_until is None:
             return None
-        left = row.unsure_until - await self.now()
+        left = row.unsure_until - await database.now(self.services.sessions)
         return left if left > timedelta(0) else None
 
     async def our_record(

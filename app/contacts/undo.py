@@ -19,7 +19,8 @@ from app.autotask.errors import AutotaskError
 from app.contacts.retire import RetireResult, Retiring
 from app.contacts.retire_steps import Action
 from app.contacts.unlink import UNDER_WAY, Unlinked, links_by_contact, take_off
-from app.db.database import db_now, persist_with
+from app.db import database
+from app.db.database import persist_with
 from app.db.states import EndedBy, LedgerState, Priority
 from app.db.tables import Ledger, LinkRecord
 from app.due import work
@@ -150,8 +151,7 @@ class Undo:
                     self.services.sessions, link_records.unlinked, link, rejected_by=self.who
                 )
             return Unlinked(True, "had been taken off the ticket")
-        async with self.services.sessions() as session:
-            now = await db_now(session)
+        now = await database.now(self.services.sessions)
         if link.may_come(now - self.services.create_settle):
             return Unlinked(False, UNDER_WAY, again=True)
         return Unlinked(False, "is not on the ticket any more")

@@ -12,6 +12,7 @@ import structlog
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
 from app.autotask.models import Choice
+from app.db import database
 from app.db.database import db_now, persist_with
 from app.db.states import WOULD, NoteError
 from app.due.work import Lease, LeaseLost, fenced
@@ -61,8 +62,7 @@ async def write_note(services: Services, autotask: Autotask, lease: Lease) -> No
         if lease.age > _GIVE_UP:
             log.warning("note_given_up", error=mask(str(error)))
             return
-        async with services.sessions() as session:
-            until = await db_now(session) + _AGAIN
+        until = await database.now(services.sessions) + _AGAIN
         raise NotNow(until, f"the note waits: {error}") from error
 
 
@@ -157,8 +157,7 @@ async def _unanswered(services: Services, claim: Claim, error: Exception) -> Non
     await persist_with(services.sessions, notes.unsure, claim=claim)
     if not isinstance(error, AutotaskError):
         raise error
-    async with services.sessions() as session:
-        until = await db_now(session) + timedelta(seconds=2)
+    until = await database.now(services.sessions) + timedelta(seconds=2)
     raise NotNow(until, "whether the note was written is looked up") from error
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
-from app.db.database import db_now, persist_with
+from app.db import database
+from app.db.database import persist_with
 from app.decide import Decision
 from app.due.work import Lease, fenced
 from app.looks.on_record import Gathered
@@ -247,8 +248,8 @@ class Writes:
         )
 
     async def soon(self) -> datetime:
-        async with self.services.sessions() as session:
-            return await db_now(session) + timedelta(seconds=2)
+        """Return when to look up what a request did."""
+        return await database.now(self.services.sessions) + timedelta(seconds=2)
 
     def require_fresh(self) -> None:
         limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING

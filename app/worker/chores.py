@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import AutotaskError, Busy
 from app.contacts import loops, retire_chore
-from app.db.database import db_now, is_outage
+from app.db import database
+from app.db.database import is_outage
 from app.db.states import Priority
 from app.due import work
 from app.due.work import Chore, Lease, LeaseLost, fenced
@@ -43,8 +44,7 @@ async def run(services: Services, lease: Lease) -> None:
     """Do a chore, and make it due again. Raises LeaseLost, and errors of a database outage."""
     chore = Chore(lease.ref)
     try:
-        async with services.sessions() as session:
-            began = await db_now(session)
+        began = await database.now(services.sessions)
         again_at = began + await _CHORES[chore](services, lease)
     except NotNow as wait:
         again_at = wait.until
@@ -65,8 +65,7 @@ async def run(services: Services, lease: Lease) -> None:
 async def _later(services: Services, lease: Lease, error: Exception) -> datetime:
     asked = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Busy) else 0)
     pause = max(min(_BACKOFF * lease.tries, _LONGEST), asked)
-    async with services.sessions() as session:
-        return await db_now(session) + pause
+    return await database.now(services.sessions) + pause
 
 
 async def _record_usage(services: Services, lease: Lease) -> timedelta:

@@ -87,6 +87,11 @@ class ContactHistory:
     """What a person has done with it."""
 
 
+async def current(session: AsyncSession, ledger_id: int) -> Ledger:
+    """Return a row as it stands now; the session must not have loaded it before."""
+    return await session.get_one(Ledger, ledger_id)
+
+
 async def history(session: AsyncSession, row: Ledger) -> ContactHistory:
     """Return what our records contain of a contact."""
     ours = await session.execute(

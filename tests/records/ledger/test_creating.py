@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.db.database import Sessions, db_now
+from app.db.database import Sessions, db_now, now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
@@ -24,7 +24,6 @@ from tests.support.claims import (
     claim,
     first_claim,
     ledger_rows,
-    now,
     settle,
 )
 
