@@ -121,7 +121,7 @@ class Acting:
         if decision.reason is Reason.ALREADY_LINKED and row.outcome not in ON_TICKET:
             return True
         # The ticket came before observe mode, which is over; or the ticket was over and is open
-        # again, or was in another account meanwhile. People whom an undo took off stay off.
+        # again, or was in another account meanwhile. People that an undo took off stay off.
         over = row.outcome in WOULD and not self.gathered.observes
         return over or (decision.acts and row.outcome in (Outcome.RETIRED, Outcome.UNLINKED))
 

@@ -62,12 +62,12 @@ async def read_ticket(
 
 
 def why_nobody(ticket: Ticket, settings: Settings, complete: Collection[int]) -> NobodyToAdd | None:
-    """Return why nobody is added to a ticket, whatever its list says; None if people may be.
+    """Return why no one is added to a ticket, whatever its list says; None if people may be.
 
     complete: the statuses of a ticket that is over.
     """
     if ticket.status in complete:
-        return NobodyToAdd(Result.COMPLETE, "it is complete: nobody is added", ticket)
+        return NobodyToAdd(Result.COMPLETE, "it is complete: no one is added", ticket)
     if settings.is_parked(ticket.company_id):
         note = "no customer account yet; it is looked at again once it has one"
         return NobodyToAdd(Result.PARKED, note, ticket)
@@ -81,7 +81,7 @@ def without_list(ticket: Ticket, search: Search) -> NobodyToAdd:
         return NobodyToAdd(Result.NOBODY_COPIED, note, ticket, search.found)
     if search.ambiguous:
         note = (
-            f"{search.ambiguous}: more than one message could be the ticket's, so nobody is added"
+            f"{search.ambiguous}: more than one message could be the ticket's, so no one is added"
         )
         return NobodyToAdd(Result.AMBIGUOUS_MESSAGE, note, ticket)
     if search.shut:
