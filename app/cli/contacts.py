@@ -20,8 +20,8 @@ from app.autotask.errors import AutotaskError
 from app.cli.common import LARGEST_ID, bar, configured, group, opened, printable, run
 from app.contacts.csv_cells import plain_cell, safe_cell
 from app.contacts.restore import restore_by_hand
-from app.contacts.retire import RetireResult, Retiring
-from app.contacts.retire_steps import Action
+from app.contacts.retire import Retiring
+from app.contacts.retire_steps import Action, RetireResult
 from app.db.states import EndedBy
 from app.due.exclusive import InUse, holding_chore
 from app.due.work import Chore, LeaseLost

@@ -6,7 +6,6 @@ forgotten address, a move, or a person's clean-up.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,17 +14,16 @@ from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
 from app.contacts.retire_reading import ContactReader
-from app.contacts.retire_steps import Action, AtAutotask, OurRecord, Step, next_step
+from app.contacts.retire_steps import Action, AtAutotask, OurRecord, RetireResult, Step, next_step
 from app.contacts.unlink import take_off
 from app.db import database
 from app.db.database import persist_with
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.due.exclusive import InUse, holding
-from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
+from app.outbound.rules import NOT_DONE, leave_by
 from app.records import audit, tickets
-from app.records import links as link_records
-from app.records.ledger import common, ending
+from app.records.ledger import ending
 from app.services import Services
 
 AGAIN = timedelta(minutes=10)
@@ -34,16 +32,6 @@ AGAIN = timedelta(minutes=10)
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
-
-
-@dataclass(frozen=True, slots=True)
-class RetireResult:
-    """How far the retirement got: one of the actions after which there is no other, and why."""
-
-    action: Action
-    why: str = ""
-    needed: bool = False
-    """A ticket needs the contact."""
 
 
 @dataclass(slots=True)
@@ -77,7 +65,9 @@ class Retiring:
         complete = await self.services.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
             record, actual = await self._read()
-            if not dry_run and self._is_back(actual):
+            being_restored = self.row.state == LedgerState.RESTORING
+            if not dry_run and being_restored and actual.is_active_with_address:
+                # It was brought back, though that was not recorded.
                 wait = await self.reading.may_take_effect(self.row)
                 why = "it is back"
                 return await (self._later(why, wait) if wait else self._cancel(why))
@@ -85,8 +75,8 @@ class Retiring:
             if dry_run:
                 action = Action.RETIRED if step.action in _TO_DO else step.action
                 return RetireResult(action, step.why, needed=bool(step.needed_on))
-            if ended := await self._take(step, actual):
-                return ended
+            if result := await self._take(step, actual):
+                return result
         return await self._later("it changed during each reading", AGAIN)
 
     async def _read(self) -> tuple[OurRecord, AtAutotask]:
@@ -105,12 +95,6 @@ class Retiring:
         if self.row.end_why == EndedBy.FORGOTTEN:  # perhaps ordered meanwhile
             self.why, self.grace = EndedBy.FORGOTTEN, timedelta(0)
         return await self.reading.our_record(self.row, self.why, self.grace, self.halt)
-
-    def _is_back(self, actual: AtAutotask) -> bool:
-        """Return whether it was being brought back, and is, though that was not recorded."""
-        contact = actual.contact
-        is_back = contact is not None and contact.active and bool(contact.email)
-        return is_back and self.row.state == LedgerState.RESTORING
 
     # --- doing -----------------------------------------------------------------------------------
 
@@ -143,17 +127,16 @@ class Retiring:
     async def _do(self, step: Step, actual: AtAutotask) -> RetireResult | None:
         """Store the intent of a step that changes something, and take it."""
         clearing = step.action is not Action.DEACTIVATE
-        needed, why = await self._intend(actual, clearing=clearing)
-        if needed:
-            return await self._stay(why, clearing=clearing)
+        if needed := await self._intend(actual, clearing=clearing):
+            return await self._stay(needed, clearing=clearing)
         if step.action is Action.UNLINK:
             return await self._unlink(step.links)
         if step.action is Action.CLEAR:
             return await self._clear()
         return await self._deactivate()
 
-    async def _intend(self, actual: AtAutotask, *, clearing: bool) -> tuple[bool, str]:
-        """Store the intent, unless a ticket needs the contact. Return whether one does, and why."""
+    async def _intend(self, actual: AtAutotask, *, clearing: bool) -> str | None:
+        """Store the intent of a step. Return why a ticket needs the contact; None if none does."""
         may_be_on = {link.ticket_id for link in actual.links}
         if self.why is EndedBy.UNDO:
             may_be_on.add(self.row.ticket_id)  # whatever our records contain, it is off there
@@ -161,10 +144,11 @@ class Retiring:
         async with self.services.sessions() as session, session.begin():
             on = await ending.intend(session, self.row, self.why, may_be_on, settle, self.who)
             if on:
-                return True, f"it comes onto ticket {min(on)}"
+                return f"it comes onto ticket {min(on)}"
             # No ticket gets a forgotten person, and one whose address is cleared is looked up anew.
             asked = clearing and self.why is not EndedBy.FORGOTTEN
-            return asked and await ending.is_needed(session, self.row), "a ticket wants it"
+            wanted = asked and await ending.is_needed(session, self.row)
+        return "a ticket wants it" if wanted else None
 
     async def _stay(self, why: str, *, clearing: bool) -> RetireResult | None:
         """Keep a contact that a ticket needs, with its address."""
@@ -177,13 +161,10 @@ class Retiring:
         return await self._cancel(why, needed=True)
 
     async def _unlink(self, links: Sequence[ContactLink]) -> RetireResult | None:
-        assert self.row.contact_id is not None
         for link in links:
             try:
                 async with holding(self.services.sessions, link.ticket_id, "retire"):
-                    async with self.services.sessions() as session:
-                        records = await link_records.links_of(session, link.ticket_id)
-                    record = records.get(self.row.contact_id)
+                    record = await self.reading.our_link(self.row, link.ticket_id)
                     if record is None:
                         return await self._later("its link has just gone", _SOON)
                     unlinked = await take_off(self.services, self.autotask, record, [link.id])
@@ -205,12 +186,9 @@ class Retiring:
 
     async def _change_address(self, email: str | None) -> RetireResult | None:
         back = email == self.row.email
-
-        async def change(account_id: int, contact_id: int, not_after: float) -> None:
-            await self.autotask.set_address(account_id, contact_id, email, not_after)
-
+        change = self.autotask.set_address
         try:
-            await self._send(change)
+            await self._send(lambda account, contact, by: change(account, contact, email, by))
         except Unanswered:
             self.clears[:0] = [] if back else [email]
         except Refused as refused:
@@ -220,9 +198,7 @@ class Retiring:
 
     async def _put_back(self, why: str) -> RetireResult | None:
         """Set its address again, unless another contact that we created has it."""
-        async with self.services.sessions() as session:
-            taken = await common.is_taken(session, self.row)
-        if taken:
+        if await self.reading.is_taken(self.row):
             return await self._leave_to_person(why)
         return await self._change_address(self.row.email)
 
@@ -251,9 +227,8 @@ class Retiring:
         assert self.row.contact_id is not None
         sessions, before = self.services.sessions, self.row.unsure_until
         await persist_with(sessions, ending.sent, self.row, self.services.create_settle)
-        not_after = time.monotonic() + LEAVE_SECONDS
         try:
-            await request(self.row.account_id, self.row.contact_id, not_after)
+            await request(self.row.account_id, self.row.contact_id, leave_by())
         except NOT_DONE:
             await persist_with(sessions, ending.answered, self.row, before)
             raise

@@ -92,8 +92,8 @@ async def _consider(services: Services, autotask: Autotask, row: Ledger) -> None
         await _later(services, row, history.over_at + grace - now)
         return
     halt = None if may_end else "the policy keeps it"
-    ended = await Retiring(services, autotask, row, why, grace, halt=halt).run()
-    log.info("contact_considered", contact=row.contact_id, action=ended.action, why=ended.why)
+    result = await Retiring(services, autotask, row, why, grace, halt=halt).run()
+    log.info("contact_considered", contact=row.contact_id, action=result.action, why=result.why)
 
 
 def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:

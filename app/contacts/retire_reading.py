@@ -10,14 +10,15 @@ from app.autotask.client import Autotask
 from app.contacts.retire_steps import AtAutotask, OurRecord
 from app.db import database
 from app.db.states import EndedBy, LedgerState
-from app.db.tables import Ledger
-from app.records.ledger import candidates
+from app.db.tables import Ledger, LinkRecord
+from app.records import links as link_records
+from app.records.ledger import candidates, common
 from app.services import Services
 
 
 @dataclass(slots=True)
 class ContactReader:
-    """Reads one contact, as often as its retirement needs that."""
+    """The readings of one contact that is being retired."""
 
     services: Services
     autotask: Autotask
@@ -30,6 +31,17 @@ class ContactReader:
         """Return the contact's row as it stands now."""
         async with self.services.sessions() as session:
             return await candidates.current(session, ledger_id)
+
+    async def is_taken(self, row: Ledger) -> bool:
+        """Return whether another contact that we created has the address."""
+        async with self.services.sessions() as session:
+            return await common.is_taken(session, row)
+
+    async def our_link(self, row: Ledger, ticket_id: int) -> LinkRecord | None:
+        """Return what our records contain of the contact's link to a ticket."""
+        async with self.services.sessions() as session:
+            links = await link_records.links_of(session, ticket_id)
+        return links.get(row.contact_id) if row.contact_id else None
 
     async def may_take_effect(self, row: Ledger) -> timedelta | None:
         """Return how long an unanswered request may still take effect, if at all."""

@@ -48,6 +48,16 @@ class Step:
     """The tickets that need the contact."""
 
 
+@dataclass(frozen=True, slots=True)
+class RetireResult:
+    """How far the retirement got: one of the actions after which there is no other, and why."""
+
+    action: Action
+    why: str = ""
+    needed: bool = False
+    """A ticket needs the contact."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurRecord:
     """What we know of a contact that we created."""
@@ -86,6 +96,11 @@ class AtAutotask:
     """The states of the tickets that it is linked to, by ticket."""
     stuck: Collection[int] = ()
     """Links, by their ids, that Autotask does not let us take off."""
+
+    @property
+    def is_active_with_address(self) -> bool:
+        """Whether it is as it was before it was retired."""
+        return self.contact is not None and self.contact.active and bool(self.contact.email)
 
 
 def next_step(  # noqa: PLR0911  a step each

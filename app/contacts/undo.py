@@ -16,12 +16,12 @@ from typing import Literal
 
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError
-from app.contacts.retire import RetireResult, Retiring
-from app.contacts.retire_steps import Action
+from app.contacts.retire import Retiring
+from app.contacts.retire_steps import Action, RetireResult
 from app.contacts.unlink import UNDER_WAY, Unlinked, links_by_contact, take_off
 from app.db import database
 from app.db.database import persist_with
-from app.db.states import EndedBy, LedgerState, Priority
+from app.db.states import RETIRABLE, EndedBy, Priority
 from app.db.tables import Ledger, LinkRecord
 from app.due import work
 from app.due.exclusive import InUse, holding, holding_chore
@@ -66,7 +66,7 @@ class Undo:
     async def ticket(self, ticket_id: int) -> list[UndoStep]:
         """Undo one ticket. Raise InUse, or what the client raises before anything is done."""
         async with self._holding(ticket_id) as lease:
-            return await self._links(ticket_id, lease) + await self._contacts(ticket_id, lease)
+            return await self._links(ticket_id, lease) + await self._contacts(ticket_id)
 
     async def tickets(self, ticket_ids: Sequence[int]) -> AsyncIterator[list[UndoStep]]:
         """Undo tickets: all links first, so that no ticket keeps another's contact.
@@ -74,11 +74,14 @@ class Undo:
         Yield the steps of each ticket twice: those of its links, and after the links of all tickets
         those of its contacts. An error that keeps a ticket from being undone is a step, too.
         """
-        for part in (self._links, self._contacts):
+        for links in (True, False):
             for ticket_id in ticket_ids:
                 try:
                     async with self._holding(ticket_id) as lease:
-                        steps = await part(ticket_id, lease)
+                        if links:
+                            steps = await self._links(ticket_id, lease)
+                        else:
+                            steps = await self._contacts(ticket_id)
                 except (InUse, LeaseLost):
                     steps = [_again(ticket_id, BUSY)]
                 except (AutotaskError, NotNow) as error:
@@ -158,7 +161,7 @@ class Undo:
 
     # --- contacts --------------------------------------------------------------------------------
 
-    async def _contacts(self, ticket_id: int, _lease: Lease | None) -> list[UndoStep]:
+    async def _contacts(self, ticket_id: int) -> list[UndoStep]:
         """Retire the contacts that were created for a ticket.
 
         The chore's lease keeps it from retiring the same contact at the same time.
@@ -186,7 +189,7 @@ class Undo:
 
     async def _retire(self, row: Ledger, lease: Lease | None) -> UndoStep:
         """Retire one contact, as far as is possible now."""
-        if row.state not in (LedgerState.CREATED, LedgerState.RETIRING) or row.contact_id is None:
+        if row.state not in RETIRABLE or row.contact_id is None:
             return _of(row, done=False, detail=UNDER_WAY, again=True)
         off = [ticket for ticket, contact in self.off if contact == row.contact_id]
         try:
@@ -199,26 +202,26 @@ class Undo:
                 who=self.who,
                 off=off if self.dry_run else (),
             )
-            ended = await retiring.run(dry_run=self.dry_run)
+            result = await retiring.run(dry_run=self.dry_run)
         except LeaseLost:
             return _of(row, done=False, detail=CHORE_BUSY, again=True)
         except (AutotaskError, NotNow) as error:
             return _of(row, done=False, detail=str(error), again=True)
-        return _ended(row, ended, dry_run=self.dry_run)
+        return _ended(row, result, dry_run=self.dry_run)
 
 
 def _of(row: Ledger, *, done: bool, detail: str, again: bool = False) -> UndoStep:
     return UndoStep(row.ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
 
 
-def _ended(row: Ledger, ended: RetireResult, *, dry_run: bool) -> UndoStep:
-    if ended.action is Action.RETIRED:
+def _ended(row: Ledger, result: RetireResult, *, dry_run: bool) -> UndoStep:
+    if result.action is Action.RETIRED:
         return _of(row, done=True, detail="would be retired" if dry_run else "retired")
-    if ended.action is Action.GONE:
+    if result.action is Action.GONE:
         return _of(row, done=True, detail="does not exist any more")
-    if ended.action is Action.LATER and not ended.needed:
-        return _of(row, done=False, detail=f"{ended.why}: run it again later", again=True)
-    return _of(row, done=False, detail=f"kept: {ended.why}")
+    if result.action is Action.LATER and not result.needed:
+        return _of(row, done=False, detail=f"{result.why}: run it again later", again=True)
+    return _of(row, done=False, detail=f"kept: {result.why}")
 
 
 def _again(ticket_id: int, detail: str) -> UndoStep:

@@ -11,8 +11,8 @@ from app.db.database import Sessions, now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
-from app.records.ledger.common import Wanted
-from app.records.ledger.creating import Claim, Created, Pending
+from app.records.ledger.common import Pending, Wanted
+from app.records.ledger.creating import Claim, Created
 
 EMAIL = "nina@radiology.example"
 ACCOUNT, TICKET = 174, 7

@@ -10,18 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.db.states import (
-    ON_TICKET,
     RESTORABLE,
     UNSETTLED,
+    WAS_ON_TICKET,
     EndedBy,
     LedgerState,
     Origin,
-    Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Mapping, Participant, TicketRecord
 
+_NOT_BEGUN = (*UNSETTLED, LedgerState.CREATED)  # its ending has not begun
 _STALLED = timedelta(hours=1)  # after which no look brings the contact back any more
-_BROUGHT = (*ON_TICKET, Outcome.UNLINKED, Outcome.RETIRED)
 
 
 async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
@@ -38,7 +37,7 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
         Ledger.sent_at < func.now() - _STALLED,
         or_(Ledger.end_why.in_(RESTORABLE), forgotten),
     )
-    stands = Ledger.state.in_((LedgerState.CREATED, *UNSETTLED))
+    stands = Ledger.state.in_(_NOT_BEGUN)
     ordered = and_(stands, or_(Ledger.end_why == EndedBy.MOVED, forgotten))
     over = and_(stands, Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
@@ -166,14 +165,14 @@ async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int
         Participant.ticket_id == Ledger.ticket_id,
         Participant.key == Ledger.email,
         Participant.account_id == Ledger.account_id,
-        func.coalesce(Participant.outcome, "").not_in(_BROUGHT),
+        func.coalesce(Participant.outcome, "").not_in(WAS_ON_TICKET),
     )
     await session.execute(
         update(Ledger)
         .where(
             Ledger.ticket_id == ticket_id,
             Ledger.account_id != account_id,
-            Ledger.state.in_((*UNSETTLED, LedgerState.CREATED)),
+            Ledger.state.in_(_NOT_BEGUN),
             Ledger.end_why.is_(None),
             ~linked.exists(),
             in_vain.exists(),
