@@ -68,9 +68,9 @@ def digest(secret: str) -> str:
 
 
 async def refuse_soon(session: AsyncSession, secrets: Collection[str]) -> None:
-    """Refuse secrets after a grace period; one that was retired before keeps its time."""
+    """Refuse secrets after a grace period; one that is on record keeps its time."""
     if secrets:
-        rows = [{"digest": digest(one), "until": func.now() + GRACE} for one in set(secrets)]
+        rows = [{"digest": digest(secret), "until": func.now() + GRACE} for secret in set(secrets)]
         await session.execute(insert(RetiredSecret).values(rows).on_conflict_do_nothing())
 
 
@@ -80,9 +80,9 @@ async def accept_again(session: AsyncSession, secret: str) -> None:
 
 
 async def is_refused(session: AsyncSession, secrets: Collection[str]) -> bool:
-    """Return whether all of these secrets are retired and their grace period is over."""
+    """Return whether all of these secrets were replaced and their grace period is over."""
     over = select(func.count()).where(
-        RetiredSecret.digest.in_([digest(one) for one in secrets]),
+        RetiredSecret.digest.in_([digest(secret) for secret in secrets]),
         RetiredSecret.until <= func.now(),
     )
     return (await session.execute(over)).scalar_one() >= len(set(secrets))
