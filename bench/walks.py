@@ -156,7 +156,7 @@ class Trips:
         self.tenant.update_ticket(ticket, callout=False, status=COMPLETE)
         (await self.web.post(f"/admin/tickets/{ticket}/process")).raise_for_status()
         await (await self._look(ticket))()
-        lease = await self._chore(Chore.LIFETIMES)
+        lease = await self._chore(Chore.RETIRE)
         return lambda: retire_due(self.services, lease)
 
     async def _missed(self) -> Callable[[], Awaitable[Any]]:

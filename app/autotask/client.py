@@ -128,11 +128,6 @@ class Autotask:
         """Read all fields of a contact; None if it does not exist."""
         return await self._calls.item(f"/Contacts/{contact_id}", WholeContact)
 
-    async def tickets_of(self, contact_id: int) -> set[int]:
-        """Return the ids of all tickets that a contact is on, as contact or additional one."""
-        links = await self.links_of(contact_id)
-        return await self.own_tickets(contact_id) | {link.ticket_id for link in links}
-
     async def own_tickets(self, contact_id: int) -> set[int]:
         """Return the ids of the tickets whose own contact this is."""
         of_it = [{"op": "eq", "field": "contactID", "value": contact_id}]

@@ -20,8 +20,8 @@ from app.autotask.errors import AutotaskError
 from app.cli.common import LARGEST_ID, bar, configured, group, opened, printable, run
 from app.contacts.csv_cells import plain_cell, safe_cell
 from app.contacts.restore import restore_by_hand
-from app.contacts.retire import Ended, Retiring
-from app.contacts.retire_steps import Action
+from app.contacts.retire import Retiring
+from app.contacts.retire_steps import Action, RetireResult
 from app.db.states import EndedBy
 from app.due.exclusive import InUse, holding_chore
 from app.due.work import Chore, LeaseLost
@@ -166,7 +166,7 @@ async def _stale(settings: Settings, url: str, order: Order) -> int:
         if not order.retire:
             _list(unused, order.days)
             return 0
-        async with holding_chore(services.sessions, Chore.LIFETIMES, "stale", _EVERY) as lease:
+        async with holding_chore(services.sessions, Chore.RETIRE, "stale", _EVERY) as lease:
             autotask = await services.autotask(lease)
             tried = await _each(services, autotask, unused, "Looking at", None)
             retirable = [contact for contact, ended in tried if ended.action is Action.RETIRED]
@@ -200,7 +200,7 @@ async def _each(
     unused: Sequence[Stale],
     doing: str,
     write: Callable[[Stale], None] | None,
-) -> list[tuple[Stale, Ended]]:
+) -> list[tuple[Stale, RetireResult]]:
     """Retire contacts, each after `write` has noted it; without `write` make a dry run."""
     tried = []
     with bar(f"{doing} {len(unused):,} contacts") as shown:
@@ -213,7 +213,7 @@ async def _each(
             except LeaseLost:
                 raise InUse from None
             except (AutotaskError, NotNow) as error:
-                tried.append((contact, Ended(Action.LATER, str(error))))
+                tried.append((contact, RetireResult(Action.LATER, str(error))))
             shown.moved(number / len(unused))
     return tried
 
@@ -222,7 +222,7 @@ async def _bring_back(settings: Settings, url: str, named: Sequence[tuple[int, i
     async with opened(settings, url) as services:
         results: Counter[str] = Counter()
         later = 0
-        async with holding_chore(services.sessions, Chore.LIFETIMES, "stale", _EVERY) as lease:
+        async with holding_chore(services.sessions, Chore.RETIRE, "stale", _EVERY) as lease:
             autotask = await services.autotask(lease)
             with bar(f"Bringing back {len(named):,} contacts") as shown:
                 for number, (account_id, contact_id) in enumerate(named, start=1):
@@ -261,7 +261,7 @@ def _list(unused: Sequence[Stale], days: int) -> None:
         typer.echo("--retire retires them, after a dry run.")
 
 
-def _report(tried: Sequence[tuple[Stale, Ended]], done: str) -> None:
+def _report(tried: Sequence[tuple[Stale, RetireResult]], done: str) -> None:
     for contact, how in tried:
         text = done if how.action is Action.RETIRED else f"{_WORDS[how.action]}: {how.why}"
         typer.echo(printable(f"{_name(contact)}: {text}"))
@@ -272,7 +272,7 @@ def _report(tried: Sequence[tuple[Stale, Ended]], done: str) -> None:
     )
 
 
-def _code(tried: Sequence[tuple[Stale, Ended]]) -> int:
+def _code(tried: Sequence[tuple[Stale, RetireResult]]) -> int:
     return 1 if any(ended.action is Action.LATER for _, ended in tried) else 0
 
 

@@ -9,7 +9,7 @@ import typer
 
 from app.autotask.models import NewTicket
 from app.cli.common import bar, configured, opened, run, since_option
-from app.db.database import db_now
+from app.db import database
 from app.db.states import Priority
 from app.ops.reconcile import created_since
 from app.records import tickets
@@ -60,8 +60,7 @@ async def _reconcile(
 
 async def _created_since(services: Services, since: timedelta | datetime) -> set[int]:
     autotask = await services.autotask()
-    async with services.sessions() as session:
-        now = await db_now(session)
+    now = await database.now(services.sessions)
     start = now - since if isinstance(since, timedelta) else since
     with bar("Reading tickets") as shown:
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.common import bar, configured, opened, printable, run, since_option
-from app.contacts.undo import Step, Undo
+from app.contacts.undo import Undo, UndoStep
 from app.records import audit
 from app.records import undo as records
 from app.services import Services
@@ -55,7 +55,7 @@ async def _undo(
     *,
     dry_run: bool,
 ) -> int:
-    steps: list[Step] = []
+    steps: list[UndoStep] = []
     early = True
     try:
         async with opened(settings, url) as services:
@@ -85,7 +85,7 @@ async def _ticket_ids(
     return [ticket_id for ticket_id in ids if ticket in (None, ticket_id)]
 
 
-def _report(steps: Sequence[Step], *, dry_run: bool, early: bool) -> None:
+def _report(steps: Sequence[UndoStep], *, dry_run: bool, early: bool) -> None:
     for step in steps:
         contact = " ".join(str(part) for part in (step.contact_id, step.address) if part)
         typer.echo(printable(f"{step.ticket_id} {step.action} {contact}: {step.detail}"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from app.cli.common import configured, opened, printable, run
+from app.db import database
 from app.db.database import Sessions, db_now
 from app.db.states import ON_TICKET, Outcome
 from app.due import backlog
@@ -66,7 +67,7 @@ async def _watch(settings: Settings, url: str, ticket: int | None, seconds: floa
 
 
 async def _next(sessions: Sessions, settings: Settings, seconds: float) -> int | None:
-    now = await ops.clock(sessions)
+    now = await database.now(sessions)
     typer.echo(
         "Send the test mail now, from a customer's address to the help desk. Copy one person of "
         "the same customer that Autotask knows, and one that is new. The next ticket is followed, "

@@ -16,7 +16,7 @@ _FILLED_BY_PEOPLE = (
 _NOT_COMPARED = ("id", "companyID", "isActive", "userDefinedFields")
 
 
-def touched(
+def changed_by_person(
     contact: WholeContact,
     account_id: int,
     sent: Mapping[str, Any] | None,

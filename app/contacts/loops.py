@@ -1,4 +1,4 @@
-"""Break a mail loop: a contact that we added, and that answers every mail by a ticket, comes off.
+"""Break mail loops: take off a contact that we added and whose mails open ticket after ticket.
 
 Autotask's own brake lets two mails of one sender and subject through in five minutes:
 https://www.autotask.net/help/Content/4_Admin/1FoundationalFeatures/IncomingEmailProcessing/Loops_Dupes.htm

@@ -5,19 +5,18 @@ The other way round the person's own mail would be refused in between. Each requ
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
-from app.contacts.changes import touched
+from app.contacts.changes import changed_by_person
 from app.db.database import persist_with
 from app.db.tables import Ledger
 from app.mail.addresses import address_key, spellings
-from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.outbound.rules import NotNow, leave_by
 from app.records import forgotten, mappings
-from app.records.ledger import creating, restoring
+from app.records.ledger import restoring
+from app.records.ledger.common import Pending
 from app.records.ledger.restoring import Restore
 from app.services import Services
 
@@ -42,16 +41,34 @@ async def restore_by_hand(
         )
     if claim is None:
         return "is not ended"
-    if isinstance(claim, creating.Pending):
+    if isinstance(claim, Pending):
         raise NotNow(claim.until, "what ended it may still take effect")
-    not_after = time.monotonic() + LEAVE_SECONDS
-    await autotask.activate_contact(account_id, contact_id, not_after)
-    await autotask.set_address(account_id, contact_id, claim.email, not_after)
-    contact = await autotask.contact(contact_id)
-    if contact is None or not contact.active or address_key(contact.email or "") != claim.email:
+    await send_restore(autotask, claim, account_id)
+    if not await is_back(autotask, claim, account_id):
         raise Unanswered("Autotask does not show it as it should be")
     await persist_with(services.sessions, record_restored, claim, account_id)
     return "is back"
+
+
+async def send_restore(autotask: Autotask, restore: Restore, account_id: int) -> None:
+    """Send the requests that bring a contact back: active first, then its address."""
+    not_after = leave_by()
+    await autotask.activate_contact(account_id, restore.contact_id, not_after)
+    await autotask.set_address(account_id, restore.contact_id, restore.email, not_after)
+
+
+async def is_back(autotask: Autotask, restore: Restore, account_id: int) -> bool:
+    """Read a contact that was brought back; return whether it is active, with its address.
+
+    An inactive contact can show company 0; only now is it certain that it is the account's.
+    """
+    contact = await autotask.contact(restore.contact_id)
+    return (
+        contact is not None
+        and contact.active
+        and contact.company_id == account_id
+        and address_key(contact.email or "") == restore.email
+    )
 
 
 async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
@@ -63,7 +80,7 @@ async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:
     others = {address_key(email) for email in contact.emails} - {row.email}
     inactive_elsewhere = not contact.active and not contact.company_id  # it can show company 0
     account_id = contact.company_id or 0 if inactive_elsewhere else row.account_id
-    if others or touched(contact, account_id, row.sent, cleared=not contact.email):
+    if others or changed_by_person(contact, account_id, row.sent, cleared=not contact.email):
         return "is changed by a person"
     carriers = await autotask.contacts(row.account_id, spellings(row.email), [])
     if any(carrier.id != row.contact_id for carrier in carriers):

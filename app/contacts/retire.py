@@ -6,25 +6,24 @@ forgotten address, a move, or a person's clean-up.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
-from app.contacts.retire_reading import Reading
-from app.contacts.retire_steps import Action, AtAutotask, OurRecord, Step, next_step
+from app.contacts.retire_reading import ContactReader
+from app.contacts.retire_steps import Action, AtAutotask, OurRecord, RetireResult, Step, next_step
 from app.contacts.unlink import take_off
-from app.db.database import db_now, persist_with
+from app.db import database
+from app.db.database import persist_with
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.due.exclusive import InUse, holding
-from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
+from app.outbound.rules import NOT_DONE, leave_by
 from app.records import audit, tickets
-from app.records import links as link_records
-from app.records.ledger import common, ending
+from app.records.ledger import ending
 from app.services import Services
 
 AGAIN = timedelta(minutes=10)
@@ -33,16 +32,6 @@ AGAIN = timedelta(minutes=10)
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How far it came: one of the actions after which there is no other, and why."""
-
-    action: Action
-    why: str = ""
-    needed: bool = False
-    """A ticket needs the contact."""
 
 
 @dataclass(slots=True)
@@ -65,27 +54,29 @@ class Retiring:
     """Links that Autotask does not let us take off."""
     clears: list[str | None] = field(default_factory=lambda: ["", None])
     """Values that may clear an address and were not tried: which one Autotask takes is unknown."""
-    reading: Reading = field(init=False)
+    reading: ContactReader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.services, self.autotask, self.off)
+        self.reading = ContactReader(self.services, self.autotask, self.off)
 
-    async def run(self, *, dry_run: bool = False) -> Ended:
+    async def run(self, *, dry_run: bool = False) -> RetireResult:
         """Retire the contact as far as possible now. Raise what the client and throttle raise."""
         named = self.services.settings.complete_statuses
         complete = await self.services.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
-            ours, there = await self._read()
-            if not dry_run and self._is_back(there):
+            record, actual = await self._read()
+            being_restored = self.row.state == LedgerState.RESTORING
+            if not dry_run and being_restored and actual.is_active_with_address:
+                # It was brought back, though that was not recorded.
                 wait = await self.reading.may_take_effect(self.row)
                 why = "it is back"
                 return await (self._later(why, wait) if wait else self._cancel(why))
-            step = next_step(ours, there, complete, await self.reading.now())
+            step = next_step(record, actual, complete, await database.now(self.services.sessions))
             if dry_run:
                 action = Action.RETIRED if step.action in _TO_DO else step.action
-                return Ended(action, step.why, needed=bool(step.needed_on))
-            if ended := await self._take(step, there):
-                return ended
+                return RetireResult(action, step.why, needed=bool(step.needed_on))
+            if result := await self._take(step, actual):
+                return result
         return await self._later("it changed during each reading", AGAIN)
 
     async def _read(self) -> tuple[OurRecord, AtAutotask]:
@@ -95,9 +86,9 @@ class Retiring:
         records only.
         """
         before = await self._our_record()
-        there = await self.reading.at_autotask(self.row, self.stuck)
-        ours = await self._our_record()
-        return replace(ours, links={**before.links, **ours.links}), there
+        actual = await self.reading.at_autotask(self.row, self.stuck)
+        record = await self._our_record()
+        return replace(record, links={**before.links, **record.links}), actual
 
     async def _our_record(self) -> OurRecord:
         self.row = await self.reading.row(self.row.id)
@@ -105,17 +96,11 @@ class Retiring:
             self.why, self.grace = EndedBy.FORGOTTEN, timedelta(0)
         return await self.reading.our_record(self.row, self.why, self.grace, self.halt)
 
-    def _is_back(self, there: AtAutotask) -> bool:
-        """Return whether it was being brought back, and is, though that was not recorded."""
-        contact = there.contact
-        is_back = contact is not None and contact.active and bool(contact.email)
-        return is_back and self.row.state == LedgerState.RESTORING
-
     # --- doing -----------------------------------------------------------------------------------
 
     async def _take(  # noqa: PLR0911  a step each
-        self, step: Step, there: AtAutotask
-    ) -> Ended | None:
+        self, step: Step, actual: AtAutotask
+    ) -> RetireResult | None:
         """Take a step. Return how it ended; None while there is more to do."""
         action = step.action
         if action is Action.GONE:
@@ -125,12 +110,12 @@ class Retiring:
         if action is Action.REACTIVATE:
             return await self._reactivate(step.why)
         if action in _TO_DO and self.row.state == LedgerState.RETIRING:
-            return await self._do(step, there)
+            return await self._do(step, actual)
         if wait := await self.reading.may_take_effect(self.row):
             # A request that takes effect late could make wrong what is recorded now.
             return await self._later(step.why, wait)
         if action in _TO_DO:
-            return await self._do(step, there)
+            return await self._do(step, actual)
         if action is Action.PUT_BACK:
             return await self._put_back(step.why)
         if action is Action.KEEP:
@@ -139,33 +124,33 @@ class Retiring:
             return await self._cancel(step.why, needed=bool(step.needed_on))
         return await self._not_yet(step)
 
-    async def _do(self, step: Step, there: AtAutotask) -> Ended | None:
+    async def _do(self, step: Step, actual: AtAutotask) -> RetireResult | None:
         """Store the intent of a step that changes something, and take it."""
         clearing = step.action is not Action.DEACTIVATE
-        needed, why = await self._intend(there, clearing=clearing)
-        if needed:
-            return await self._stay(why, clearing=clearing)
+        if needed := await self._intend(actual, clearing=clearing):
+            return await self._stay(needed, clearing=clearing)
         if step.action is Action.UNLINK:
             return await self._unlink(step.links)
         if step.action is Action.CLEAR:
             return await self._clear()
         return await self._deactivate()
 
-    async def _intend(self, there: AtAutotask, *, clearing: bool) -> tuple[bool, str]:
-        """Store the intent, unless a ticket needs the contact. Return whether one does, and why."""
-        may_be_on = {link.ticket_id for link in there.links}
+    async def _intend(self, actual: AtAutotask, *, clearing: bool) -> str | None:
+        """Store the intent of a step. Return why a ticket needs the contact; None if none does."""
+        may_be_on = {link.ticket_id for link in actual.links}
         if self.why is EndedBy.UNDO:
             may_be_on.add(self.row.ticket_id)  # whatever our records contain, it is off there
         settle = self.services.create_settle
         async with self.services.sessions() as session, session.begin():
             on = await ending.intend(session, self.row, self.why, may_be_on, settle, self.who)
             if on:
-                return True, f"it comes onto ticket {min(on)}"
+                return f"it comes onto ticket {min(on)}"
             # No ticket gets a forgotten person, and one whose address is cleared is looked up anew.
             asked = clearing and self.why is not EndedBy.FORGOTTEN
-            return asked and await ending.is_needed(session, self.row), "a ticket wants it"
+            wanted = asked and await ending.is_needed(session, self.row)
+        return "a ticket wants it" if wanted else None
 
-    async def _stay(self, why: str, *, clearing: bool) -> Ended | None:
+    async def _stay(self, why: str, *, clearing: bool) -> RetireResult | None:
         """Keep a contact that a ticket needs, with its address."""
         if self.why is EndedBy.FORGOTTEN:
             return await self._later(why, _SOON)  # until its link is there, and can be taken off
@@ -175,14 +160,11 @@ class Retiring:
             return await self._later(f"{why}, and its address may still be cleared", wait)
         return await self._cancel(why, needed=True)
 
-    async def _unlink(self, links: Sequence[ContactLink]) -> Ended | None:
-        assert self.row.contact_id is not None
+    async def _unlink(self, links: Sequence[ContactLink]) -> RetireResult | None:
         for link in links:
             try:
                 async with holding(self.services.sessions, link.ticket_id, "retire"):
-                    async with self.services.sessions() as session:
-                        records = await link_records.links_of(session, link.ticket_id)
-                    record = records.get(self.row.contact_id)
+                    record = await self.reading.our_link(self.row, link.ticket_id)
                     if record is None:
                         return await self._later("its link has just gone", _SOON)
                     unlinked = await take_off(self.services, self.autotask, record, [link.id])
@@ -194,7 +176,7 @@ class Retiring:
                 return await self._later(unlinked.detail, AGAIN)
         return None
 
-    async def _clear(self) -> Ended | None:
+    async def _clear(self) -> RetireResult | None:
         """Clear the address with a value that was not tried."""
         if not self.clears:
             if wait := await self.reading.may_take_effect(self.row):
@@ -202,14 +184,11 @@ class Retiring:
             return await self._leave_to_person("Autotask does not let its address be taken away")
         return await self._change_address(self.clears.pop(0))
 
-    async def _change_address(self, email: str | None) -> Ended | None:
+    async def _change_address(self, email: str | None) -> RetireResult | None:
         back = email == self.row.email
-
-        async def change(account_id: int, contact_id: int, not_after: float) -> None:
-            await self.autotask.set_address(account_id, contact_id, email, not_after)
-
+        change = self.autotask.set_address
         try:
-            await self._send(change)
+            await self._send(lambda account, contact, by: change(account, contact, email, by))
         except Unanswered:
             self.clears[:0] = [] if back else [email]
         except Refused as refused:
@@ -217,15 +196,13 @@ class Retiring:
                 return await self._later(str(refused), AGAIN)
         return None
 
-    async def _put_back(self, why: str) -> Ended | None:
+    async def _put_back(self, why: str) -> RetireResult | None:
         """Set its address again, unless another contact that we created has it."""
-        async with self.services.sessions() as session:
-            taken = await common.is_taken(session, self.row)
-        if taken:
+        if await self.reading.is_taken(self.row):
             return await self._leave_to_person(why)
         return await self._change_address(self.row.email)
 
-    async def _deactivate(self) -> Ended | None:
+    async def _deactivate(self) -> RetireResult | None:
         assert self.row.contact_id is not None
         try:
             await self._send(self.autotask.deactivate_contact)
@@ -237,7 +214,7 @@ class Retiring:
             return await self._reactivate("a person gave it an address again")
         return await self._retired()
 
-    async def _reactivate(self, why: str) -> Ended | None:
+    async def _reactivate(self, why: str) -> RetireResult | None:
         """Activate it: Autotask would refuse the mail of an inactive contact with an address."""
         try:
             await self._send(self.autotask.activate_contact)
@@ -250,9 +227,8 @@ class Retiring:
         assert self.row.contact_id is not None
         sessions, before = self.services.sessions, self.row.unsure_until
         await persist_with(sessions, ending.sent, self.row, self.services.create_settle)
-        not_after = time.monotonic() + LEAVE_SECONDS
         try:
-            await request(self.row.account_id, self.row.contact_id, not_after)
+            await request(self.row.account_id, self.row.contact_id, leave_by())
         except NOT_DONE:
             await persist_with(sessions, ending.answered, self.row, before)
             raise
@@ -260,37 +236,41 @@ class Retiring:
 
     # --- how it ends -----------------------------------------------------------------------------
 
-    async def _retired(self) -> Ended:
+    async def _retired(self) -> RetireResult:
         await persist_with(self.services.sessions, ending.retired, self.row)
-        return Ended(Action.RETIRED)
+        return RetireResult(Action.RETIRED)
 
-    async def _gone(self, why: str) -> Ended:
+    async def _gone(self, why: str) -> RetireResult:
         ordered = self.why is EndedBy.UNDO and self.row.end_why != EndedBy.UNDO
         rejected_by = self.who if ordered else None
         await persist_with(self.services.sessions, ending.gone, self.row, rejected_by)
-        return Ended(Action.GONE, why)
+        return RetireResult(Action.GONE, why)
 
-    async def _leave_to_person(self, why: str) -> Ended:
+    async def _leave_to_person(self, why: str) -> RetireResult:
         await persist_with(self.services.sessions, ending.leave_to_person, self.row, why)
-        return Ended(Action.KEEP, why)
+        return RetireResult(Action.KEEP, why)
 
-    async def _not_yet(self, step: Step) -> Ended:
+    async def _not_yet(self, step: Step) -> RetireResult:
         """Put off an ending that has not begun; an undo leaves no trace then."""
         needed = bool(step.needed_on)
         if self.why is not EndedBy.UNDO:
             if needed:
                 async with self.services.sessions() as session, session.begin():
                     await tickets.reopened(session, step.needed_on)
-            async with self.services.sessions() as session, session.begin():
-                until = step.until or await db_now(session) + AGAIN
-                await ending.later(session, self.row, until)
-        return Ended(Action.LATER, step.why, needed=needed)
+            await self._put_off(step.until or await self._after(AGAIN))
+        return RetireResult(Action.LATER, step.why, needed=needed)
 
-    async def _later(self, why: str, pause: timedelta) -> Ended:
+    async def _later(self, why: str, pause: timedelta) -> RetireResult:
+        await self._put_off(await self._after(pause), why)
+        return RetireResult(Action.LATER, why)
+
+    async def _after(self, pause: timedelta) -> datetime:
+        return await database.now(self.services.sessions) + pause
+
+    async def _put_off(self, until: datetime, why: str | None = None) -> None:
         async with self.services.sessions() as session, session.begin():
-            await ending.later(session, self.row, await db_now(session) + pause, why)
-        return Ended(Action.LATER, why)
+            await ending.later(session, self.row, until, why)
 
-    async def _cancel(self, why: str, *, needed: bool = False) -> Ended:
+    async def _cancel(self, why: str, *, needed: bool = False) -> RetireResult:
         await persist_with(self.services.sessions, ending.cancel_retirement, self.row)
-        return Ended(Action.LATER, why, needed=needed)
+        return RetireResult(Action.LATER, why, needed=needed)

@@ -10,6 +10,7 @@ import structlog
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Forbidden, Overloaded
 from app.contacts.retire import AGAIN, Retiring
+from app.db import database
 from app.db.database import db_now, is_outage
 from app.db.states import ORDERED, UNSETTLED, EndedBy, LedgerError, LedgerState
 from app.db.tables import Ledger
@@ -91,8 +92,8 @@ async def _consider(services: Services, autotask: Autotask, row: Ledger) -> None
         await _later(services, row, history.over_at + grace - now)
         return
     halt = None if may_end else "the policy keeps it"
-    ended = await Retiring(services, autotask, row, why, grace, halt=halt).run()
-    log.info("contact_considered", contact=row.contact_id, action=ended.action, why=ended.why)
+    result = await Retiring(services, autotask, row, why, grace, halt=halt).run()
+    log.info("contact_considered", contact=row.contact_id, action=result.action, why=result.why)
 
 
 def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
@@ -106,8 +107,7 @@ def _may_end(policy: Policy, row: Ledger, why: EndedBy) -> bool:
 
 async def _find_out(services: Services, autotask: Autotask, row: Ledger) -> None:
     """Look up an unanswered create that no look asks about any more."""
-    async with services.sessions() as session:
-        now = await db_now(session)
+    now = await database.now(services.sessions)
     settled_at = row.sent_at + services.create_settle
     if settled_at > now:
         await _later(services, row, settled_at - now)

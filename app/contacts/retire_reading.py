@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from app.autotask.client import Autotask
 from app.contacts.retire_steps import AtAutotask, OurRecord
-from app.db.database import db_now
+from app.db import database
 from app.db.states import EndedBy, LedgerState
-from app.db.tables import Ledger
-from app.records.ledger import candidates
+from app.db.tables import Ledger, LinkRecord
+from app.records import links as link_records
+from app.records.ledger import candidates, common
 from app.services import Services
 
 
 @dataclass(slots=True)
-class Reading:
-    """Reads one contact, as often as its retirement needs that."""
+class ContactReader:
+    """The readings of one contact that is being retired."""
 
     services: Services
     autotask: Autotask
@@ -29,18 +30,24 @@ class Reading:
     async def row(self, ledger_id: int) -> Ledger:
         """Return the contact's row as it stands now."""
         async with self.services.sessions() as session:
-            return await session.get_one(Ledger, ledger_id)
+            return await candidates.current(session, ledger_id)
 
-    async def now(self) -> datetime:
-        """Return the database's clock."""
+    async def is_taken(self, row: Ledger) -> bool:
+        """Return whether another contact that we created has the address."""
         async with self.services.sessions() as session:
-            return await db_now(session)
+            return await common.is_taken(session, row)
+
+    async def our_link(self, row: Ledger, ticket_id: int) -> LinkRecord | None:
+        """Return what our records contain of the contact's link to a ticket."""
+        async with self.services.sessions() as session:
+            links = await link_records.links_of(session, ticket_id)
+        return links.get(row.contact_id) if row.contact_id else None
 
     async def may_take_effect(self, row: Ledger) -> timedelta | None:
         """Return how long an unanswered request may still take effect, if at all."""
         if row.unsure_until is None:
             return None
-        left = row.unsure_until - await self.now()
+        left = row.unsure_until - await database.now(self.services.sessions)
         return left if left > timedelta(0) else None
 
     async def our_record(

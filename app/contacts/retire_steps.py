@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.autotask.models import ContactLink, TicketState, WholeContact
-from app.contacts.changes import touched
+from app.contacts.changes import changed_by_person
 from app.db.states import EndedBy
 
 
@@ -46,6 +46,16 @@ class Step:
     """The links to take off."""
     needed_on: Sequence[int] = ()
     """The tickets that need the contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetireResult:
+    """How far the retirement got: one of the actions after which there is no other, and why."""
+
+    action: Action
+    why: str = ""
+    needed: bool = False
+    """A ticket needs the contact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,29 +97,34 @@ class AtAutotask:
     stuck: Collection[int] = ()
     """Links, by their ids, that Autotask does not let us take off."""
 
+    @property
+    def is_active_with_address(self) -> bool:
+        """Whether it is as it was before it was retired."""
+        return self.contact is not None and self.contact.active and bool(self.contact.email)
+
 
 def next_step(  # noqa: PLR0911  a step each
-    ours: OurRecord, there: AtAutotask, complete: Collection[int], now: datetime
+    record: OurRecord, actual: AtAutotask, complete: Collection[int], now: datetime
 ) -> Step:
     """Return the next step. complete: the statuses of a ticket that is over."""
-    contact = there.contact
+    contact = actual.contact
     if contact is None:
         return Step(Action.GONE, "it does not exist any more")
     if not contact.active:
-        return _inactive(ours, contact)
-    cleared = ours.begun and not contact.email
-    if why := _made_their_own(ours, there, contact, cleared=cleared):
+        return _inactive(record, contact)
+    cleared = record.begun and not contact.email
+    if why := _made_their_own(record, actual, contact, cleared=cleared):
         return Step(Action.PUT_BACK if cleared else Action.KEEP, why)
-    if needed := _needed_on(ours, there, complete):
-        over = "" if ours.why is EndedBy.UNDO else ", which is not over"
+    if needed := _needed_on(record, actual, complete):
+        over = "" if record.why is EndedBy.UNDO else ", which is not over"
         why = f"it is on ticket {needed[0]}{over}"
         return Step(Action.PUT_BACK if cleared else Action.LATER, why, needed_on=needed)
-    if ours.halt:
-        return Step(Action.PUT_BACK if cleared else Action.LATER, ours.halt)
-    due = _due(ours, there)
-    if not ours.begun and due and due > now:
+    if record.halt:
+        return Step(Action.PUT_BACK if cleared else Action.LATER, record.halt)
+    due = _due(record, actual)
+    if not record.begun and due and due > now:
         return Step(Action.LATER, "its grace is not over", until=due)
-    links = [link for link in there.links if link.id not in there.stuck]
+    links = [link for link in actual.links if link.id not in actual.stuck]
     if links and not cleared:
         return Step(Action.UNLINK, links=links)
     if not cleared:
@@ -117,49 +132,49 @@ def next_step(  # noqa: PLR0911  a step each
     return Step(Action.DEACTIVATE)
 
 
-def _inactive(ours: OurRecord, contact: WholeContact) -> Step:
-    if ours.begun and not contact.emails:
+def _inactive(record: OurRecord, contact: WholeContact) -> Step:
+    if record.begun and not contact.emails:
         return Step(Action.RETIRED)
-    if ours.begun and ours.unsure:
+    if record.begun and record.unsure:
         return Step(Action.REACTIVATE, "a person gave it an address again")
     return Step(Action.KEEP, "a person deactivated it")
 
 
 def _made_their_own(
-    ours: OurRecord, there: AtAutotask, contact: WholeContact, *, cleared: bool
+    record: OurRecord, actual: AtAutotask, contact: WholeContact, *, cleared: bool
 ) -> str | None:
     """Return how a person has made the contact their own; None if no one has."""
-    why = touched(
-        contact, ours.account_id, ours.sent, cleared=cleared, udf_defaults=ours.udf_defaults
+    why = changed_by_person(
+        contact, record.account_id, record.sent, cleared=cleared, udf_defaults=record.udf_defaults
     )
     if why:
         return why
-    if there.portal:
+    if actual.portal:
         return "it can use the client portal"
-    if there.own_tickets:
-        return f"it is the contact of ticket {min(there.own_tickets)}"
-    for link in there.links:
-        known = ours.links.get(link.ticket_id, -1)
+    if actual.own_tickets:
+        return f"it is the contact of ticket {min(actual.own_tickets)}"
+    for link in actual.links:
+        known = record.links.get(link.ticket_id, -1)
         if known not in (None, link.id):
             return f"a person put it on ticket {link.ticket_id}"
-    return ours.by_person
+    return record.by_person
 
 
-def _needed_on(ours: OurRecord, there: AtAutotask, complete: Collection[int]) -> list[int]:
+def _needed_on(record: OurRecord, actual: AtAutotask, complete: Collection[int]) -> list[int]:
     """Return the tickets that the contact is on and has to stay on; not those that are deleted.
 
     An undo takes links off its own tickets only. No ticket keeps a forgotten person.
     """
-    if ours.why is EndedBy.FORGOTTEN:
+    if record.why is EndedBy.FORGOTTEN:
         return []
-    on = sorted({link.ticket_id for link in there.links if link.ticket_id in there.states})
-    if ours.why is EndedBy.UNDO:
+    on = sorted({link.ticket_id for link in actual.links if link.ticket_id in actual.states})
+    if record.why is EndedBy.UNDO:
         return on
-    return [ticket for ticket in on if there.states[ticket].status not in complete]
+    return [ticket for ticket in on if actual.states[ticket].status not in complete]
 
 
-def _due(ours: OurRecord, there: AtAutotask) -> datetime | None:
+def _due(record: OurRecord, actual: AtAutotask) -> datetime | None:
     """Return when its grace is over, by Autotask's dates and by when we noticed."""
-    dates = [state.completed_at for state in there.states.values()]
-    over = max((at for at in (*dates, ours.over_at) if at), default=None)
-    return over + ours.grace if over else None
+    dates = [state.completed_at for state in actual.states.values()]
+    over = max((at for at in (*dates, record.over_at) if at), default=None)
+    return over + record.grace if over else None

@@ -16,11 +16,12 @@ from typing import Literal
 
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError
-from app.contacts.retire import Ended, Retiring
-from app.contacts.retire_steps import Action
+from app.contacts.retire import Retiring
+from app.contacts.retire_steps import Action, RetireResult
 from app.contacts.unlink import UNDER_WAY, Unlinked, links_by_contact, take_off
-from app.db.database import db_now, persist_with
-from app.db.states import EndedBy, LedgerState, Priority
+from app.db import database
+from app.db.database import persist_with
+from app.db.states import RETIRABLE, EndedBy, Priority
 from app.db.tables import Ledger, LinkRecord
 from app.due import work
 from app.due.exclusive import InUse, holding, holding_chore
@@ -28,7 +29,7 @@ from app.due.work import Chore, Lease, LeaseLost
 from app.outbound.rules import NotNow
 from app.records import links as link_records
 from app.records import rejections, undo
-from app.records.undo import Traces
+from app.records.undo import Undoable
 from app.services import Services
 
 BUSY = "it is being looked at: run it again"
@@ -38,7 +39,7 @@ _CHORE_DUE = timedelta(minutes=5)  # within which the chore goes on with what un
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class UndoStep:
     """One link or contact to be undone."""
 
     ticket_id: int
@@ -62,22 +63,25 @@ class Undo:
     off: set[tuple[int, int]] = field(default_factory=set)
     """Links, as ticket and contact, that are off or would be."""
 
-    async def ticket(self, ticket_id: int) -> list[Step]:
+    async def ticket(self, ticket_id: int) -> list[UndoStep]:
         """Undo one ticket. Raise InUse, or what the client raises before anything is done."""
         async with self._holding(ticket_id) as lease:
-            return await self._links(ticket_id, lease) + await self._contacts(ticket_id, lease)
+            return await self._links(ticket_id, lease) + await self._contacts(ticket_id)
 
-    async def tickets(self, ticket_ids: Sequence[int]) -> AsyncIterator[list[Step]]:
+    async def tickets(self, ticket_ids: Sequence[int]) -> AsyncIterator[list[UndoStep]]:
         """Undo tickets: all links first, so that no ticket keeps another's contact.
 
         Yield the steps of each ticket twice: those of its links, and after the links of all tickets
         those of its contacts. An error that keeps a ticket from being undone is a step, too.
         """
-        for part in (self._links, self._contacts):
+        for links in (True, False):
             for ticket_id in ticket_ids:
                 try:
                     async with self._holding(ticket_id) as lease:
-                        steps = await part(ticket_id, lease)
+                        if links:
+                            steps = await self._links(ticket_id, lease)
+                        else:
+                            steps = await self._contacts(ticket_id)
                 except (InUse, LeaseLost):
                     steps = [_again(ticket_id, BUSY)]
                 except (AutotaskError, NotNow) as error:
@@ -106,29 +110,29 @@ class Undo:
         async with work.fenced(self.services.sessions, lease) as session:
             await work.want(session, work.TICKET, ticket_id, timedelta(0), Priority.LIVE)
 
-    async def _traces(self, ticket_id: int) -> Traces:
+    async def _undoable(self, ticket_id: int) -> Undoable:
         async with self.services.sessions() as session:
             return await undo.of_ticket(session, ticket_id)
 
     # --- links -----------------------------------------------------------------------------------
 
-    async def _links(self, ticket_id: int, lease: Lease | None) -> list[Step]:
-        traces = await self._traces(ticket_id)
-        if (traces.links or traces.created) and not self.dry_run:
+    async def _links(self, ticket_id: int, lease: Lease | None) -> list[UndoStep]:
+        undoable = await self._undoable(ticket_id)
+        if (undoable.links or undoable.created) and not self.dry_run:
             await persist_with(
                 self.services.sessions, rejections.reject_pending, ticket_id, self.who
             )
-        if not traces.links:
+        if not undoable.links:
             return []
         autotask = await self.services.autotask(lease)
         ids = await links_by_contact(autotask, ticket_id, missing_ok=True)
         steps = []
-        for link in traces.links:
+        for link in undoable.links:
             off = await self._unlink(autotask, link, ids.get(link.contact_id, []))
             if off.done:
                 self.off.add((ticket_id, link.contact_id))
-            address = traces.addresses.get(link.contact_id)
-            step = Step(
+            address = undoable.addresses.get(link.contact_id)
+            step = UndoStep(
                 ticket_id, "unlink", link.contact_id, address, off.done, off.detail, off.again
             )
             steps.append(step)
@@ -150,33 +154,32 @@ class Undo:
                     self.services.sessions, link_records.unlinked, link, rejected_by=self.who
                 )
             return Unlinked(True, "had been taken off the ticket")
-        async with self.services.sessions() as session:
-            now = await db_now(session)
+        now = await database.now(self.services.sessions)
         if link.may_come(now - self.services.create_settle):
             return Unlinked(False, UNDER_WAY, again=True)
         return Unlinked(False, "is not on the ticket any more")
 
     # --- contacts --------------------------------------------------------------------------------
 
-    async def _contacts(self, ticket_id: int, _lease: Lease | None) -> list[Step]:
+    async def _contacts(self, ticket_id: int) -> list[UndoStep]:
         """Retire the contacts that were created for a ticket.
 
         The chore's lease keeps it from retiring the same contact at the same time.
         """
         steps = await self._ended_before(ticket_id)
-        created = (await self._traces(ticket_id)).created
+        created = (await self._undoable(ticket_id)).created
         if self.dry_run:
             return steps + [await self._retire(row, None) for row in created]
         if not created:
             return steps
         sessions = self.services.sessions
         try:
-            async with holding_chore(sessions, Chore.LIFETIMES, "undo", _CHORE_DUE) as lease:
+            async with holding_chore(sessions, Chore.RETIRE, "undo", _CHORE_DUE) as lease:
                 return steps + [await self._retire(row, lease) for row in created]
         except InUse:
             return steps + [_of(row, done=False, detail=CHORE_BUSY, again=True) for row in created]
 
-    async def _ended_before(self, ticket_id: int) -> list[Step]:
+    async def _ended_before(self, ticket_id: int) -> list[UndoStep]:
         """Reject the people whose contacts were ended before, so that no look brings them back."""
         async with self.services.sessions() as session:
             ended = await undo.ended_of_ticket(session, ticket_id)
@@ -184,9 +187,9 @@ class Undo:
             await persist_with(self.services.sessions, rejections.reject_created, row, self.who)
         return [_of(row, done=True, detail="was ended before") for row in ended]
 
-    async def _retire(self, row: Ledger, lease: Lease | None) -> Step:
+    async def _retire(self, row: Ledger, lease: Lease | None) -> UndoStep:
         """Retire one contact, as far as is possible now."""
-        if row.state not in (LedgerState.CREATED, LedgerState.RETIRING) or row.contact_id is None:
+        if row.state not in RETIRABLE or row.contact_id is None:
             return _of(row, done=False, detail=UNDER_WAY, again=True)
         off = [ticket for ticket, contact in self.off if contact == row.contact_id]
         try:
@@ -199,27 +202,27 @@ class Undo:
                 who=self.who,
                 off=off if self.dry_run else (),
             )
-            ended = await retiring.run(dry_run=self.dry_run)
+            result = await retiring.run(dry_run=self.dry_run)
         except LeaseLost:
             return _of(row, done=False, detail=CHORE_BUSY, again=True)
         except (AutotaskError, NotNow) as error:
             return _of(row, done=False, detail=str(error), again=True)
-        return _ended(row, ended, dry_run=self.dry_run)
+        return _ended(row, result, dry_run=self.dry_run)
 
 
-def _of(row: Ledger, *, done: bool, detail: str, again: bool = False) -> Step:
-    return Step(row.ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
+def _of(row: Ledger, *, done: bool, detail: str, again: bool = False) -> UndoStep:
+    return UndoStep(row.ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
 
 
-def _ended(row: Ledger, ended: Ended, *, dry_run: bool) -> Step:
-    if ended.action is Action.RETIRED:
+def _ended(row: Ledger, result: RetireResult, *, dry_run: bool) -> UndoStep:
+    if result.action is Action.RETIRED:
         return _of(row, done=True, detail="would be retired" if dry_run else "retired")
-    if ended.action is Action.GONE:
+    if result.action is Action.GONE:
         return _of(row, done=True, detail="does not exist any more")
-    if ended.action is Action.LATER and not ended.needed:
-        return _of(row, done=False, detail=f"{ended.why}: run it again later", again=True)
-    return _of(row, done=False, detail=f"kept: {ended.why}")
+    if result.action is Action.LATER and not result.needed:
+        return _of(row, done=False, detail=f"{result.why}: run it again later", again=True)
+    return _of(row, done=False, detail=f"kept: {result.why}")
 
 
-def _again(ticket_id: int, detail: str) -> Step:
-    return Step(ticket_id, "unlink", None, None, False, detail, again=True)
+def _again(ticket_id: int, detail: str) -> UndoStep:
+    return UndoStep(ticket_id, "unlink", None, None, False, detail, again=True)

@@ -6,7 +6,6 @@ late. After a lost answer the links are read again, and the request is sent agai
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Refusal, Refused, Unanswered
 from app.db.database import persist_with
 from app.db.tables import LinkRecord
-from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.outbound.rules import NotNow, leave_by
 from app.records import links
 from app.services import Services
 
@@ -95,7 +94,7 @@ async def _delete(autotask: Autotask, ticket_id: int, ids: Collection[int]) -> b
     lost = False
     for link_id in ids:
         try:
-            await autotask.unlink(ticket_id, link_id, time.monotonic() + LEAVE_SECONDS)
+            await autotask.unlink(ticket_id, link_id, leave_by())
         except Unanswered:
             lost = True
         except Refused as refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.autotask.models import Contact
 from app.decide import HelpDesk, not_customer
-from app.mail.addresses import address_key
+from app.mail.addresses import address_keys
 
 
 def unusable(
@@ -20,9 +20,5 @@ def unusable(
             f"Contact {contact_id} is of account {contact.company_id}: only a ticket's own "
             "account's contacts can be on it."
         )
-    reason = not_customer(address_keys(contact), help_desk)
+    reason = not_customer(address_keys(contact.emails), help_desk)
     return reason and f"Mail to contact {contact_id} comes to the help desk ({reason})."
-
-
-def address_keys(contact: Contact) -> set[str]:
-    return {key for email in contact.emails if (key := address_key(email))}

@@ -97,6 +97,12 @@ async def db_now(session: AsyncSession) -> datetime:
     return now
 
 
+async def now(sessions: Sessions) -> datetime:
+    """Return the same time, read in a transaction of its own."""
+    async with sessions() as session:
+        return await db_now(session)
+
+
 def in_batches(items: Iterable[T], size: int = 500) -> Iterator[list[T]]:
     """Yield lists of up to `size` items, which one statement or one Autotask query can take."""
     rest = iter(items)

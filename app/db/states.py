@@ -34,8 +34,20 @@ class Outcome(StrEnum):
     WOULD_CREATE = "would_create"
 
 
+CLOSED = (Result.COMPLETE, Result.PARKED, Result.GONE)
+"""The ticket is over, or no customer's: no one is added."""
+
+ENDS_WORK = (*CLOSED, Result.FAILED)
+"""Participants whose work is not finished have failed."""
+
 ON_TICKET = (Outcome.LINKED, Outcome.ALREADY_LINKED, Outcome.CREATED_AND_LINKED)
 """The participant is on the ticket."""
+
+WAS_ON_TICKET = (*ON_TICKET, Outcome.UNLINKED, Outcome.RETIRED)
+"""The participant is or was on the ticket."""
+
+BY_US = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
+"""We linked or created the contact."""
 
 
 class Origin(StrEnum):
@@ -66,6 +78,9 @@ OPEN = (*UNSETTLED, LedgerState.CREATED, LedgerState.RESTORING)
 
 AT_AUTOTASK = (LedgerState.CREATED, LedgerState.RETIRING, LedgerState.RESTORING)
 """The contact exists at Autotask, and is not ended."""
+
+RETIRABLE = (LedgerState.CREATED, LedgerState.RETIRING)
+"""The contact exists at Autotask, and is not retired and not being brought back."""
 
 STANDING = (*UNSETTLED, *AT_AUTOTASK)
 """The contact exists or may exist at Autotask, and is not ended."""

@@ -2,10 +2,20 @@
 
 from app.decide.owners import and_parents, belongs_to, is_machine, is_own, not_customer
 from app.decide.table import LIST_LIMIT, decide, needs_contacts
-from app.decide.types import NO_ADDRESS, Candidate, Decision, Facts, HelpDesk, Reason, Verdict
+from app.decide.types import (
+    NO_ADDRESS,
+    NOT_CUSTOMER,
+    Candidate,
+    Decision,
+    Facts,
+    HelpDesk,
+    Reason,
+    Verdict,
+)
 
 __all__ = [
     "LIST_LIMIT",
+    "NOT_CUSTOMER",
     "NO_ADDRESS",
     "Candidate",
     "Decision",

@@ -97,7 +97,7 @@ class Policy:
     """A policy in effect; the defaults are the built-in policy."""
 
     off: bool = False
-    """Nobody is added to a ticket."""
+    """No one is added to a ticket."""
     inside: Act = "create"
     outside: Act = "create"
     other_client: Act = "hold"

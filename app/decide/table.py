@@ -165,7 +165,7 @@ def _best(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
-    """Apply line 15: hold those for whom there is no room; the best-known get a place first.
+    """Apply line 15: hold people beyond the limits; the best-known get a place first.
 
     The approved pass the policy's limits, but not Autotask's.
     """

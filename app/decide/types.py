@@ -47,6 +47,9 @@ class Reason(StrEnum):
     OVER_DAILY_LIMIT = "over_daily_limit"
 
 
+NOT_CUSTOMER = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN)
+"""The address is the help desk's or a machine's."""
+
 NO_ADDRESS = (Reason.INVALID, Reason.FORGOTTEN)
 """The participant's key is no address: it is no usable one, or stands for a forgotten one."""
 

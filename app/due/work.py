@@ -31,8 +31,8 @@ class Chore(IntEnum):
     RECONCILE = 1
     WEBHOOK = 2
     RETENTION = 3
-    USE = 4
-    LIFETIMES = 5
+    USAGE = 4
+    RETIRE = 5
     FOLLOW = 6
     LOOPS = 7
 

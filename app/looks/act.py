@@ -92,8 +92,8 @@ class Acting:
     ) -> None:
         """Decide again if an address was approved, rejected or forgotten since the facts."""
         ticket = self.gathered.ticket
-        judged = await participants.judged(session, ticket.id, ticket.company_id)
-        if judged != (self.gathered.approved, self.gathered.rejected):
+        known = self.gathered.approved, self.gathered.rejected
+        if known != await participants.approved_and_rejected(session, ticket.id, ticket.company_id):
             raise ReadAgain
         keys = [decision.key for decision in decisions if decision.reason not in NO_ADDRESS]
         if await forgotten.forgotten(session, keys):
@@ -121,7 +121,7 @@ class Acting:
         if decision.reason is Reason.ALREADY_LINKED and row.outcome not in ON_TICKET:
             return True
         # The ticket came before observe mode, which is over; or the ticket was over and is open
-        # again, or was in another account meanwhile. People whom an undo took off stay off.
+        # again, or was in another account meanwhile. People that an undo took off stay off.
         over = row.outcome in WOULD and not self.gathered.observes
         return over or (decision.acts and row.outcome in (Outcome.RETIRED, Outcome.UNLINKED))
 

@@ -11,13 +11,13 @@ from app.records import approvals
 from app.records.approvals import Approval, NotHeld
 from app.services import Services
 
-Judged: TypeAlias = tuple[Participant, str | None]
+ApprovedParticipant: TypeAlias = tuple[Participant, str | None]
 """A participant who was approved or rejected, and the ticket's number."""
 
 
 async def approve_or_reject(
     services: Services, participant_id: int, approval: Approval
-) -> Judged | None:
+) -> ApprovedParticipant | None:
     """Approve or reject a participant who is held; return None if there is no such participant.
 
     The ticket is due at once. Raises NotHeld.
@@ -37,9 +37,9 @@ async def approve_or_reject(
 
 async def approve_or_reject_many(
     services: Services, participant_ids: Iterable[int], approval: Approval
-) -> dict[int, Judged | NotHeld | None]:
+) -> dict[int, ApprovedParticipant | NotHeld | None]:
     """Approve or reject participants, each for itself; return what became of each, by id."""
-    results: dict[int, Judged | NotHeld | None] = {}
+    results: dict[int, ApprovedParticipant | NotHeld | None] = {}
     for participant_id in dict.fromkeys(participant_ids):
         try:
             results[participant_id] = await approve_or_reject(services, participant_id, approval)

@@ -18,12 +18,13 @@ import structlog
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Barred, Busy, NotSent, Overloaded, Unanswered
 from app.autotask.models import Ticket
+from app.db import database
 from app.db.database import db_now, is_outage
 from app.decide import Facts, decide
 from app.decide.policy import PolicyDocument
 from app.looks.on_record import Gathered
 from app.looks.preview import Preview, preview_of, preview_without
-from app.looks.read import Reading, now, why_nobody
+from app.looks.read import Reading, why_nobody
 from app.mail.addresses import mask
 from app.outbound.budget import BUSY
 from app.outbound.rules import NotNow
@@ -90,7 +91,7 @@ class Backtest:
         Raises Barred, errors when Autotask lists tickets, and those of the database.
         """
         autotask = await self.services.autotask()
-        until = await now(self.services)
+        until = await database.now(self.services.sessions)
         since = until - timedelta(days=self.asked.days)
         after = 0
         while page := await self._page(autotask, since, after):
@@ -131,7 +132,7 @@ class Backtest:
         ticket = ticket.model_copy(update={"status": None})  # a complete ticket was open once
         if nobody := why_nobody(ticket, self.services.settings, ()):
             return preview_without(nobody)
-        reading = Reading(ticket, time.monotonic(), await now(self.services))
+        reading = Reading(ticket, time.monotonic(), await database.now(self.services.sessions))
         policy = self.asked.policy if self.asked.account_id is not None else None
         ended = await preview_of(self.services, autotask, reading, policy)
         if ended.shut:
@@ -170,7 +171,7 @@ class Backtest:
 
     async def _wait(self, wait: NotNow) -> None:
         self.waits(wait.reason, wait.until)
-        pause = (wait.until - await now(self.services)).total_seconds()
+        pause = (wait.until - await database.now(self.services.sessions)).total_seconds()
         await asyncio.sleep(max(pause, 0) + 0.5)
         self.waits(None, None)
 

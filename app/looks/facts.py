@@ -12,14 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.client import Autotask
 from app.autotask.models import Contact
 from app.autotask.protocol import LOOKUP_ADDRESSES, LOOKUP_IDS
-from app.contacts.usable import address_keys
 from app.db.states import Origin
 from app.decide import Candidate, not_customer
 from app.decide.policy import PolicyDocument
 from app.looks import read
 from app.looks.on_record import Gathered, read_records
 from app.looks.read import Reading
-from app.mail.addresses import address_key, spellings
+from app.mail.addresses import address_key, address_keys, spellings
 from app.records import links, mappings
 from app.records.ledger import creating, restoring
 from app.services import Services
@@ -91,21 +90,21 @@ def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact]) -> Gathe
     return replace(
         gathered,
         contacts=contacts,
-        contact_keys=frozenset(address_keys(own)) if own else gathered.contact_keys,
+        contact_keys=address_keys(own.emails) if own else gathered.contact_keys,
         removed=gathered.removed | taken_off,
         candidates=_candidates(gathered, here),
         # A contact to which a person has given another address is another person's now.
         retired={
             key: contact_id
             for key, contact_id in gathered.restorable.items()
-            if contact_id in here and address_keys(here[contact_id]) <= {key}
+            if contact_id in here and address_keys(here[contact_id].emails) <= {key}
         },
     )
 
 
 def _candidates(gathered: Gathered, here: Mapping[int, Contact]) -> dict[str, list[Candidate]]:
     candidates: dict[str, list[Candidate]] = {}
-    keys_of = {contact.id: address_keys(contact) for contact in here.values()}
+    keys_of = {contact.id: address_keys(contact.emails) for contact in here.values()}
     for key in gathered.keys:
         mapping = gathered.mappings.get(key)
         for contact in here.values():

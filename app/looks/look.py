@@ -15,14 +15,14 @@ from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded, Unanswe
 from app.autotask.models import Ticket
 from app.contacts import loops
 from app.db.database import is_outage
-from app.db.states import Result
+from app.db.states import ENDS_WORK, Result
 from app.decide import decide
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks import merges, moves, read
-from app.looks import note as notes
 from app.looks.act import Acting
 from app.looks.facts import gather
+from app.looks.note import write_note
 from app.looks.read import NobodyToAdd, Reading
 from app.looks.writes import Halt, ReadAgain, Writes
 from app.mail.addresses import mask
@@ -43,7 +43,6 @@ _TRIES = 10  # before these no ticket is given up: it may have waited most of th
 _ROUNDS = 20  # readings of a ticket within one look
 _SEARCH_SECONDS = 5.0  # a search that took longer is followed by another reading of the ticket
 _BARREN = 3  # readings in a row that may lead to no write
-_OVER = (Result.COMPLETE, Result.PARKED, Result.GONE, Result.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ async def _with_note(services: Services, autotask: Autotask, lease: Lease, end: 
     if end.result is None:
         return end
     try:
-        await notes.write_note(services, autotask, lease)
+        await write_note(services, autotask, lease)
     except NotNow as wait:
         until = _jittered(wait.until, 2)
         return replace(end, result=None, note=wait.reason, again_at=until, excused=True)
@@ -230,7 +229,7 @@ async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
     note = mask(end.note)[:500] if end.note else None
     async with fenced(services.sessions, lease) as session:
         due_at = await work.finish(session, lease, end.again_at, spent=end.spent)
-        if end.result in _OVER:
+        if end.result in ENDS_WORK:
             created = await creating.contacts_created_for(session, lease.ref)
             await participants.close(session, lease.ref, created, note or end.result)
         found, ticket = end.found, end.ticket

@@ -56,8 +56,8 @@ async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ti
 def _is_news(row: Participant, merged: bool) -> bool:
     """Return whether a participant may have to be carried over.
 
-    merged: those of then have been. A merged ticket may still get participants of a ticket that was
-    merged into it before.
+    merged: the merge was recorded earlier, and its participants carried over then. A merged ticket
+    may still get participants of a ticket that was merged into it before.
     """
     return row.outcome is None and bool(row.carried_from) if merged else row.outcome in _CARRIED
 

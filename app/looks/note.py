@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -12,12 +10,13 @@ import structlog
 from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Busy, Forbidden, NotSent, Refused
 from app.autotask.models import Choice
+from app.db import database
 from app.db.database import db_now, persist_with
 from app.db.states import WOULD, NoteError
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks.note_text import compose
 from app.mail.addresses import mask
-from app.outbound.rules import LEAVE_SECONDS, NotNow
+from app.outbound.rules import NotNow, leave_by
 from app.records import notes, participants, tickets
 from app.records.notes import Claim
 from app.services import Services
@@ -28,17 +27,6 @@ _GIVE_UP = timedelta(hours=24)  # a ticket does not stay open longer than this f
 _AGAIN = timedelta(minutes=5)
 _REST = timedelta(hours=1)  # no note is sent within this time after a 403, which shuts the gate
 _VENDORS_TYPE = 1  # the type of the note in Autotask's own sample
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """The text of a note, and the digest by which it is known whether it was written before."""
-
-    text: str
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 async def write_note(services: Services, autotask: Autotask, lease: Lease) -> None:
@@ -61,12 +49,11 @@ async def write_note(services: Services, autotask: Autotask, lease: Lease) -> No
         if lease.age > _GIVE_UP:
             log.warning("note_given_up", error=mask(str(error)))
             return
-        async with services.sessions() as session:
-            until = await db_now(session) + _AGAIN
+        until = await database.now(services.sessions) + _AGAIN
         raise NotNow(until, f"the note waits: {error}") from error
 
 
-async def _new_text(services: Services, ticket_id: int) -> _Text | None:
+async def _new_text(services: Services, ticket_id: int) -> str | None:
     """Return the note's text; None if notes are off, the ticket is observed, or it has the note."""
     mode = services.settings.ticket_note
     if mode == "off":
@@ -79,12 +66,11 @@ async def _new_text(services: Services, ticket_id: int) -> _Text | None:
         people = await participants.of_ticket(session, ticket_id)
         if any(row.outcome in WOULD for row in people):
             return None
-        composed = compose(people, ticket_id, mode)
+        text = compose(people, ticket_id, mode)
         unsettled = await notes.unsettled(session, ticket_id)
-        if composed is None:
+        if text is None:
             return None
-        text = _Text(composed)
-        said = await notes.is_said(session, ticket_id, text.digest)
+        said = await notes.is_said(session, ticket_id, digest_of(text))
     return text if unsettled or not said else None
 
 
@@ -108,7 +94,7 @@ async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) 
         raise NotNow(pending.until, "whether the note was written is looked up")
 
 
-async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Text) -> None:
+async def _write(services: Services, autotask: Autotask, lease: Lease, text: str) -> None:
     """Write the note once; the intent is stored first."""
     publish = services.settings.ticket_note_publish
     assert publish is not None, "the settings require it"
@@ -120,16 +106,16 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: _Te
         code = NoteError.WRONG_SETTING if wrong else None
         log.error("note_not_written", reason=error)
         async with fenced(services.sessions, lease) as session:
-            await notes.refused_by_us(session, lease.ref, text.digest, error, code)
+            await notes.refused_by_us(session, lease.ref, digest_of(text), error, code)
         return
-    not_after = time.monotonic() + LEAVE_SECONDS
+    not_after = leave_by()
     async with fenced(services.sessions, lease) as session:
-        claim = await notes.claim(session, lease.ref, text.digest)
+        claim = await notes.claim(session, lease.ref, digest_of(text))
     if claim is None:
         return
     try:
         note_id = await autotask.create_note(
-            lease.ref, claim.title, text.text, publish, note_type, not_after
+            lease.ref, claim.title, text, publish, note_type, not_after
         )
     except Refused as error:
         await _refused(services, claim, str(error))
@@ -157,9 +143,13 @@ async def _unanswered(services: Services, claim: Claim, error: Exception) -> Non
     await persist_with(services.sessions, notes.unsure, claim=claim)
     if not isinstance(error, AutotaskError):
         raise error
-    async with services.sessions() as session:
-        until = await db_now(session) + timedelta(seconds=2)
+    until = await database.now(services.sessions) + timedelta(seconds=2)
     raise NotNow(until, "whether the note was written is looked up") from error
+
+
+def digest_of(text: str) -> str:
+    """Return the digest by which a note is known to have been written before."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def note_type_of(choices: tuple[Choice, ...]) -> int | None:

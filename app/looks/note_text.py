@@ -8,7 +8,7 @@ from typing import Literal
 from app.autotask.protocol import NOTE_DESCRIPTION, printable
 from app.db.states import FAILURES, Outcome
 from app.db.tables import Participant
-from app.decide import Reason
+from app.decide import NOT_CUSTOMER, Reason
 from app.decide.words import why
 
 _ADDED = {
@@ -17,7 +17,7 @@ _ADDED = {
     Outcome.ALREADY_LINKED: "already on the ticket",
 }
 # These alone are no reason for a note; beside others they are named.
-_NO_NEWS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.TICKET_CONTACT)
+_NO_NEWS = (*NOT_CUSTOMER, Reason.TICKET_CONTACT)
 _TEXT = 200  # characters of a stranger's text
 _MARKUP = str.maketrans("", "", "<>[]{}|`")
 

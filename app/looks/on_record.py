@@ -94,12 +94,13 @@ async def read_records(
     """Return the facts as our records have them. document: in place of the account's policy."""
     ticket, account_id = reading.ticket, reading.ticket.company_id
     async with services.sessions() as session:
-        approved, rejected = await participants.judged(session, ticket.id, account_id)
+        approved, rejected = await participants.approved_and_rejected(
+            session, ticket.id, account_id
+        )
         keys = needs_contacts(found.entries, help_desk, approved)
         rows = await mappings.of_addresses(session, account_id, keys)
         links = await link_records.links_of(session, ticket.id)
         contact_keys = await _contact_keys(session, ticket.contact_id)
-        gone = _gone(ticket, linked, links)
         by_records = Gathered(
             ticket=ticket,
             asked_at=reading.asked_at,
@@ -113,7 +114,7 @@ async def read_records(
             contact_id=ticket.contact_id,
             contact_keys=contact_keys or frozenset(),
             linked=linked,
-            removed=frozenset(i for i in gone if links[i].removed_seen_at),
+            removed=frozenset(i for i in _gone(ticket, linked, links) if links[i].removed_seen_at),
             created=frozenset(await creating.contacts_created_for(session, ticket.id)),
             candidates={email: [_mapped(row)] for email, row in rows.items()},
             unlisted=found.unlisted,

@@ -10,7 +10,7 @@ from app import sources
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.autotask.protocol import STATUS_COMPLETE
-from app.db.database import db_now
+from app.db import database
 from app.db.states import Result
 from app.decide import NO_ADDRESS, Reason
 from app.mail.addresses import Address
@@ -48,7 +48,7 @@ async def read_ticket(
     services: Services, autotask: Autotask, ticket_id: int
 ) -> Reading | NobodyToAdd:
     """Read a ticket. Its additional contacts are read once people may be added."""
-    read_at = await now(services)
+    read_at = await database.now(services.sessions)
     ticket = await autotask.ticket(ticket_id)
     if ticket is None:
         return NobodyToAdd(Result.GONE, "Autotask has no such ticket")
@@ -62,12 +62,12 @@ async def read_ticket(
 
 
 def why_nobody(ticket: Ticket, settings: Settings, complete: Collection[int]) -> NobodyToAdd | None:
-    """Return why nobody is added to a ticket, whatever its list says; None if people may be.
+    """Return why no one is added to a ticket, whatever its list says; None if people may be.
 
     complete: the statuses of a ticket that is over.
     """
     if ticket.status in complete:
-        return NobodyToAdd(Result.COMPLETE, "it is complete: nobody is added", ticket)
+        return NobodyToAdd(Result.COMPLETE, "it is complete: no one is added", ticket)
     if settings.is_parked(ticket.company_id):
         note = "no customer account yet; it is looked at again once it has one"
         return NobodyToAdd(Result.PARKED, note, ticket)
@@ -81,7 +81,7 @@ def without_list(ticket: Ticket, search: Search) -> NobodyToAdd:
         return NobodyToAdd(Result.NOBODY_COPIED, note, ticket, search.found)
     if search.ambiguous:
         note = (
-            f"{search.ambiguous}: more than one message could be the ticket's, so nobody is added"
+            f"{search.ambiguous}: more than one message could be the ticket's, so no one is added"
         )
         return NobodyToAdd(Result.AMBIGUOUS_MESSAGE, note, ticket)
     if search.shut:
@@ -110,9 +110,3 @@ async def with_earlier(services: Services, ticket: Ticket, search: Search) -> Fo
     carried = [row.key for row in usable if row.carried_from]
     automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
     return sources.with_earlier(search.found, earlier, automatic=automatic, carried=carried)
-
-
-async def now(services: Services) -> datetime:
-    """Return the time by the database's clock."""
-    async with services.sessions() as session:
-        return await db_now(session)

@@ -14,15 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
-from app.db.database import db_now, persist_with
+from app.db import database
+from app.db.database import persist_with
 from app.decide import Decision
 from app.due.work import Lease, fenced
 from app.looks.on_record import Gathered
 from app.mail.names import person_name
-from app.outbound.rules import LEAVE_SECONDS, NOT_DONE
+from app.outbound.rules import NOT_DONE, leave_by
 from app.records import forgotten, links, mappings, policies
-from app.records.ledger import creating
-from app.records.ledger.common import Wanted
+from app.records.ledger import creating, ending
+from app.records.ledger.common import Pending, Wanted
 from app.services import Services
 
 log = structlog.get_logger()
@@ -79,11 +80,11 @@ class Writes:
     async def create(self, decision: Decision) -> int:
         """Create a contact, or take the one that another look has created meanwhile."""
         self.require_fresh()
-        not_after = time.monotonic() + LEAVE_SECONDS
+        not_after = leave_by()
         announced = await self._announce(decision)
         if isinstance(announced, creating.Created):
             return announced.contact_id
-        if isinstance(announced, creating.Pending):
+        if isinstance(announced, Pending):
             raise Wait(announced.until)
         claim, contact = announced
         sessions, account_id = self.services.sessions, self.ticket.company_id
@@ -108,7 +109,7 @@ class Writes:
 
     async def _announce(
         self, decision: Decision
-    ) -> tuple[creating.Claim, NewContact] | creating.Created | creating.Pending:
+    ) -> tuple[creating.Claim, NewContact] | creating.Created | Pending:
         """Store the intent to create a contact, and return that contact."""
         ticket = self.ticket
         async with self.announcing(decision) as session:
@@ -186,7 +187,7 @@ class Writes:
     async def activate(self, contact_id: int) -> None:
         """Activate a contact again, as the account's policy or an approval says."""
         self.require_fresh()
-        not_after = time.monotonic() + LEAVE_SECONDS
+        not_after = leave_by()
         company_id = self.ticket.company_id
         async with self.changing():
             await self.autotask.activate_contact(company_id, contact_id, not_after)
@@ -214,11 +215,11 @@ class Writes:
             raise Wait(await self.soon())
         self.require_fresh()
         fresh_until = self.gathered.asked_at + FRESH_SECONDS
-        not_after = min(time.monotonic() + LEAVE_SECONDS, fresh_until)
+        not_after = min(leave_by(), fresh_until)
         async with self.fenced() as session:
             await self.require_same_policy(session)
             settle = self.services.create_settle
-            intent = await creating.being_ended(
+            intent = await ending.being_ended(
                 session, contact_id, settle
             ) or await links.intend_link(
                 session,
@@ -228,7 +229,7 @@ class Writes:
                 settle=settle,
                 read_at=self.gathered.read_at,
             )
-        if isinstance(intent, creating.Pending):
+        if isinstance(intent, Pending):
             raise Wait(intent.until)
         self.announced += 1
         try:
@@ -247,8 +248,8 @@ class Writes:
         )
 
     async def soon(self) -> datetime:
-        async with self.services.sessions() as session:
-            return await db_now(session) + timedelta(seconds=2)
+        """Return when to look up what a request did."""
+        return await database.now(self.services.sessions) + timedelta(seconds=2)
 
     def require_fresh(self) -> None:
         limit = _WORTH_GOING_ON if self.announced else _WORTH_STARTING

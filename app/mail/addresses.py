@@ -8,7 +8,7 @@ never raises, and takes time linear in the text.
 import re
 import string
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import email_validator
@@ -102,6 +102,11 @@ def address_key(text: str) -> str | None:
     """Return the key of one bare address; None if the text is not exactly one."""
     verdict = _judge(text)
     return verdict.key if isinstance(verdict, Address) else None
+
+
+def address_keys(texts: Iterable[str]) -> frozenset[str]:
+    """Return the keys of bare addresses; a text that is not exactly one has none."""
+    return frozenset(key for text in texts if (key := address_key(text)))
 
 
 def spellings(key: str) -> tuple[str, ...]:

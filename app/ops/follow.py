@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.autotask.models import TicketState
-from app.db.database import db_now
+from app.db import database
 from app.db.states import Priority, Result
 from app.db.tables import TicketRecord
 from app.due.work import Lease, fenced
@@ -42,8 +42,7 @@ async def follow(services: Services, lease: Lease) -> timedelta:
             complete = await services.directory.complete_statuses(autotask, named)
         after = known[-1].id
         states = {state.id: state for state in await autotask.states_of([row.id for row in known])}
-        async with services.sessions() as session:
-            now = await db_now(session)
+        now = await database.now(services.sessions)
         over = {row.id: at for row in known if (at := long_over(row, states, complete, now))}
         changed = [
             row.id

@@ -13,7 +13,7 @@ import structlog
 
 from app.autotask.client import Autotask
 from app.autotask.models import NewTicket
-from app.db.database import db_now
+from app.db import database
 from app.db.states import Priority
 from app.due.work import Lease, fenced
 from app.records import reconciliation, tickets
@@ -43,8 +43,7 @@ async def reconcile(services: Services, lease: Lease) -> timedelta:
 
 async def _begin(services: Services, autotask: Autotask, lease: Lease) -> None:
     """Begin with the newest ticket: people of older ones are not added and mailed."""
-    async with services.sessions() as session:
-        now = await db_now(session)
+    now = await database.now(services.sessions)
     newest: list[NewTicket] = []
     for ago in _FIRST_LOOKS:
         if newest := await created_since(autotask, now - ago):

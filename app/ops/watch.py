@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
-from app.db.database import Sessions, db_now
+from app.db.database import Sessions
 from app.db.states import FAILURES, LedgerState, Priority, Result
 from app.db.tables import Delivery, Ledger, Look, Participant, TicketRecord
 from app.decide import Reason
@@ -58,12 +58,6 @@ async def next_ticket(sessions: Sessions, since: datetime, seconds: float) -> in
         if ticket_id is not None or asyncio.get_running_loop().time() > deadline:
             return ticket_id
         await asyncio.sleep(POLL_SECONDS)
-
-
-async def clock(sessions: Sessions) -> datetime:
-    """Read the database's clock."""
-    async with sessions() as session:
-        return await db_now(session)
 
 
 async def watch_ticket(

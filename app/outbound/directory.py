@@ -12,7 +12,7 @@ from app.autotask.client import Autotask
 from app.autotask.models import Choice, Company
 from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
 from app.decide import and_parents
-from app.mail.addresses import address_key
+from app.mail.addresses import address_key, address_keys
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Directory:
 
         async def read() -> frozenset[str]:
             emails = [e for r in await autotask.active_resources() for e in r.emails]
-            return frozenset(key for email in emails if (key := address_key(email)))
+            return address_keys(emails)
 
         return await self._technicians.get(read)
 
@@ -87,7 +87,7 @@ class Directory:
         async def read() -> frozenset[str]:
             contact = await autotask.contact(contact_id)
             emails = contact.emails if contact else ()
-            return frozenset(key for email in emails if (key := address_key(email)))
+            return address_keys(emails)
 
         return await _kept_in(self._contacts, contact_id, _CONTACT_SECONDS).get(read)
 

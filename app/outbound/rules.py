@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 from app.autotask.errors import Barred, Busy, NotSent, Refused
@@ -20,6 +21,11 @@ class NotNow(Exception):
 LEAVE_SECONDS = 20.0
 """Send a write within this time of storing its intent, waiting included, or not at all. Together
 with the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""
+
+
+def leave_by() -> float:
+    """Return by when a write may leave whose intent is stored now, as time.monotonic()."""
+    return time.monotonic() + LEAVE_SECONDS
 
 
 NOT_DONE = (Refused, Busy, Barred, NotSent, NotNow, LeaseLost)

@@ -17,7 +17,7 @@ from app.decide.policy import ListName, PolicyDocument
 from app.records import audit, participants, policies, tickets
 
 _OBSERVED = (
-    "The ticket was first decided on in observe mode, which is for good: nobody is added to it. "
+    "The ticket was first decided on in observe mode, which is for good: no one is added to it. "
     "The account's policy, once it is live, is for new tickets."
 )
 

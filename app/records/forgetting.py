@@ -11,20 +11,15 @@ look that was under way may store the address for half a minute: forget it again
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Text, case, cast, delete, func, select, update
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import Outcome, Priority
-from app.db.tables import Audit, Participant
-from app.decide import Reason, Verdict
+from app.db.states import Priority
 from app.due import work
 from app.due.work import Chore
-from app.records import forgotten, mappings, policies
+from app.records import audit, forgotten, mappings, policies, rejections
 from app.records.ledger import ending
 
 
@@ -45,56 +40,13 @@ async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False
     """
     alias = forgotten.alias(key)
     # Tickets first, as a look locks its ticket before it stores anything.
-    tickets = await _blank_on_tickets(session, key, alias)
+    tickets = await rejections.blank(session, key, alias)
     await forgotten.remember(session, key)
     mapped = await mappings.delete_of_address(session, key)
     await ending.forget(session, key)
     if not keep_contacts:
         await ending.order_forgotten(session, key)
-        await work.want(session, work.CHORE, Chore.LIFETIMES, timedelta(0), Priority.LIVE)
+        await work.want(session, work.CHORE, Chore.RETIRE, timedelta(0), Priority.LIVE)
     listed = await policies.take_off_lists(session, key)
-    await _blank_in_audit(session, key, alias)
+    await audit.blank(session, key, alias)
     return Forgot(tickets, mapped, listed)
-
-
-async def _blank_on_tickets(session: AsyncSession, key: str, alias: str) -> int:
-    """Blank the address and keep what was done; what is pending or held is ignored from now on."""
-    its = Participant.key == key
-    rows = await session.execute(select(Participant.ticket_id).where(its))
-    tickets = list(rows.scalars())
-    await work.hold(session, work.TICKET, tickets)
-    has_alias = select(Participant.ticket_id).where(Participant.key == alias)
-    await session.execute(
-        delete(Participant)
-        .where(its, Participant.ticket_id.in_(has_alias))
-        .execution_options(synchronize_session=False)
-    )
-    waits = Participant.outcome.is_(None) | (Participant.outcome == Outcome.HELD)
-    await session.execute(
-        update(Participant)
-        .where(its)
-        .values(
-            key=alias,
-            name="",
-            detail=None,
-            decision=Verdict.IGNORE,
-            reason=Reason.FORGOTTEN,
-            outcome=case((waits, Outcome.IGNORED), else_=Participant.outcome),
-            failures=0,
-            retry_at=None,
-            decided_at=func.clock_timestamp(),
-        )
-        .execution_options(synchronize_session=False)
-    )
-    return len(tickets)
-
-
-async def _blank_in_audit(session: AsyncSession, key: str, alias: str) -> None:
-    detail, quoted = cast(Audit.detail, Text), json.dumps(key, ensure_ascii=False)
-    blanked = cast(func.replace(detail, quoted, json.dumps(alias)), JSONB)
-    await session.execute(
-        update(Audit)
-        .where(func.strpos(detail, quoted) > 0)
-        .values(detail=blanked)
-        .execution_options(synchronize_session=False)
-    )

@@ -1,8 +1,8 @@
 """A contact on a ticket: the link is intended, seen, taken off. Only this module writes links.
 
 That a link is to come off is stored before the request (`intend_unlink`), and afterwards that it is
-off (`unlinked`) or stays (`keep`). Who is taken off because a person or the loop breaker says so is
-rejected on the ticket with the same transaction: no look brings them again.
+off (`unlinked`) or stays (`keep`). A participant taken off by a person or the loop breaker is
+rejected in the same transaction, so no look adds them again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.db.states import Outcome
 from app.db.tables import LinkRecord, Participant
 from app.records import audit, rejections
 from app.records.ledger import ending
-from app.records.ledger.creating import Pending
+from app.records.ledger.common import Pending
 
 LOOP = "loop"
 """LinkRecord.end_why: the link is to come off, as its contact is in a mail loop."""
@@ -113,11 +113,7 @@ async def saw_removed(session: AsyncSession, ticket_id: int, contact_ids: Collec
 
 async def saw_as_contact(session: AsyncSession, ticket_id: int, contact_id: int) -> None:
     """Delete a link that ended because its contact became the ticket's own."""
-    await session.execute(
-        delete(LinkRecord).where(
-            LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id == contact_id
-        )
-    )
+    await _delete(session, ticket_id, contact_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ async def intend_link(
     elif row.sent_at and row.may_come(read_at - settle):
         return Pending.since(row.sent_at, now, settle)
     row.sent_at, row.account_id = now, account_id
-    # An earlier link is over, as the reading did not show it, and so is that we took it off: this
+    # The reading did not show an earlier link, so that link and its removal are history. This
     # request has to keep its contact from being retired, and an undo has to wait for it.
     row.ours, row.link_id = False, None
     if row.unlinked_at:
@@ -216,7 +212,7 @@ async def unlinked(session: AsyncSession, link: LinkRecord, rejected_by: str | N
 
 async def moved_away(session: AsyncSession, link: LinkRecord) -> None:
     """Delete our link, which its ticket's move has ended: that was no person's decision."""
-    await saw_as_contact(session, link.ticket_id, link.contact_id)
+    await _delete(session, link.ticket_id, link.contact_id)
     await rejections.record_off(
         session,
         Outcome.UNLINKED,
@@ -242,6 +238,14 @@ async def end_loop(session: AsyncSession, link: LinkRecord, *, stays: bool = Fal
     stays: Autotask does not let us take it off.
     """
     await session.execute(_row(link).values(end_why=LOOP_STAYS if stays else None))
+
+
+async def _delete(session: AsyncSession, ticket_id: int, contact_id: int) -> None:
+    await session.execute(
+        delete(LinkRecord).where(
+            LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id == contact_id
+        )
+    )
 
 
 def _row(link: LinkRecord) -> Update:

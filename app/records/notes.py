@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.database import db_now
 from app.db.states import UNSETTLED, LedgerState, NoteError
 from app.db.tables import Note
-from app.records.ledger.creating import Pending
+from app.records.ledger.common import Pending
 
 log = structlog.get_logger()
 

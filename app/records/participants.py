@@ -86,7 +86,7 @@ def _is_as_before(row: Participant, decision: Decision, ours: Collection[int]) -
     )
 
 
-async def judged(
+async def approved_and_rejected(
     session: AsyncSession, ticket_id: int, account_id: int
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return the addresses that people approved and rejected on a ticket in this account.

@@ -1,16 +1,17 @@
-"""Participants who are rejected or taken off by an undo, a loop, a move or a retirement. SQL only.
+"""Participants who are rejected, taken off or forgotten: not by a look or an approval. SQL only.
 
 What looks decide and do, and what people approve, is written in app/records/participants.py.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import Outcome
 from app.db.tables import Ledger, LinkRecord, Participant
-from app.decide import Reason
+from app.decide import Reason, Verdict
+from app.due import work
 
 
 def of_link(link: LinkRecord) -> ColumnElement[bool]:
@@ -74,3 +75,38 @@ async def record_off(session: AsyncSession, outcome: Outcome, *people: ColumnEle
         .where(*people)
         .values(outcome=outcome, retry_at=None, acted_at=func.clock_timestamp())
     )
+
+
+async def blank(session: AsyncSession, key: str, alias: str) -> int:
+    """Blank a forgotten address on its tickets, and return their number.
+
+    What was done is kept; what is pending or held is ignored from now on.
+    """
+    its = Participant.key == key
+    rows = await session.execute(select(Participant.ticket_id).where(its))
+    tickets = list(rows.scalars())
+    await work.hold(session, work.TICKET, tickets)
+    has_alias = select(Participant.ticket_id).where(Participant.key == alias)
+    await session.execute(
+        delete(Participant)
+        .where(its, Participant.ticket_id.in_(has_alias))
+        .execution_options(synchronize_session=False)
+    )
+    waits = Participant.outcome.is_(None) | (Participant.outcome == Outcome.HELD)
+    await session.execute(
+        update(Participant)
+        .where(its)
+        .values(
+            key=alias,
+            name="",
+            detail=None,
+            decision=Verdict.IGNORE,
+            reason=Reason.FORGOTTEN,
+            outcome=case((waits, Outcome.IGNORED), else_=Participant.outcome),
+            failures=0,
+            retry_at=None,
+            decided_at=func.clock_timestamp(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return len(tickets)

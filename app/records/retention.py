@@ -23,7 +23,7 @@ _BATCH = 1000  # rows a transaction, so that no look waits for it
 _EVERY = timedelta(hours=6)
 
 
-async def thin_out(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
+async def delete_old(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
     """Delete what is older than `age`, in small batches; return when to do it again."""
     for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
         deleted = 0

@@ -189,7 +189,7 @@ async def merged(session: AsyncSession, ticket_id: int, into: int) -> None:
 
 
 async def is_merged(session: AsyncSession, ticket_id: int) -> bool:
-    """Return whether the ticket is known that a ticket was merged into."""
+    """Return whether it is known which ticket this one was merged into."""
     into = select(TicketRecord.merged_into).where(TicketRecord.id == ticket_id)
     return (await session.execute(into)).scalar_one_or_none() is not None
 

@@ -14,7 +14,7 @@ from app.db.tables import Ledger, LinkRecord, Participant
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class Undoable:
     """What we did for a ticket and have not undone."""
 
     links: Sequence[LinkRecord]
@@ -36,7 +36,7 @@ async def tickets_since(session: AsyncSession, ago: timedelta | datetime) -> lis
     return sorted(set((await session.execute(linked.union(created))).scalars()))
 
 
-async def of_ticket(session: AsyncSession, ticket_id: int) -> Traces:
+async def of_ticket(session: AsyncSession, ticket_id: int) -> Undoable:
     """Return what we did for a ticket and have not undone."""
     links = await session.execute(
         select(LinkRecord)
@@ -54,7 +54,7 @@ async def of_ticket(session: AsyncSession, ticket_id: int) -> Traces:
         )
     )
     addresses = {contact_id: key for contact_id, key in people if contact_id is not None}
-    return Traces(list(links.scalars()), list(created.scalars()), addresses)
+    return Undoable(list(links.scalars()), list(created.scalars()), addresses)
 
 
 async def ended_of_ticket(session: AsyncSession, ticket_id: int) -> list[Ledger]:

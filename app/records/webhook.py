@@ -24,12 +24,12 @@ async def code(session: AsyncSession) -> str | None:
     return (await session.execute(select(Webhook.code))).scalar_one_or_none()
 
 
-async def forget(session: AsyncSession) -> None:
+async def delete_row(session: AsyncSession) -> None:
     """Delete the row: there is no webhook to care for."""
     await session.execute(delete(Webhook))
 
 
-async def keep(
+async def store_reading(
     session: AsyncSession, hook: TicketWebhook | None, code: str | None, detail: str | None
 ) -> None:
     """Store what was read: the webhook, if it could be read, and what is wrong with it."""
@@ -67,22 +67,22 @@ def digest(secret: str) -> str:
     return hmac.new(secret.encode(), b"autotask-cc: retired", hashlib.sha256).hexdigest()
 
 
-async def retire(session: AsyncSession, secrets: Collection[str]) -> None:
-    """Refuse secrets after a grace period; one that was retired before keeps its time."""
+async def refuse_soon(session: AsyncSession, secrets: Collection[str]) -> None:
+    """Refuse secrets after a grace period; one that is on record keeps its time."""
     if secrets:
-        rows = [{"digest": digest(one), "until": func.now() + GRACE} for one in set(secrets)]
+        rows = [{"digest": digest(secret), "until": func.now() + GRACE} for secret in set(secrets)]
         await session.execute(insert(RetiredSecret).values(rows).on_conflict_do_nothing())
 
 
-async def revive(session: AsyncSession, secret: str) -> None:
+async def accept_again(session: AsyncSession, secret: str) -> None:
     """Accept a secret again: it is the one to sign with."""
     await session.execute(delete(RetiredSecret).where(RetiredSecret.digest == digest(secret)))
 
 
-async def is_retired(session: AsyncSession, secrets: Collection[str]) -> bool:
-    """Return whether all of these secrets are retired and their grace period is over."""
+async def is_refused(session: AsyncSession, secrets: Collection[str]) -> bool:
+    """Return whether all of these secrets were replaced and their grace period is over."""
     over = select(func.count()).where(
-        RetiredSecret.digest.in_([digest(one) for one in secrets]),
+        RetiredSecret.digest.in_([digest(secret) for secret in secrets]),
         RetiredSecret.until <= func.now(),
     )
     return (await session.execute(over)).scalar_one() >= len(set(secrets))

@@ -80,7 +80,7 @@ async def _store(services: Services, callout: Callout, body: bytes, signed: list
     settle = timedelta(seconds=services.settings.settle_seconds)
     async with services.sessions() as session, session.begin():
         # Queried only for a sender that knows one of our secrets.
-        if await webhook.is_retired(session, signed):
+        if await webhook.is_refused(session, signed):
             raise Problem(401, "The callout is signed with a secret that was retired.")
         if not await deliveries.is_wanted(session, callout):
             await deliveries.take_note(session, callout)

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import AutotaskError, Busy
 from app.contacts import loops, retire_chore
-from app.db.database import db_now, is_outage
+from app.db import database
+from app.db.database import is_outage
 from app.db.states import Priority
 from app.due import work
 from app.due.work import Chore, Lease, LeaseLost, fenced
@@ -43,8 +44,7 @@ async def run(services: Services, lease: Lease) -> None:
     """Do a chore, and make it due again. Raises LeaseLost, and errors of a database outage."""
     chore = Chore(lease.ref)
     try:
-        async with services.sessions() as session:
-            began = await db_now(session)
+        began = await database.now(services.sessions)
         again_at = began + await _CHORES[chore](services, lease)
     except NotNow as wait:
         again_at = wait.until
@@ -65,8 +65,7 @@ async def run(services: Services, lease: Lease) -> None:
 async def _later(services: Services, lease: Lease, error: Exception) -> datetime:
     asked = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Busy) else 0)
     pause = max(min(_BACKOFF * lease.tries, _LONGEST), asked)
-    async with services.sessions() as session:
-        return await db_now(session) + pause
+    return await database.now(services.sessions) + pause
 
 
 async def _record_usage(services: Services, lease: Lease) -> timedelta:
@@ -78,21 +77,21 @@ async def _record_usage(services: Services, lease: Lease) -> timedelta:
     return _USE_OFTEN if usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
 
 
-async def _thin_out(services: Services, lease: Lease) -> timedelta:
+async def _delete_old(services: Services, lease: Lease) -> timedelta:
     age = timedelta(days=services.settings.retention_days)
-    return await retention.thin_out(services.sessions, lease, age)
+    return await retention.delete_old(services.sessions, lease, age)
 
 
 _CHORES: dict[Chore, Callable[[Services, Lease], Awaitable[timedelta]]] = {
     Chore.RECONCILE: reconcile,
     Chore.FOLLOW: follow,
     Chore.WEBHOOK: read_back,
-    Chore.RETENTION: _thin_out,
-    Chore.USE: _record_usage,
-    Chore.LIFETIMES: retire_chore.retire_due,
+    Chore.RETENTION: _delete_old,
+    Chore.USAGE: _record_usage,
+    Chore.RETIRE: retire_chore.retire_due,
     Chore.LOOPS: loops.break_loops,
 }
 # These wait while the tenant's calls are scarce; the others take few calls, and are needed then.
 _PRIORITIES = dict.fromkeys(
-    (Chore.WEBHOOK, Chore.RETENTION, Chore.LIFETIMES, Chore.LOOPS), Priority.CATCH_UP
+    (Chore.WEBHOOK, Chore.RETENTION, Chore.RETIRE, Chore.LOOPS), Priority.CATCH_UP
 )

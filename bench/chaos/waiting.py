@@ -89,7 +89,7 @@ class Passes:
 
     def two_are_over(self) -> bool:
         """Return whether each began and ended once since: an earlier pass may be half over."""
-        chores = (Chore.RECONCILE, Chore.FOLLOW, Chore.LIFETIMES)
+        chores = (Chore.RECONCILE, Chore.FOLLOW, Chore.RETIRE)
         query = "SELECT ref, attempt, holder IS NULL FROM due WHERE kind = 'chore'"
         rows = {ref: (attempt, idle) for ref, attempt, idle in self._books.execute(query)}
         if not self._since:

@@ -13,8 +13,7 @@ from sqlalchemy import func, select, update
 from app.db import database
 from app.db.states import LedgerState, Origin, Result
 from app.db.tables import Due, Gate, Ledger, Mapping, Slot
-from app.looks import writes
-from app.outbound import gate
+from app.outbound import gate, rules
 from app.services import Services
 from sandbox.calls import Call
 from sandbox.seed import VENDOR, Seed
@@ -51,7 +50,7 @@ async def test_a_create_that_waited_too_long_for_its_slot_does_not_leave(
     services: Services, tenant: Tenant, people: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it could take effect after others have looked for it, and created."""
-    monkeypatch.setattr(writes, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(rules, "LEAVE_SECONDS", 0.5)
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
 
     def all_slots_taken(call: Call) -> None:

@@ -190,7 +190,7 @@ async def test_after_completion_nobody_is_added_and_that_is_said(
     result, nina = await admin.approves(ticket)
 
     assert (result, nina["outcome"]) == ("complete", "failed")
-    assert nina["detail"] == "it is complete: nobody is added"
+    assert nina["detail"] == "it is complete: no one is added"
     assert (tenant.linked_contacts(ticket), tenant.contacts_with(NINA)) == ([], [])
 
 

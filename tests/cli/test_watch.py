@@ -76,7 +76,7 @@ async def test_the_problems_are_those_of_health(
 ) -> None:
     """By the same codes; trouble with a mailbox that is not configured is none."""
     async with services.sessions() as session, session.begin():
-        await webhook.keep(session, None, "inactive", "active: no")
+        await webhook.store_reading(session, None, "inactive", "active: no")
     shut = {"code": "throttled", "reason": "wait", "since": func.now()}
     await run(services, update(MailboxGate).values(shut))
     assert settings.database_url

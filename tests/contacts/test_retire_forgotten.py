@@ -80,7 +80,7 @@ async def test_it_comes_off_open_tickets_and_is_retired(
     [said] = await forget(api, writer)
     assert (said["contact_id"], said["becomes"], said["ended_by"]) == (one, "retiring", "forgotten")
     async with services.sessions() as session:
-        chore = await session.get_one(Due, (work.CHORE, Chore.LIFETIMES))
+        chore = await session.get_one(Due, (work.CHORE, Chore.RETIRE))
     assert chore.due_at is not None
     await end(services)
     assert tenant.linked_contacts(ticket) == []

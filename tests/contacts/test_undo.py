@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from app.cli.common import read_since
 from app.cli.undo import run_undo
-from app.contacts.undo import Step, Undo
+from app.contacts.undo import Undo, UndoStep
 from app.db.states import Result
 from app.db.tables import Audit, Due, Ledger, LinkRecord, Mapping, Participant
 from app.due import work
@@ -44,17 +44,17 @@ def nina(tenant: Tenant) -> dict[str, Any]:
     return tenant.contacts[ours(tenant)]
 
 
-async def undo(services: Services, ticket: int, *, dry_run: bool = False) -> list[Step]:
+async def undo(services: Services, ticket: int, *, dry_run: bool = False) -> list[UndoStep]:
     """Undo a ticket as somebody with a key does."""
     return await Undo(services, "writer", dry_run).ticket(ticket)
 
 
-async def undo_all(services: Services, *tickets: int, dry_run: bool = False) -> list[Step]:
+async def undo_all(services: Services, *tickets: int, dry_run: bool = False) -> list[UndoStep]:
     """Undo tickets by one order, as the command does."""
     return [step async for some in Undo(services, "cli", dry_run).tickets(tickets) for step in some]
 
 
-def told(steps: list[Step], action: str, address: str = NINA) -> Step:
+def told(steps: list[UndoStep], action: str, address: str = NINA) -> UndoStep:
     """Pick a step."""
     [step] = [one for one in steps if (one.action, one.address) == (action, address)]
     return step

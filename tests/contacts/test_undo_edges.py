@@ -16,7 +16,7 @@ from sqlalchemy import update
 from app.autotask.client import Autotask
 from app.autotask.errors import Refusal, Refused
 from app.cli.undo import run_undo
-from app.contacts.undo import Step, Undo
+from app.contacts.undo import Undo, UndoStep
 from app.contacts.unlink import UNDER_WAY
 from app.db.states import Result
 from app.db.tables import Due, Ledger, LinkRecord
@@ -271,7 +271,7 @@ async def test_of_several_tickets_all_links_come_first_and_each_is_told_when_it_
 ) -> None:
     """So whoever is told can show how far it has come, and what was done if it is ended early."""
     tickets = [await on_ticket(services, tenant, people) for _ in range(2)]
-    told: list[list[Step]] = []
+    told: list[list[UndoStep]] = []
     actions: list[tuple[int, str]] = []
     async for steps in Undo(services, "cli", dry_run=False).tickets(tickets):
         told.append(steps)

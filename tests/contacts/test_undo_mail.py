@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import update
 
-from app.contacts.undo import Step, Undo
+from app.contacts.undo import Undo, UndoStep
 from app.db.states import LedgerState, Result
 from app.db.tables import Ledger, Mapping
 from app.services import Services
@@ -34,7 +34,7 @@ async def ticket(services: Services, tenant: Tenant, people: Seed) -> int:
     return made
 
 
-async def undo(services: Services, ticket: int) -> list[Step]:
+async def undo(services: Services, ticket: int) -> list[UndoStep]:
     """Undo a ticket."""
     return await Undo(services, "writer", dry_run=False).ticket(ticket)
 
@@ -77,7 +77,7 @@ async def test_with_lost_answers_the_persons_mail_is_taken(
     assert stands(contact(tenant, ours(tenant))) == (0, None)
 
 
-def kept(steps: list[Step]) -> str:
+def kept(steps: list[UndoStep]) -> str:
     """Give why the one contact was kept."""
     [step] = [step for step in steps if step.action == "deactivate"]
     assert (step.done, step.again) == (False, False)

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from app.autotask.client import Autotask
 from app.autotask.models import ContactLink
-from app.contacts.undo import Step, Undo
+from app.contacts.undo import Undo, UndoStep
 from app.db.states import Result
 from app.db.tables import Ledger, Participant
 from app.looks.facts import gather
@@ -46,7 +46,7 @@ async def undo(services: Services, ticket: int) -> list[tuple[str, bool, bool, s
     return [told(step) for step in await Undo(services, "writer", dry_run=False).ticket(ticket)]
 
 
-def told(step: Step) -> tuple[str, bool, bool, str]:
+def told(step: UndoStep) -> tuple[str, bool, bool, str]:
     """Give of a step what it was, done, again, and in words."""
     return step.action, step.done, step.again, step.detail
 
@@ -71,7 +71,7 @@ async def test_who_is_put_on_again_between_the_two_parts_stays_active(
     services: Services, tenant: Tenant, ticket: int
 ) -> None:
     """Of many tickets all links come first, which takes minutes: a technician was faster."""
-    steps: list[Step] = []
+    steps: list[UndoStep] = []
     async for some in Undo(services, "cli", dry_run=False).tickets([ticket]):
         if not steps:
             tenant.link(ticket, nina(tenant)["id"])

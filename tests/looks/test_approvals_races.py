@@ -130,7 +130,7 @@ OVER: dict[str, tuple[Callable[[Tenant, int], None], Result, str]] = {
     "complete": (
         lambda tenant, ticket: tenant.update_ticket(ticket, status=COMPLETE),
         Result.COMPLETE,
-        "it is complete: nobody is added",
+        "it is complete: no one is added",
     ),
     "gone": (
         lambda tenant, ticket: tenant.delete_ticket(ticket),

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from app.autotask.callouts import Callout
+from app.db import database
 from app.db.database import Sessions
 from app.db.states import LedgerState, Priority, Result
 from app.db.tables import Due, Ledger, Look, Participant, TicketRecord
@@ -187,7 +188,7 @@ async def test_what_autotask_refuses_is_said(
 async def test_the_next_ticket_is_the_first_after_the_start(services: Services) -> None:
     """Those of before are nobody's test mail."""
     await want(services, 5)
-    since = await watch.clock(services.sessions)
+    since = await database.now(services.sessions)
     assert await next_ticket(services.sessions, since, 0) is None
     waiting = asyncio.create_task(next_ticket(services.sessions, since, 10))
     await want(services, 4, 6)

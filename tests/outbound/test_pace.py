@@ -137,7 +137,7 @@ async def test_the_tenants_use_is_asked_for_now_and_then(
 ) -> None:
     """More often when it is high."""
     async with services.sessions() as session, session.begin():
-        await work.want(session, work.CHORE, Chore.USE, timedelta(0), Priority.LIVE)
+        await work.want(session, work.CHORE, Chore.USAGE, timedelta(0), Priority.LIVE)
         [lease] = await work.claim(session, work.CHORE, "test", 1)
     await chores.run(services, lease)
     [gate] = await rows(services, Gate)
@@ -177,7 +177,7 @@ async def test_a_chore_that_fails_is_due_again_soon(
     """Whatever kept it from its end."""
     tenant.faults.add(Fault("error_500", times=None))
     async with services.sessions() as session, session.begin():
-        await work.want(session, work.CHORE, Chore.USE, timedelta(0), Priority.LIVE)
+        await work.want(session, work.CHORE, Chore.USAGE, timedelta(0), Priority.LIVE)
         [lease] = await work.claim(session, work.CHORE, "test", 1)
     await chores.run(services, lease)
     [due] = await rows(services, Due)

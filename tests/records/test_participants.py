@@ -14,7 +14,7 @@ from app.db.states import Origin, Outcome
 from app.db.tables import LinkRecord, Mapping, Participant, TicketContact
 from app.decide import Decision, Reason, Verdict
 from app.records import links, mappings, participants
-from app.records.ledger.creating import Pending
+from app.records.ledger.common import Pending
 from app.records.links import Intent
 
 NINA = "nina@radiology.example"

@@ -25,7 +25,7 @@ NINA = "nina@radiology.example"
 OMAR = "omar@elsewhere.example"
 
 
-async def thin_out(services: Services) -> None:
+async def delete_old(services: Services) -> None:
     """Run the chore."""
     async with services.sessions() as session, session.begin():
         await work.want(session, work.CHORE, Chore.RETENTION, timedelta(0), Priority.LIVE)
@@ -66,7 +66,7 @@ async def test_old_deliveries_and_looks_go(
         session.add(delivery(8))
     newest = max(look.id for look in await rows(services, Look))
 
-    await thin_out(services)
+    await delete_old(services)
 
     assert [one.entity_id for one in await rows(services, Delivery)] == [8]
     assert [one.id for one in await rows(services, Look)] == [newest]
@@ -82,7 +82,7 @@ async def test_the_days_are_a_setting(
     for _ in range(5):
         await look_at(services, ticket)
     await age(services, days)
-    await thin_out(services)
+    await delete_old(services)
     assert len(await rows(services, Look)) == kept
 
 
@@ -100,7 +100,7 @@ async def test_a_replay_after_a_year_re_adds_nobody(
     await age(services, 365)
     kept = [await rows(services, model) for model in (Ledger, Mapping, Participant, TicketRecord)]
 
-    await thin_out(services)
+    await delete_old(services)
 
     after = [await rows(services, model) for model in (Ledger, Mapping, Participant, TicketRecord)]
     assert [len(some) for some in after] == [len(some) for some in kept]
@@ -112,7 +112,7 @@ async def test_a_replay_after_a_year_re_adds_nobody(
 
 async def test_a_chore_is_due_again_when_it_is_done(services: Services) -> None:
     """By its own interval, with its holder gone."""
-    await thin_out(services)
+    await delete_old(services)
     [due] = [one for one in await rows(services, Due) if one.kind == work.CHORE]
     assert due.holder is None
     async with services.sessions() as session:

@@ -125,7 +125,7 @@ async def test_an_unlink_that_was_refused_takes_back_no_earlier_approval(
         await links.keep(session, link, "admin")
     async with sessions() as session:
         row = (await session.execute(select(Participant))).scalar_one()
-        approved, rejected = await participants.judged(session, TICKET, ACCOUNT)
+        approved, rejected = await participants.approved_and_rejected(session, TICKET, ACCOUNT)
     assert (row.approved_by, row.judged_at is not None) == (approved_by, approved_by is not None)
     assert (approved, rejected) == (frozenset([EMAIL] if approved_by else []), frozenset())
     assert (await the_link(sessions)).unlinked_at is None

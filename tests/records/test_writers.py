@@ -22,7 +22,7 @@ COLUMNS = {
 }
 WRITERS = {
     "AccountPolicy": {"records/policies"},
-    "Audit": {"records/audit", "records/forgetting"},
+    "Audit": {"records/audit"},
     "CalloutCount": {"records/deliveries"},
     "Calls": {"outbound/usage"},
     "Delivery": {"records/deliveries", "records/retention"},
@@ -36,7 +36,7 @@ WRITERS = {
     "MailboxGate": {"outbound/mailbox"},
     "Mapping": {"records/mappings"},
     "Note": {"records/notes"},
-    "Participant": {"records/forgetting", "records/participants", "records/rejections"},
+    "Participant": {"records/participants", "records/rejections"},
     "Reconciliation": {"records/reconciliation"},
     "RetiredSecret": {"records/webhook"},
     "Slot": {"outbound/budget"},

@@ -7,24 +7,18 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from app.autotask.models import Contact
-from app.db.database import Sessions, db_now
+from app.db.database import Sessions, now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
-from app.records.ledger.common import Wanted
-from app.records.ledger.creating import Claim, Created, Pending
+from app.records.ledger.common import Pending, Wanted
+from app.records.ledger.creating import Claim, Created
 
 EMAIL = "nina@radiology.example"
 ACCOUNT, TICKET = 174, 7
 SETTLE = timedelta(seconds=330)
 SECOND = timedelta(seconds=1)
 CONTACT = 30_001
-
-
-async def now(sessions: Sessions) -> datetime:
-    """Read the database's clock."""
-    async with sessions() as session:
-        return await db_now(session)
 
 
 async def claim(

@@ -67,7 +67,7 @@ async def look_at_all(services: Services) -> None:
 async def end(services: Services) -> timedelta:
     """Do both chores once: take off who is in a loop, and retire contacts."""
     await _once(services, Chore.LOOPS, loops.break_loops)
-    return await _once(services, Chore.LIFETIMES, retire_chore.retire_due)
+    return await _once(services, Chore.RETIRE, retire_chore.retire_due)
 
 
 async def _once(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import FAILURES, LedgerError, LedgerState, Result
+from app.db.states import CLOSED, FAILURES, RETIRABLE, LedgerError, Result
 from app.db.tables import Ledger, Participant, TicketRecord
 from app.ops.checks.problem import WorkProblem
 from app.records import loops as loop_records
@@ -18,8 +18,6 @@ from app.services import Services
 _RECENT = timedelta(hours=24)
 _LISTS_EXPECTED = 0.8  # of the mail tickets
 _ENOUGH = 5  # mail tickets; of fewer a share means nothing
-# No one was refused there: the ticket was over, or not a customer's, when it was looked at.
-_OVER = (Result.COMPLETE, Result.GONE, Result.PARKED)
 _TRIED = timedelta(hours=1)  # a missing right is tried again within that
 _NAMED = 10  # accounts
 
@@ -75,7 +73,8 @@ async def failed_people(session: AsyncSession, now: datetime) -> WorkProblem | N
         .where(
             Participant.outcome.in_(FAILURES),
             Participant.acted_at > now - _RECENT,
-            func.coalesce(TicketRecord.result, "").not_in(_OVER),
+            # No one was refused there.
+            func.coalesce(TicketRecord.result, "").not_in(CLOSED),
         )
     )
     count, since, ids = (await session.execute(failed)).one()
@@ -133,7 +132,7 @@ async def contacts_not_ended(
     """Check whether our user lacks a right to retire contacts that wait for it."""
     patience = max(3 * timedelta(seconds=services.settings.reconcile_interval), _TRIED)
     waits = select(func.count()).where(
-        Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
+        Ledger.state.in_(RETIRABLE),
         Ledger.kept.is_(None),
         Ledger.error_code == LedgerError.FORBIDDEN,
         Ledger.end_at > now - patience,  # tried of late, so they are still to be ended

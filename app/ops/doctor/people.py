@@ -9,7 +9,7 @@ from sqlalchemy import func, select, union_all
 
 from app.db.states import ON_TICKET
 from app.db.tables import Participant, TicketContact, TicketRecord
-from app.decide import HelpDesk, Reason
+from app.decide import NOT_CUSTOMER, HelpDesk, Reason
 from app.decide.owners import is_machine, is_own
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, skipped, warning
@@ -20,7 +20,7 @@ _ACCOUNTS = 5
 
 _MOST = 10
 _MANY_MUTED = 0.2
-_KNOWN_AS_OURS = (Reason.OWN_ADDRESS, Reason.MACHINE, Reason.TECHNICIAN, Reason.INVALID)
+_KNOWN_AS_OURS = (*NOT_CUSTOMER, Reason.INVALID)
 
 
 async def own_addresses(deployment: Deployment) -> Sequence[Finding]:

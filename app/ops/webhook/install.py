@@ -45,7 +45,7 @@ async def install(services: Services, say: Say = lambda _: None) -> WebhookRepor
         calls = await common.calls_of(services, lease)
         found = await repair(services, calls, say)
         async with services.sessions() as session, session.begin():
-            await webhook.keep(session, found.hook, found.code, found.detail)
+            await webhook.store_reading(session, found.hook, found.code, found.detail)
     return found
 
 
@@ -66,7 +66,7 @@ async def remove(services: Services, say: Say = lambda _: None) -> int:
             await _delete(calls, hook)
             say(f"Webhook {hook.id} is deleted.")
         async with services.sessions() as session, session.begin():
-            await webhook.forget(session)
+            await webhook.delete_row(session)
     return len(ours)
 
 
@@ -186,7 +186,7 @@ async def _secret(services: Services) -> str:
     """Return the secret to sign with, and accept it again if it was replaced."""
     _, secrets = common.needed(services.settings)
     async with services.sessions() as session, session.begin():
-        await webhook.revive(session, secrets[0])
+        await webhook.accept_again(session, secrets[0])
     return secrets[0]
 
 

@@ -49,7 +49,7 @@ async def read_back(services: Services, lease: Lease) -> timedelta:
     """Compare our webhook with what it should be, and repair it if WEBHOOK_REPAIR; the chore."""
     if not services.settings.public_url or not services.settings.webhook_secrets:
         async with fenced(services.sessions, lease) as session:
-            await webhook.forget(session)
+            await webhook.delete_row(session)
         return EVERY
     calls = await common.calls_of(services, lease)
     failure: tuple[str, str] | None = None
@@ -80,9 +80,9 @@ async def _keep(
     async with fenced(services.sessions, lease) as session:
         before = await webhook.code(session)
         if failure:
-            await webhook.keep(session, None, *failure)
+            await webhook.store_reading(session, None, *failure)
         elif found:
-            await webhook.keep(session, found.hook, found.code, found.detail)
+            await webhook.store_reading(session, found.hook, found.code, found.detail)
         off = {line.code for line in was.wrong} if was else set()
         if before in OFF or off & set(OFF):
             for chore in (Chore.RECONCILE, Chore.FOLLOW):

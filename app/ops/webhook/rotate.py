@@ -55,8 +55,8 @@ async def rotate(services: Services, say: Say = lambda _: None) -> int:
         except (Forbidden, Refused) as error:
             raise common.explain(error) from error
         async with services.sessions() as session, session.begin():
-            await webhook.revive(session, new)
-            await webhook.retire(session, old)
+            await webhook.accept_again(session, new)
+            await webhook.refuse_soon(session, old)
     return hook.id
 
 

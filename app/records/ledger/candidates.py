@@ -10,18 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from app.db.states import (
-    ON_TICKET,
     RESTORABLE,
     UNSETTLED,
+    WAS_ON_TICKET,
     EndedBy,
     LedgerState,
     Origin,
-    Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Mapping, Participant, TicketRecord
 
+_NOT_BEGUN = (*UNSETTLED, LedgerState.CREATED)  # its ending has not begun
 _STALLED = timedelta(hours=1)  # after which no look brings the contact back any more
-_BROUGHT = (*ON_TICKET, Outcome.UNLINKED, Outcome.RETIRED)
 
 
 async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
@@ -38,7 +37,7 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
         Ledger.sent_at < func.now() - _STALLED,
         or_(Ledger.end_why.in_(RESTORABLE), forgotten),
     )
-    stands = Ledger.state.in_((LedgerState.CREATED, *UNSETTLED))
+    stands = Ledger.state.in_(_NOT_BEGUN)
     ordered = and_(stands, or_(Ledger.end_why == EndedBy.MOVED, forgotten))
     over = and_(stands, Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
@@ -76,7 +75,7 @@ def _on_open_ticket() -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ContactHistory:
     """What our records contain of a contact."""
 
     links: dict[int, int | None]
@@ -87,7 +86,12 @@ class History:
     """What a person has done with it."""
 
 
-async def history(session: AsyncSession, row: Ledger) -> History:
+async def current(session: AsyncSession, ledger_id: int) -> Ledger:
+    """Return a row as it stands now; the session must not have loaded it before."""
+    return await session.get_one(Ledger, ledger_id)
+
+
+async def history(session: AsyncSession, row: Ledger) -> ContactHistory:
     """Return what our records contain of a contact."""
     ours = await session.execute(
         select(LinkRecord.ticket_id, LinkRecord.link_id).where(
@@ -106,7 +110,7 @@ async def history(session: AsyncSession, row: Ledger) -> History:
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "a person mapped an address to it" if manual is not None else None
-    return History(links, max((at for at in dates if at), default=None), by_person)
+    return ContactHistory(links, max((at for at in dates if at), default=None), by_person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +165,14 @@ async def end_left_behind(session: AsyncSession, ticket_id: int, account_id: int
         Participant.ticket_id == Ledger.ticket_id,
         Participant.key == Ledger.email,
         Participant.account_id == Ledger.account_id,
-        func.coalesce(Participant.outcome, "").not_in(_BROUGHT),
+        func.coalesce(Participant.outcome, "").not_in(WAS_ON_TICKET),
     )
     await session.execute(
         update(Ledger)
         .where(
             Ledger.ticket_id == ticket_id,
             Ledger.account_id != account_id,
-            Ledger.state.in_((*UNSETTLED, LedgerState.CREATED)),
+            Ledger.state.in_(_NOT_BEGUN),
             Ledger.end_why.is_(None),
             ~linked.exists(),
             in_vain.exists(),

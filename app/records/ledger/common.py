@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import case, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +14,24 @@ from app.records import audit
 
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
 """The end_why of a contact that stays for now: only a forgotten address still ends it."""
+
+
+FIRST_WAIT = timedelta(seconds=2)
+"""How long to wait at least for a request that is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request is under way, or its fate is unknown: look again at `until`."""
+
+    until: datetime
+
+    @classmethod
+    def since(cls, sent_at: datetime, now: datetime, settle: timedelta) -> Pending:
+        """Wait as long as it has taken so far: most requests take effect at once or soon."""
+        waited = max(now - sent_at, FIRST_WAIT)
+        settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
+        return cls(min(now + waited, settled_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +60,7 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
     return (await session.execute(others)).first() is not None
 
 
-def record(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
+def audit_by_service(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:
     """Record in the audit what the service did by itself."""
     audit.record(
         session,

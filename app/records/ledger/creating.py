@@ -21,12 +21,11 @@ from app.autotask.models import Contact
 from app.db.database import db_now
 from app.db.states import OPEN, UNSETTLED, LedgerState
 from app.db.tables import Ledger
-from app.records.ledger.common import Wanted
+from app.records.ledger.common import FIRST_WAIT, Pending, Wanted
 
 log = structlog.get_logger()
 
 _ROUNDS = 5
-_FIRST_WAIT = timedelta(seconds=2)
 _COUNTING = 20_261_123  # the number of an advisory lock; no other lock has it
 
 
@@ -51,20 +50,6 @@ class Created:
     contact_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A request is under way, or its fate is unknown: look again at `until`."""
-
-    until: datetime
-
-    @classmethod
-    def since(cls, sent_at: datetime, now: datetime, settle: timedelta) -> Pending:
-        """Wait as long as it has taken so far: most requests take effect at once or soon."""
-        waited = max(now - sent_at, _FIRST_WAIT)
-        settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
-        return cls(min(now + waited, settled_at))
-
-
 async def claim(
     session: AsyncSession, wanted: Wanted, *, settle: timedelta, read_at: datetime
 ) -> Claim | Created | Pending:
@@ -80,7 +65,7 @@ async def claim(
         if claimed is not None:
             if await _ended_since(session, wanted, read_at):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
-                return Pending(now + _FIRST_WAIT)
+                return Pending(now + FIRST_WAIT)
             return Claim(claimed, 1)
         rows = await session.execute(
             select(Ledger)
@@ -95,7 +80,7 @@ async def claim(
             await session.flush()
             if answer is not None:
                 return answer
-    return Pending(now + _FIRST_WAIT)  # a state that this version does not know
+    return Pending(now + FIRST_WAIT)  # a state that this version does not know
 
 
 def _take_over(
@@ -126,30 +111,6 @@ async def _ended_since(session: AsyncSession, wanted: Wanted, read_at: datetime)
         or_(being_ended, just_ended),
     )
     return bool((await session.execute(ended)).scalar_one())
-
-
-async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta) -> Pending | None:
-    """Return when to retry if the contact is being retired, or may be; record that it is wanted.
-
-    The lock keeps its retirement from beginning before this transaction ends.
-    """
-    rows = await session.execute(
-        select(Ledger)
-        .where(
-            Ledger.contact_id == contact_id,
-            Ledger.state.in_((LedgerState.CREATED, LedgerState.RETIRING)),
-        )
-        .order_by(Ledger.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    now = await db_now(session)
-    ending = [row for row in rows.scalars() if row.state == LedgerState.RETIRING]
-    for row in ending:
-        row.needed_at = now
-    latest = max((row.settled_at for row in ending if row.settled_at), default=None)
-    under_way = latest is not None and latest + settle > now
-    return Pending.since(latest, now, settle) if latest and under_way else None
 
 
 async def new_outside(

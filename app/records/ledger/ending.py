@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.database import db_now
 from app.db.states import (
     AT_AUTOTASK,
+    BY_US,
+    RETIRABLE,
     STANDING,
     UNSETTLED,
     EndedBy,
@@ -23,7 +25,7 @@ from app.db.states import (
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
 from app.records import audit, forgotten, mappings, rejections
-from app.records.ledger.common import IF_FORGOTTEN, is_taken, record
+from app.records.ledger.common import IF_FORGOTTEN, Pending, audit_by_service, is_taken
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -78,7 +80,7 @@ async def intend(
 
     may_be_on: tickets that do not need the contact. settle: how long an unanswered link request
     may still take effect. who: for an undo, the person who ordered it. The row is locked, so that
-    no look announces a link of the contact at the same time (creating.being_ended).
+    no look announces a link of the contact at the same time (being_ended).
     """
     locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
     needed = await _needed(session, row, why, may_be_on, settle)
@@ -116,7 +118,7 @@ async def _needed(
 
 async def _record_intent(session: AsyncSession, row: Ledger, why: EndedBy, who: str) -> None:
     if why is not EndedBy.UNDO:
-        record(session, row, "contact_retiring", why=why)
+        audit_by_service(session, row, "contact_retiring", why=why)
         return
     audit.record(
         session,
@@ -127,6 +129,30 @@ async def _record_intent(session: AsyncSession, row: Ledger, why: EndedBy, who: 
         contact_id=row.contact_id,
     )
     await rejections.reject_created(session, row, who)
+
+
+async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta) -> Pending | None:
+    """Return when to retry if the contact is being retired, or may be; record that it is wanted.
+
+    The lock keeps its retirement from beginning before this transaction ends.
+    """
+    rows = await session.execute(
+        select(Ledger)
+        .where(
+            Ledger.contact_id == contact_id,
+            Ledger.state.in_(RETIRABLE),
+        )
+        .order_by(Ledger.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    now = await db_now(session)
+    ending = [row for row in rows.scalars() if row.state == LedgerState.RETIRING]
+    for row in ending:
+        row.needed_at = now
+    latest = max((row.settled_at for row in ending if row.settled_at), default=None)
+    under_way = latest is not None and latest + settle > now
+    return Pending.since(latest, now, settle) if latest and under_way else None
 
 
 async def is_needed(session: AsyncSession, row: Ledger) -> bool:
@@ -155,16 +181,15 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
         )
     )
     undone = row.end_why == EndedBy.UNDO
-    brought = (Outcome.LINKED, Outcome.CREATED_AND_LINKED, Outcome.CREATED_NOT_LINKED)
     unfinished = and_(literal(undone), Participant.outcome.is_(None))
     await rejections.record_off(
         session,
         Outcome.UNLINKED if undone else Outcome.RETIRED,
         Participant.contact_id == row.contact_id,
-        or_(Participant.outcome.in_(brought), unfinished),
+        or_(Participant.outcome.in_(BY_US), unfinished),
     )
     await mappings.delete_of_contact(session, row.contact_id)
-    record(session, row, "contact_retired")
+    audit_by_service(session, row, "contact_retired")
 
 
 async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = None) -> None:
@@ -190,7 +215,7 @@ async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(state=state, kept=why[:200], end_at=None)
     )
-    record(session, row, "contact_kept", why=why[:200])
+    audit_by_service(session, row, "contact_kept", why=why[:200])
 
 
 async def later(
@@ -250,4 +275,4 @@ async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
             error_code=None,
         )
     )
-    record(session, row, "contact_needed_again")
+    audit_by_service(session, row, "contact_needed_again")

@@ -13,8 +13,7 @@ from app.db.database import db_now
 from app.db.states import ENDED, RESTORABLE, EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.records import forgotten
-from app.records.ledger.common import IF_FORGOTTEN, Wanted, is_taken, record
-from app.records.ledger.creating import Pending
+from app.records.ledger.common import IF_FORGOTTEN, Pending, Wanted, audit_by_service, is_taken
 
 _WHILE_ENDED = timedelta(seconds=15)  # how long a look waits until an ending stops or is over
 _BY_HAND = "it was brought back by hand"
@@ -81,7 +80,10 @@ async def claim(
 async def claim_by_hand(
     session: AsyncSession, account_id: int, contact_id: int, settle: timedelta
 ) -> Restore | Pending | None:
-    """Store the intent of a person to bring a contact back for good; else as claim."""
+    """Store a person's intent to bring a contact back; it is then never retired automatically.
+
+    Return as `claim` does.
+    """
     rows = await session.execute(
         select(Ledger)
         .where(Ledger.account_id == account_id, Ledger.contact_id == contact_id)
@@ -117,7 +119,7 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
         row.kept = _BY_HAND if restore.by_hand else row.kept
         if row.unsure_until == restore.until:
             row.unsure_until = restore.earlier
-        record(session, row, "contact_restored")
+        audit_by_service(session, row, "contact_restored")
 
 
 async def saw_restored(session: AsyncSession, contact_ids: Collection[int]) -> None:

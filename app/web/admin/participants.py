@@ -12,7 +12,7 @@ from app.db.states import Outcome
 from app.db.tables import Participant, TicketRecord
 from app.decide import Reason
 from app.looks import approvals
-from app.looks.approvals import Judged
+from app.looks.approvals import ApprovedParticipant
 from app.records.approvals import Approval, NotHeld
 from app.web.admin.common import problems, services_of, who
 from app.web.admin.views import ParticipantDetails
@@ -75,7 +75,7 @@ class ApprovalResult(BaseModel):
     participant: ParticipantDetails | None = None
 
     @classmethod
-    def of(cls, participant_id: int, result: Judged | NotHeld | None) -> Self:
+    def of(cls, participant_id: int, result: ApprovedParticipant | NotHeld | None) -> Self:
         """Show what became of one participant."""
         if result is None:
             return cls(id=participant_id, status=404, detail=_NO_SUCH)

@@ -356,7 +356,7 @@ async def test_a_retired_secret_that_is_put_first_again_is_good(
 ) -> None:
     """Autotask is told to sign with it, so the receiver has to accept it."""
     async with services.sessions() as session, session.begin():
-        await webhook_records.retire(session, [SECRET])
+        await webhook_records.refuse_soon(session, [SECRET])
 
     await install.install(services)
 

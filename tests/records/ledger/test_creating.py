@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from app.db.database import Sessions, db_now
+from app.db.database import Sessions, db_now, now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
-from app.records.ledger.common import Wanted
-from app.records.ledger.creating import Claim, Created, Pending
+from app.records.ledger.common import Pending, Wanted
+from app.records.ledger.creating import Claim, Created
 from tests.support.claims import (
     ACCOUNT,
     CONTACT,
@@ -24,7 +24,6 @@ from tests.support.claims import (
     claim,
     first_claim,
     ledger_rows,
-    now,
     settle,
 )
 

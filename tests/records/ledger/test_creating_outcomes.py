@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import CapturingLogger
 
-from app.db.database import Sessions, db_now
+from app.db.database import Sessions, db_now, now
 from app.db.states import LedgerState
 from app.db.tables import Ledger
 from app.records.ledger import creating
@@ -23,7 +23,6 @@ from tests.support.claims import (
     contact,
     first_claim,
     ledger_rows,
-    now,
     recognise,
     settle,
 )
