@@ -25,6 +25,9 @@ def test_operating_explains_every_event_of_the_log() -> None:
     assert {event for event in events if f"`{event}`" not in OPERATING} == set()
 
 
+RECORDERS = ("record", "audit_by_service")
+
+
 def recorded(text: str) -> Iterator[str]:
     """Yield the names that a module records: the third argument of a call of `record`.
 
@@ -32,7 +35,7 @@ def recorded(text: str) -> Iterator[str]:
     """
     for node in ast.walk(ast.parse(text)):
         match node:
-            case ast.Call(args=[_, _, value, *_]) if ast.unparse(node.func).endswith("record"):
+            case ast.Call(args=[_, _, value, *_]) if ast.unparse(node.func).endswith(RECORDERS):
                 named = strings(value) or ast.unparse(value) == "what"
                 assert named or ast.unparse(node.func) != "audit.record", ast.unparse(node)
                 values = [value]
