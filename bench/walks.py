@@ -4,7 +4,7 @@ Run: `python -m bench.walks`. Each trip is carried out for real, against the san
 embedded PostgreSQL, under a profile hook that notes each function of app/ as it is entered.
 
 A room is a package of app/, or a module that stands directly in it. Domain rooms leave out what
-every trip passes: vendors, PostgreSQL, settings, and what each call out passes.
+every trip passes: vendors, PostgreSQL, the queue, settings, and what each call out passes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from sandbox.tenant import Tenant
 
 APP = Path(app.__file__).parent
 SECRET, KEY = "a-webhook-secret-of-bench", "w" * 32
-BELOW = {"autotask", "graph", "db", "settings", "outbound", "services", "log", "mail"}
+BELOW = {"autotask", "graph", "db", "due", "settings", "outbound", "services", "log", "mail"}
 _FIRST = 8  # a coroutine that goes on begins later in its code than one that is entered
 
 
