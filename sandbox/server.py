@@ -139,3 +139,9 @@ class SandboxServer:
             await gate.close()
             await self.callouts.stop()
             await serving
+            # A connection that was just being accepted is made only in later turns of the loop.
+            for _ in range(6):
+                for connection in list(self._server.server_state.connections):
+                    if connection.transport is not None:
+                        connection.transport.abort()
+                await asyncio.sleep(0)
