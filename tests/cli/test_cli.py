@@ -223,6 +223,21 @@ def test_a_file_of_settings_that_is_not_there_is_said(run: Run, tmp_path: Path) 
         assert "--env-file" in errors
 
 
+@pytest.mark.process
+def test_ctrl_c_during_the_start_ends_without_a_traceback(tmp_path: Path) -> None:
+    """While the first libraries are still imported."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "--version"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 # --- what is wrong -------------------------------------------------------------------------------
 
 
