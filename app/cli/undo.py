@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import bar, configured, opened, printable, run, since_option
+from app.cli.common import LARGEST_ID, bar, configured, opened, printable, run, since_option
 from app.contacts.undo import Undo, UndoStep
 from app.records import audit
 from app.records import undo as records
@@ -21,7 +21,9 @@ def undo(
     since: Annotated[
         str | None, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")
     ] = None,
-    ticket: Annotated[int | None, typer.Option(min=0, help="Only this ticket.")] = None,
+    ticket: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_ID, help="Only this ticket.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be done.")] = False,
 ) -> None:
     """Remove links and retire contacts that the service made; what people changed stays.

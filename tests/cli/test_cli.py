@@ -241,6 +241,14 @@ def test_ctrl_c_during_the_start_ends_without_a_traceback(tmp_path: Path) -> Non
 # --- what is wrong -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("command", ["undo", "watch"])
+def test_a_number_that_no_ticket_has_is_a_usage_error(run: Run, command: str) -> None:
+    """Not an error of the database."""
+    code, out, errors = run(command, "--ticket", "99999999999999999999")
+    assert (code, out) == (2, "")
+    assert "--ticket" in errors
+
+
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
 def test_a_missing_configuration_is_said(run: Run, command: str) -> None:
     """All of it in one message, exit code 1, no traceback."""
