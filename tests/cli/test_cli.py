@@ -249,6 +249,12 @@ def test_a_number_that_no_ticket_has_is_a_usage_error(run: Run, command: str) ->
     assert "--ticket" in errors
 
 
+def test_undo_of_an_unknown_ticket_is_said_once(run: Run, environ: dict[str, str]) -> None:
+    """On standard error, with exit code 1."""
+    text = "Ticket 424242 is unknown: the service has never worked on it.\n"
+    assert run("undo", "--ticket", "424242", **environ) == (1, "", text)
+
+
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
 def test_a_missing_configuration_is_said(run: Run, command: str) -> None:
     """All of it in one message, exit code 1, no traceback."""
