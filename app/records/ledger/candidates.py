@@ -113,6 +113,9 @@ async def history(session: AsyncSession, row: Ledger) -> ContactHistory:
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "a person mapped an address to it" if manual is not None else None
+    old_undo = row.state == LedgerState.RETIRING and row.settled_at is None
+    if old_undo and row.unsure_until is None:  # it was deactivated; asked only if it is active
+        by_person = "a person activated it again"
     return ContactHistory(links, max((at for at in dates if at), default=None), by_person)
 
 

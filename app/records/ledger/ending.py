@@ -241,6 +241,13 @@ async def answered(session: AsyncSession, row: Ledger, before: datetime | None) 
     await session.execute(update(Ledger).where(Ledger.id == row.id).values(unsure_until=before))
 
 
+async def reactivated(session: AsyncSession, row: Ledger) -> None:
+    """Record that a contact that an old undo deactivated is active, and can be retired anew."""
+    await session.execute(
+        update(Ledger).where(Ledger.id == row.id).values(settled_at=func.clock_timestamp())
+    )
+
+
 async def never_created(session: AsyncSession, row: Ledger) -> None:
     """Record that an unanswered create had no effect, unless it was sent again since."""
     await session.execute(
