@@ -1,5 +1,11 @@
-"""`python -m app`: the same as `autotask-cc`."""
+"""`autotask-cc …`, also `python -m app …`."""
 
-from app.cli import main
+import sys
 
-main()
+try:
+    from app.cli import main
+except KeyboardInterrupt:  # Ctrl-C before the command line is there to handle it
+    sys.exit(130)
+
+if __name__ == "__main__":
+    main()

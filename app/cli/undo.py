@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import bar, configured, opened, printable, run, since_option
+from app.cli.common import LARGEST_ID, bar, configured, opened, printable, run, since_option
 from app.contacts.undo import Undo, UndoStep
-from app.records import audit
+from app.records import audit, tickets
 from app.records import undo as records
 from app.services import Services
 from app.settings.settings import Settings
@@ -21,12 +21,14 @@ def undo(
     since: Annotated[
         str | None, typer.Option(help="30m, 2h, 3d, or a time in UTC: 2026-11-23T10:00.")
     ] = None,
-    ticket: Annotated[int | None, typer.Option(min=0, help="Only this ticket.")] = None,
+    ticket: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_ID, help="Only this ticket.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Show what would be done.")] = False,
 ) -> None:
     """Remove links and retire contacts that the service made; what people changed stays.
 
-    Exit code 1: something could not be done now; run it again.
+    Exit code 1: something could not be done now; run it again. Or the ticket is unknown.
     """
     start = since_option(since) if since else None
     if start is None and ticket is None:
@@ -59,20 +61,29 @@ async def _undo(
     early = True
     try:
         async with opened(settings, url) as services:
+            if ticket is not None and not await _is_known(services, ticket):
+                text = f"Ticket {ticket} is unknown: the service has never worked on it."
+                typer.echo(text, err=True)
+                return 1
             ids = await _ticket_ids(services, since, ticket)
-            tickets, done = f"of {len(ids):,} tickets", 0
-            with bar(f"links {tickets}") as shown:
+            total, done = f"of {len(ids):,} tickets", 0
+            with bar(f"links {total}") as shown:
                 # The links of all tickets come first, then the contacts of all.
                 async for of_ticket in Undo(services, audit.CLI, dry_run).tickets(ids):
                     steps += of_ticket
                     done += 1
                     what = "links" if done < len(ids) else "contacts"
-                    shown.moved(done / (2 * len(ids)), f"{what} {tickets}")
+                    shown.moved(done / (2 * len(ids)), f"{what} {total}")
         early = False
     finally:
         if steps or not early:
             _report(steps, dry_run=dry_run, early=early)
     return 1 if any(step.again for step in steps) else 0
+
+
+async def _is_known(services: Services, ticket: int) -> bool:
+    async with services.sessions() as session:
+        return not await tickets.unknown(session, [ticket])
 
 
 async def _ticket_ids(

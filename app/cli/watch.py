@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import configured, opened, printable, run
+from app.cli.common import LARGEST_ID, configured, opened, printable, run
 from app.db import database
 from app.db.database import Sessions, db_now
 from app.db.states import ON_TICKET, Outcome
@@ -23,7 +23,7 @@ from app.settings.settings import Settings
 def watch(
     context: typer.Context,
     ticket: Annotated[
-        int | None, typer.Option(min=0, help="This ticket, not the next one.")
+        int | None, typer.Option(min=0, max=LARGEST_ID, help="This ticket, not the next one.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="How long at most.")] = 10,
 ) -> None:

@@ -220,6 +220,9 @@ class Retiring:
             await self._send(self.autotask.activate_contact)
         except Unanswered:
             return None
+        if self.row.settled_at is None:  # an undo of a version before 0007 left its address
+            await persist_with(self.services.sessions, ending.reactivated, self.row)
+            return None
         return await self._leave_to_person(why)
 
     async def _send(self, request: Callable[[int, int, float], Awaitable[None]]) -> None:

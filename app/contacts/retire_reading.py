@@ -67,7 +67,7 @@ class ContactReader:
             by_person=history.by_person,
             udf_defaults=await self.services.directory.contact_udfs(self.autotask),
             halt=halt,
-            unsure=row.unsure_until is not None,
+            unsure=row.unsure_until is not None or row.settled_at is None,
         )
 
     async def at_autotask(self, row: Ledger, stuck: Collection[int]) -> AtAutotask:

@@ -81,7 +81,7 @@ class OurRecord:
     halt: str | None = None
     """Why an ending that has begun is not to go on."""
     unsure: bool = False
-    """A request of its ending got no answer."""
+    """A request of its ending got no answer, or left its address."""
 
 
 @dataclass(frozen=True, slots=True)

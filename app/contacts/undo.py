@@ -26,6 +26,7 @@ from app.db.tables import Ledger, LinkRecord
 from app.due import work
 from app.due.exclusive import InUse, holding, holding_chore
 from app.due.work import Chore, Lease, LeaseLost
+from app.outbound import gate
 from app.outbound.rules import NotNow
 from app.records import links as link_records
 from app.records import rejections, undo
@@ -118,7 +119,7 @@ class Undo:
 
     async def _links(self, ticket_id: int, lease: Lease | None) -> list[UndoStep]:
         undoable = await self._undoable(ticket_id)
-        if (undoable.links or undoable.created) and not self.dry_run:
+        if (undoable.links or undoable.created) and not (self.dry_run or await self._is_paused()):
             await persist_with(
                 self.services.sessions, rejections.reject_pending, ticket_id, self.who
             )
@@ -137,6 +138,11 @@ class Undo:
             )
             steps.append(step)
         return steps
+
+    async def _is_paused(self) -> bool:
+        """Return whether all writes are paused: then nothing is undone, so no one is rejected."""
+        async with self.services.sessions() as session:
+            return await gate.pause_state(session) is not None
 
     async def _unlink(self, autotask: Autotask, link: LinkRecord, ids: list[int]) -> Unlinked:
         if not ids:

@@ -17,10 +17,12 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import Priority
+from app.db.tables import Ledger
 from app.due import work
 from app.due.work import Chore
 from app.records import audit, forgotten, mappings, policies, rejections
 from app.records.ledger import ending
+from app.records.ledger.common import blank_forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,11 @@ async def forget(session: AsyncSession, key: str, *, keep_contacts: bool = False
     tickets = await rejections.blank(session, key, alias)
     await forgotten.remember(session, key)
     mapped = await mappings.delete_of_address(session, key)
-    await ending.forget(session, key)
     if not keep_contacts:
         await ending.order_forgotten(session, key)
         await work.want(session, work.CHORE, Chore.RETIRE, timedelta(0), Priority.LIVE)
+    # After the order, which waits for a contact that is being ended at this moment.
+    await blank_forgotten(session, Ledger.email == key)
     listed = await policies.take_off_lists(session, key)
     await audit.blank(session, key, alias)
     return Forgot(tickets, mapped, listed)

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.tables import Forgotten
 
@@ -51,6 +52,20 @@ async def wait_for_writers(session: AsyncSession) -> None:
 def alias(key: str) -> str:
     """Return the text that takes the place of a forgotten address; it is no address."""
     return f"forgotten {_digest(key)[:16]}"
+
+
+def is_forgotten(column: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Return the condition that the address in a column was forgotten."""
+    return _digest_of(column).in_(select(Forgotten.digest))
+
+
+def alias_of(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
+    """Return the alias of the address in a column."""
+    return literal("forgotten ") + func.left(_digest_of(column), 16)
+
+
+def _digest_of(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
+    return func.encode(func.sha256(func.convert_to(column, "UTF8")), "hex")
 
 
 def _digest(key: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from app.db.database import Sessions
 from app.db.tables import Delivery, Look
 from app.due.work import Lease, fenced
+from app.records.ledger.common import blank_forgotten
 
 log = structlog.get_logger()
 
@@ -24,7 +25,12 @@ _EVERY = timedelta(hours=6)
 
 
 async def delete_old(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
-    """Delete what is older than `age`, in small batches; return when to do it again."""
+    """Delete what is older than `age`, in small batches; return when to do it again.
+
+    Forgotten addresses of contacts that have ceased to carry them by a look are blanked as well.
+    """
+    async with fenced(sessions, lease) as session:
+        await blank_forgotten(session)
     for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
         deleted = 0
         while count := await _delete(sessions, lease, old):

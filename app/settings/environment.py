@@ -32,12 +32,10 @@ def load_settings(
     """Read the settings from the process's environment, and from a file for what is not in it.
 
     With `environ` only that is read. Raises SettingsError, which names every setting that is
-    missing or wrong.
+    missing or wrong, or the file that is no text.
     """
     if environ is None:
-        # Not interpolated: a password may contain ${, which single quotes do not protect.
-        file = dotenv_values(env_file, interpolate=False) if env_file else {}
-        environ = {k: v for k, v in file.items() if v is not None} | dict(os.environ)
+        environ = _file(env_file) | dict(os.environ)
     variables = _Variables(_Fields, environ)
     problems = variables.problems
     try:
@@ -47,6 +45,15 @@ def load_settings(
     if problems:
         raise SettingsError("\n".join(["The configuration needs attention:", *problems]))
     return settings
+
+
+def _file(path: Path | None) -> dict[str, str]:
+    try:
+        # Not interpolated: a password may contain ${, which single quotes do not protect.
+        file = dotenv_values(path, interpolate=False, encoding="utf-8-sig") if path else {}
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8: save it as UTF-8.") from None
+    return {name: text for name, text in file.items() if text is not None}
 
 
 class _Fields(BaseSettings, Settings):

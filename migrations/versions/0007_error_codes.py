@@ -25,11 +25,14 @@ def upgrade() -> None:
         " WHEN error = 'it got no answer, and is not among the ticket''s notes' THEN 'no_answer'"
         " END WHERE state = 'refused'"
     )
-    # An undo of the version before deactivated at once. Its request may have taken effect, so the
-    # contact is activated again before it is retired step by step.
+    # An undo of the version before deactivated at once, and left the address: Autotask refuses its
+    # mail. The chore retires such contacts anew, as settled_at is NULL. unsure_until is set if the
+    # deactivation had no answer; otherwise a contact that is active was activated by a person.
     op.execute(
-        "UPDATE ledger SET unsure_until = settled_at"
-        " WHERE state = 'retiring' AND end_why = 'undo' AND unsure_until IS NULL"
+        "UPDATE ledger SET state = 'retiring', settled_at = NULL, end_at = now(), kept = NULL,"
+        " unsure_until = CASE WHEN state = 'retiring' THEN coalesce(settled_at, sent_at) END"
+        " WHERE end_why = 'undo'"
+        " AND (state = 'retiring' OR state = 'retired' AND sent IS NOT NULL)"
     )
 
 

@@ -223,7 +223,36 @@ def test_a_file_of_settings_that_is_not_there_is_said(run: Run, tmp_path: Path) 
         assert "--env-file" in errors
 
 
+@pytest.mark.process
+def test_ctrl_c_during_the_start_ends_without_a_traceback(tmp_path: Path) -> None:
+    """While the first libraries are still imported."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    ended = subprocess.run(
+        [sys.executable, "-m", "app", "--version"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 # --- what is wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["undo", "watch"])
+def test_a_number_that_no_ticket_has_is_a_usage_error(run: Run, command: str) -> None:
+    """Not an error of the database."""
+    code, out, errors = run(command, "--ticket", "99999999999999999999")
+    assert (code, out) == (2, "")
+    assert "--ticket" in errors
+
+
+def test_undo_of_an_unknown_ticket_is_said_once(run: Run, environ: dict[str, str]) -> None:
+    """On standard error, with exit code 1."""
+    text = "Ticket 424242 is unknown: the service has never worked on it.\n"
+    assert run("undo", "--ticket", "424242", **environ) == (1, "", text)
 
 
 @pytest.mark.parametrize("command", ["serve", "worker", "migrate"])

@@ -226,6 +226,38 @@ async def test_a_create_without_an_answer_is_looked_up_and_retired(
     assert [row.state for row in await rows(services, Ledger)] == [LedgerState.RETIRED]
 
 
+@pytest.mark.parametrize("query", ["", "?keep_contacts=true"])
+async def test_a_create_that_took_no_effect_leaves_no_address(
+    clock: Clock,
+    services: Services,
+    tenant: Tenant,
+    people: Seed,
+    api: httpx.AsyncClient,
+    writer: Headers,
+    query: str,
+) -> None:
+    """No look asks about it any more, also where contacts are kept."""
+    create = Fault("reset_before", method="POST", entity="Contacts", path_contains="/Companies/")
+    tenant.faults.add(create)
+    assert await look_at(services, tenant.new_ticket(people.alpine, cc=NINA)) is None
+    await forget(api, writer, query)
+    clock.advance(hours=1)
+    await end(services)
+    [row] = await rows(services, Ledger)
+    assert (row.state, row.email, row.sent) == (LedgerState.REFUSED, forgotten.alias(NINA), None)
+
+
+async def test_a_contact_that_a_person_deleted_leaves_no_address(
+    services: Services, tenant: Tenant, ticket: int, api: httpx.AsyncClient, writer: Headers
+) -> None:
+    """It is gone before the chore comes to it."""
+    await forget(api, writer)
+    del tenant.contacts[ours(tenant)]
+    await end(services)
+    [row] = await rows(services, Ledger)
+    assert (row.state, row.email, row.sent) == (LedgerState.GONE, forgotten.alias(NINA), None)
+
+
 async def test_a_contact_that_is_being_retired_for_its_lifetime_goes_on(
     clock: Clock,
     services: Services,

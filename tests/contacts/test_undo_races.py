@@ -16,12 +16,13 @@ from app.contacts.undo import Undo, UndoStep
 from app.db.states import Result
 from app.db.tables import Ledger, Participant
 from app.looks.facts import gather
+from app.outbound.gate import pause
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import due_of, let_pass, look_at, outcomes, rows, want
-from tests.support.lifetimes import end, stands
+from tests.support.lifetimes import end, say, stands
 
 NINA = "nina@radiology.example"
 CREATED = {NINA: ("outside", "created_and_linked")}
@@ -349,3 +350,18 @@ async def test_a_ticket_that_is_wanted_during_undo_is_no_older_than_that(
     after = await due_of(services, ticket)
     assert after.due_at
     assert after.since - before.since >= timedelta(hours=1)
+
+
+async def test_during_a_pause_no_one_is_rejected(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """Nothing is taken off, so who is held stays for a person to decide about."""
+    await say(services, max_new_per_ticket=1)
+    ticket = tenant.new_ticket(people.alpine, cc=f"{NINA}, zoe@radiology.example")
+    await look_at(services, ticket)
+    for who in ("administrator", None):
+        async with services.sessions() as session, session.begin():
+            await pause(session, who)
+        steps = await Undo(services, "writer", dry_run=False).ticket(ticket)
+        [held] = [row for row in await rows(services, Participant) if row.outcome == "held"]
+        assert held.rejected_by == (None if who else "writer"), steps

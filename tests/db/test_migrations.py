@@ -106,3 +106,36 @@ def test_errors_of_notes_get_their_codes(empty_url: str) -> None:
     command.upgrade(config, "0007")
     codes = query(empty_url, "SELECT error_code FROM notes ORDER BY id")
     assert codes == [("forbidden",), ("wrong_setting",), ("no_answer",), (None,)]
+
+
+def test_contacts_that_an_old_undo_deactivated_are_retired_anew(empty_url: str) -> None:
+    """Those whose ending could be completed; settled_at says that their addresses were left."""
+    config = schema.alembic_config(empty_url)
+    command.upgrade(config, "0006")
+    row = (
+        "INSERT INTO ledger (account_id, email, ticket_id, state, end_why, contact_id, sent,"
+        " sent_at, settled_at) VALUES (1, %s, 1, %s, %s, 1, %s, '2026-01-01', %s)"
+    )
+    rows = [
+        ("done", "retired", "undo", "{}", "2026-01-02"),
+        ("unsure", "retiring", "undo", "{}", "2026-01-02"),
+        ("sent", "retiring", "undo", "{}", None),
+        ("blanked", "retired", "undo", None, "2026-01-02"),
+        ("lifetime", "retired", "lifetime", "{}", "2026-01-02"),
+    ]
+    with psycopg.connect(plain(empty_url)) as connection:
+        for values in rows:
+            connection.execute(row, values)
+    command.upgrade(config, "0007")
+    upgraded = query(
+        empty_url,
+        "SELECT email, state, settled_at IS NULL, unsure_until::date::text, end_at <= now()"
+        " FROM ledger ORDER BY id",
+    )
+    assert upgraded == [
+        ("done", "retiring", True, None, True),
+        ("unsure", "retiring", True, "2026-01-02", True),
+        ("sent", "retiring", True, "2026-01-01", True),
+        ("blanked", "retired", False, None, None),
+        ("lifetime", "retired", False, None, None),
+    ]

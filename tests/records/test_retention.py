@@ -13,7 +13,7 @@ from app.db.states import Priority, Result
 from app.db.tables import Delivery, Due, Ledger, Look, Mapping, Participant, TicketRecord
 from app.due import work
 from app.due.work import Chore
-from app.records import retention
+from app.records import forgotten, retention
 from app.services import Services
 from app.worker import chores
 from sandbox.seed import Seed
@@ -118,3 +118,16 @@ async def test_a_chore_is_due_again_when_it_is_done(services: Services) -> None:
     async with services.sessions() as session:
         now = (await session.execute(func.now().select())).scalar_one()
     assert timedelta(hours=5) < due.due_at - now < timedelta(hours=7)
+
+
+async def test_a_forgotten_address_does_not_stay_in_the_ledger(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """Also one whose create a look gave up after it was forgotten; others stay."""
+    await look_at(services, tenant.new_ticket(people.alpine, cc=f"{NINA}, {OMAR}"))
+    async with services.sessions() as session, session.begin():
+        await forgotten.remember(session, NINA)
+        await session.execute(update(Ledger).values(state="refused"))
+    await delete_old(services)
+    ledger = {row.email: row.sent is None for row in await rows(services, Ledger)}
+    assert ledger == {forgotten.alias(NINA): True, OMAR: False}

@@ -399,6 +399,27 @@ def test_an_env_file_is_read_as_it_stands(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.port == 8000
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -> None:
+    """As some editors save it."""
+    path = tmp_path / "other.env"
+    path.write_text("AUTOTASK_SECRET=hünter2", encoding=encoding)
+    with pytest.raises(SettingsError, match=r"other\.env is not UTF-8: save it as UTF-8") as raised:
+        load_settings(env_file=path)
+    assert "nter2" not in str(raised.value)
+
+
+def test_an_env_file_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some editors write UTF-8."""
+    for name in LEAST:
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "other.env"
+    path.write_text("\n".join(f"{n}={v}" for n, v in LEAST.items()), encoding="utf-8-sig")
+    load_settings(env_file=path)
+
+
 def test_values_given_to_the_class_alone_come_from_nowhere_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -167,7 +167,9 @@ class Ledger(Base):
     sent: Mapped[dict[str, Any] | None] = mapped_column(JSONB)  # the contact as we wrote it
     sends: Mapped[int] = mapped_column(SmallInteger, server_default="1")
     sent_at: Mapped[At]  # when the request last left
-    settled_at: Mapped[At | None]  # when its fate was known, or the state last changed
+    settled_at: Mapped[At | None]
+    """When its fate was known, or the state last changed. None while it is being retired: a version
+    before 0007 deactivated it, or may have, with its address."""
     error: Mapped[Str | None]
     error_code: Mapped[Str | None]  # of LedgerError: what kept the contact from being retired
     outside: Mapped[bool] = mapped_column(server_default=text("false"))  # not of the account

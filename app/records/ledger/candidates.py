@@ -18,6 +18,7 @@ from app.db.states import (
     Origin,
 )
 from app.db.tables import Ledger, LinkRecord, Mapping, Participant, TicketRecord
+from app.records.forgotten import is_forgotten
 
 _NOT_BEGUN = (*UNSETTLED, LedgerState.CREATED)  # its ending has not begun
 _STALLED = timedelta(hours=1)  # after which no look brings the contact back any more
@@ -27,8 +28,9 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     """Return contacts to be ended, first those whose ending has begun, for whatever reason.
 
     The others: contacts whose tickets are all over as far as we know; contacts that a move left
-    behind; contacts whose address was forgotten; and contacts that were about to be brought back
-    for a ticket that does not want them any more.
+    behind; contacts whose address was forgotten; unanswered creates for a forgotten address, which
+    no look asks about any more; and contacts that were about to be brought back for a ticket that
+    does not want them any more.
     """
     forgotten = Ledger.end_why == EndedBy.FORGOTTEN
     begun = Ledger.state == LedgerState.RETIRING
@@ -39,11 +41,12 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     )
     stands = Ledger.state.in_(_NOT_BEGUN)
     ordered = and_(stands, or_(Ledger.end_why == EndedBy.MOVED, forgotten))
+    unknown = and_(Ledger.state.in_(UNSETTLED), is_forgotten(Ledger.email))
     over = and_(stands, Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
     rows = await session.execute(
         select(Ledger)
-        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, ordered, over))
+        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, ordered, unknown, over))
         .order_by(Ledger.state != LedgerState.RETIRING, Ledger.end_at.nulls_first(), Ledger.id)
         .limit(limit)
     )
@@ -110,6 +113,9 @@ async def history(session: AsyncSession, row: Ledger) -> ContactHistory:
     )
     manual = (await session.execute(mapped.limit(1))).scalar_one_or_none()
     by_person = "a person mapped an address to it" if manual is not None else None
+    old_undo = row.state == LedgerState.RETIRING and row.settled_at is None
+    if old_undo and row.unsure_until is None:  # it was deactivated; asked only if it is active
+        by_person = "a person activated it again"
     return ContactHistory(links, max((at for at in dates if at), default=None), by_person)
 
 

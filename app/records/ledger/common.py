@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, select
+from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import OPEN, EndedBy
+from app.db.states import OPEN, STANDING, EndedBy
 from app.db.tables import Ledger
-from app.records import audit
+from app.records import audit, forgotten
 
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
 """The end_why of a contact that stays for now: only a forgotten address still ends it."""
@@ -58,6 +58,15 @@ async def is_taken(session: AsyncSession, row: Ledger) -> bool:
         Ledger.state.in_(OPEN),
     )
     return (await session.execute(others)).first() is not None
+
+
+async def blank_forgotten(session: AsyncSession, *rows: ColumnElement[bool]) -> None:
+    """Blank forgotten addresses in those of these rows whose contact does not carry them."""
+    await session.execute(
+        update(Ledger)
+        .where(*rows, Ledger.state.not_in(STANDING), forgotten.is_forgotten(Ledger.email))
+        .values(email=forgotten.alias_of(Ledger.email), sent=None, error=None)
+    )
 
 
 def audit_by_service(session: AsyncSession, row: Ledger, what: str, **more: str) -> None:

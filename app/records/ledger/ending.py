@@ -24,8 +24,14 @@ from app.db.states import (
     Outcome,
 )
 from app.db.tables import Ledger, LinkRecord, Participant, TicketRecord
-from app.records import audit, forgotten, mappings, rejections
-from app.records.ledger.common import IF_FORGOTTEN, Pending, audit_by_service, is_taken
+from app.records import audit, mappings, rejections
+from app.records.ledger.common import (
+    IF_FORGOTTEN,
+    Pending,
+    audit_by_service,
+    blank_forgotten,
+    is_taken,
+)
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -37,15 +43,6 @@ async def order_forgotten(session: AsyncSession, email: str) -> None:
         update(Ledger)
         .where(Ledger.email == email, Ledger.state.in_(STANDING), Ledger.kept.is_(None))
         .values(end_why=EndedBy.FORGOTTEN, end_at=None)
-    )
-
-
-async def forget(session: AsyncSession, email: str) -> None:
-    """Blank a forgotten address in rows whose contact does not carry it any more."""
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.email == email, Ledger.state.not_in(STANDING))
-        .values(email=forgotten.alias(email), sent=None, error=None)
     )
 
 
@@ -162,13 +159,7 @@ async def is_needed(session: AsyncSession, row: Ledger) -> bool:
 
 
 async def retired(session: AsyncSession, row: Ledger) -> None:
-    """Record that the contact is ended: until it is copied again, no address means it.
-
-    The contact does not carry its address any more, so a forgotten one is blanked here, too.
-    """
-    if await forgotten.forgotten(session, [row.email]):
-        blank = {"email": forgotten.alias(row.email), "sent": None}
-        await session.execute(update(Ledger).where(Ledger.id == row.id).values(blank))
+    """Record that the contact is ended: until it is copied again, no address means it."""
     await session.execute(
         update(Ledger)
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
@@ -180,6 +171,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
             error_code=None,
         )
     )
+    await blank_forgotten(session, Ledger.id == row.id)
     undone = row.end_why == EndedBy.UNDO
     unfinished = and_(literal(undone), Participant.outcome.is_(None))
     await rejections.record_off(
@@ -202,6 +194,7 @@ async def gone(session: AsyncSession, row: Ledger, rejected_by: str | None = Non
         .where(Ledger.id == row.id)
         .values(state=LedgerState.GONE, settled_at=func.clock_timestamp(), end_at=None)
     )
+    await blank_forgotten(session, Ledger.id == row.id)
     await mappings.delete_of_contact(session, row.contact_id)
     if rejected_by:
         await rejections.reject_created(session, row, rejected_by)
@@ -215,6 +208,7 @@ async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
         .where(Ledger.id == row.id, Ledger.state.in_(AT_AUTOTASK))
         .values(state=state, kept=why[:200], end_at=None)
     )
+    await blank_forgotten(session, Ledger.id == row.id)
     audit_by_service(session, row, "contact_kept", why=why[:200])
 
 
@@ -247,6 +241,13 @@ async def answered(session: AsyncSession, row: Ledger, before: datetime | None) 
     await session.execute(update(Ledger).where(Ledger.id == row.id).values(unsure_until=before))
 
 
+async def reactivated(session: AsyncSession, row: Ledger) -> None:
+    """Record that a contact that an old undo deactivated is active, and can be retired anew."""
+    await session.execute(
+        update(Ledger).where(Ledger.id == row.id).values(settled_at=func.clock_timestamp())
+    )
+
+
 async def never_created(session: AsyncSession, row: Ledger) -> None:
     """Record that an unanswered create had no effect, unless it was sent again since."""
     await session.execute(
@@ -254,6 +255,7 @@ async def never_created(session: AsyncSession, row: Ledger) -> None:
         .where(Ledger.id == row.id, Ledger.sends == row.sends, Ledger.state.in_(UNSETTLED))
         .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
     )
+    await blank_forgotten(session, Ledger.id == row.id)
 
 
 async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
