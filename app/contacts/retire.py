@@ -68,7 +68,7 @@ class Retiring:
             being_restored = self.row.state == LedgerState.RESTORING
             if not dry_run and being_restored and actual.is_active_with_address:
                 # It was brought back, though that was not recorded.
-                wait = await self.reading.may_take_effect(self.row)
+                wait = await self.reading.time_left(self.row.unsure_until)
                 why = "it is back"
                 return await (self._later(why, wait) if wait else self._cancel(why))
             step = next_step(record, actual, complete, await database.now(self.services.sessions))
@@ -105,15 +105,12 @@ class Retiring:
         action = step.action
         if action is Action.GONE:
             return await self._gone(step.why)
-        if action is Action.RETIRED:
-            return await self._retired()
         if action is Action.REACTIVATE:
             return await self._reactivate(step.why)
-        if action in _TO_DO and self.row.state == LedgerState.RETIRING:
-            return await self._do(step, actual)
-        if wait := await self.reading.may_take_effect(self.row):
-            # A request that takes effect late could make wrong what is recorded now.
-            return await self._later(step.why, wait)
+        if wait := await self.reading.time_left(self._unsafe_until(action)):
+            return await self._later(step.why or "a request may still take effect", wait)
+        if action is Action.RETIRED:
+            return await self._retired()
         if action in _TO_DO:
             return await self._do(step, actual)
         if action is Action.PUT_BACK:
@@ -123,6 +120,14 @@ class Retiring:
         if self.row.state != LedgerState.CREATED:
             return await self._cancel(step.why, needed=bool(step.needed_on))
         return await self._not_yet(step)
+
+    def _unsafe_until(self, action: Action) -> datetime | None:
+        """Return until when a request that takes effect late could make an action wrong."""
+        if self.row.state != LedgerState.RETIRING or action not in (*_TO_DO, Action.RETIRED):
+            return self.row.unsure_until
+        if action in (Action.UNLINK, Action.CLEAR):
+            return None
+        return self.row.address_until  # an inactive contact must not get its address
 
     async def _do(self, step: Step, actual: AtAutotask) -> RetireResult | None:
         """Store the intent of a step that changes something, and take it."""
@@ -154,10 +159,10 @@ class Retiring:
         """Keep a contact that a ticket needs, with its address."""
         if self.why is EndedBy.FORGOTTEN:
             return await self._later(why, _SOON)  # until its link is there, and can be taken off
+        if wait := await self.reading.time_left(self.row.unsure_until):
+            return await self._later(f"{why}, and a request may still take effect", wait)
         if not clearing:
             return await self._change_address(self.row.email)
-        if wait := await self.reading.may_take_effect(self.row):
-            return await self._later(f"{why}, and its address may still be cleared", wait)
         return await self._cancel(why, needed=True)
 
     async def _unlink(self, links: Sequence[ContactLink]) -> RetireResult | None:
@@ -179,7 +184,7 @@ class Retiring:
     async def _clear(self) -> RetireResult | None:
         """Clear the address with a value that was not tried."""
         if not self.clears:
-            if wait := await self.reading.may_take_effect(self.row):
+            if wait := await self.reading.time_left(self.row.unsure_until):
                 return await self._later("whether its address is cleared is not known yet", wait)
             return await self._leave_to_person("Autotask does not let its address be taken away")
         return await self._change_address(self.clears.pop(0))
@@ -188,7 +193,10 @@ class Retiring:
         back = email == self.row.email
         change = self.autotask.set_address
         try:
-            await self._send(lambda account, contact, by: change(account, contact, email, by))
+            await self._send(
+                lambda account, contact, by: change(account, contact, email, by), address=back
+            )
+            await self._answered()
         except Unanswered:
             self.clears[:0] = [] if back else [email]
         except Refused as refused:
@@ -211,13 +219,15 @@ class Retiring:
         # A person may have typed its address in again since it was read.
         contact = await self.autotask.whole_contact(self.row.contact_id)
         if contact and not contact.active and contact.emails:
-            return await self._reactivate("a person gave it an address again")
+            return None  # the request stays on record: the next reading shows what it did
+        await self._answered()
         return await self._retired()
 
     async def _reactivate(self, why: str) -> RetireResult | None:
         """Activate it: Autotask would refuse the mail of an inactive contact with an address."""
         try:
             await self._send(self.autotask.activate_contact)
+            await self._answered()
         except Unanswered:
             return None
         if self.row.settled_at is None:  # an undo of a version before 0007 left its address
@@ -225,17 +235,24 @@ class Retiring:
             return None
         return await self._leave_to_person(why)
 
-    async def _send(self, request: Callable[[int, int, float], Awaitable[None]]) -> None:
-        """Send a change of the contact. Until it is answered it may take effect late."""
+    async def _send(
+        self, request: Callable[[int, int, float], Awaitable[None]], *, address: bool = False
+    ) -> None:
+        """Send a change of the contact. Until `_answered` it may take effect late.
+
+        address: it sets the contact's address.
+        """
         assert self.row.contact_id is not None
-        sessions, before = self.services.sessions, self.row.unsure_until
-        await persist_with(sessions, ending.sent, self.row, self.services.create_settle)
+        settle = self.services.create_settle
+        await persist_with(self.services.sessions, ending.sent, self.row, settle, address=address)
         try:
             await request(self.row.account_id, self.row.contact_id, leave_by())
         except NOT_DONE:
-            await persist_with(sessions, ending.answered, self.row, before)
+            await self._answered()
             raise
-        await persist_with(sessions, ending.answered, self.row, before)
+
+    async def _answered(self) -> None:
+        await persist_with(self.services.sessions, ending.answered, self.row)
 
     # --- how it ends -----------------------------------------------------------------------------
 

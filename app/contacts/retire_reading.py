@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.contacts.retire_steps import AtAutotask, OurRecord
@@ -43,11 +43,11 @@ class ContactReader:
             links = await link_records.links_of(session, ticket_id)
         return links.get(row.contact_id) if row.contact_id else None
 
-    async def may_take_effect(self, row: Ledger) -> timedelta | None:
+    async def time_left(self, until: datetime | None) -> timedelta | None:
         """Return how long an unanswered request may still take effect, if at all."""
-        if row.unsure_until is None:
+        if until is None:
             return None
-        left = row.unsure_until - await database.now(self.services.sessions)
+        left = until - await database.now(self.services.sessions)
         return left if left > timedelta(0) else None
 
     async def our_record(

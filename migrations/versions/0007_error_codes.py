@@ -17,6 +17,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("ledger", sa.Column("error_code", sa.Text(), nullable=True))
     op.add_column("notes", sa.Column("error_code", sa.Text(), nullable=True))
+    op.add_column("ledger", sa.Column("address_until", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE ledger SET error_code = 'forbidden' WHERE error LIKE 'forbidden: %'")
     op.execute(
         "UPDATE notes SET error_code = CASE"
@@ -34,6 +35,8 @@ def upgrade() -> None:
         " WHERE end_why = 'undo'"
         " AND (state = 'retiring' OR state = 'retired' AND sent IS NOT NULL)"
     )
+    # Which request got no answer is not on record: perhaps one that sets the address.
+    op.execute("UPDATE ledger SET address_until = unsure_until WHERE state = 'retiring'")
 
 
 def downgrade() -> None:
@@ -42,5 +45,6 @@ def downgrade() -> None:
         " WHERE end_why = 'forgotten' AND state IN ('retiring', 'retired')"
     )
     op.execute("UPDATE ledger SET end_why = NULL WHERE end_why = 'forgotten'")
+    op.drop_column("ledger", "address_until")
     op.drop_column("notes", "error_code")
     op.drop_column("ledger", "error_code")

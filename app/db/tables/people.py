@@ -180,4 +180,5 @@ class Ledger(Base):
     kept: Mapped[Str | None]  # why it is left to a person, and never ended by itself
     needed_at: Mapped[At | None]  # when a ticket wanted it during its ending
     unsure_until: Mapped[At | None]  # how long an unanswered request of its ending may take effect
+    address_until: Mapped[At | None]  # how long an unanswered request may set its address
     freed_at: Mapped[At | None]  # when it was last taken off a ticket that had moved

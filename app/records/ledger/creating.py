@@ -8,7 +8,7 @@ docs/decisions/0002-creating-once.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -63,9 +63,9 @@ async def claim(
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
         if claimed is not None:
-            if await _ended_since(session, wanted, read_at):
+            if ended := await _ended_since(session, wanted, read_at):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
-                return Pending(now + FIRST_WAIT)
+                return Pending(max(now + FIRST_WAIT, *ended))
             return Claim(claimed, 1)
         rows = await session.execute(
             select(Ledger)
@@ -101,16 +101,21 @@ def _take_over(
     return Claim(row.id, row.sends)
 
 
-async def _ended_since(session: AsyncSession, wanted: Wanted, read_at: datetime) -> bool:
-    """Return whether a contact is being ended, or was ended too late for the reading to show it."""
+async def _ended_since(
+    session: AsyncSession, wanted: Wanted, read_at: datetime
+) -> Sequence[datetime]:
+    """Return when to look again at contacts that are being ended, or were ended after `read_at`.
+
+    An ending that is put off is waited for: looks in between would only use up calls.
+    """
     being_ended = Ledger.state == LedgerState.RETIRING
     just_ended = and_(Ledger.state == LedgerState.RETIRED, Ledger.settled_at >= read_at)
-    ended = select(func.count()).where(
+    ended = select(func.coalesce(Ledger.end_at, func.now())).where(
         Ledger.account_id == wanted.account_id,
         Ledger.email == wanted.email,
         or_(being_ended, just_ended),
     )
-    return bool((await session.execute(ended)).scalar_one())
+    return (await session.execute(ended)).scalars().all()
 
 
 async def new_outside(

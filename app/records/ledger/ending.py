@@ -227,18 +227,22 @@ async def later(
     )
 
 
-async def sent(session: AsyncSession, row: Ledger, settle: timedelta) -> None:
-    """Store that a request is about to leave, which may take effect late."""
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.id == row.id)
-        .values(unsure_until=func.clock_timestamp() + settle)
-    )
+async def sent(
+    session: AsyncSession, row: Ledger, settle: timedelta, *, address: bool = False
+) -> None:
+    """Store that a request is about to leave, which may take effect late.
+
+    address: it sets the contact's address.
+    """
+    until = func.clock_timestamp() + settle
+    values = {"unsure_until": until} | ({"address_until": until} if address else {})
+    await session.execute(update(Ledger).where(Ledger.id == row.id).values(values))
 
 
-async def answered(session: AsyncSession, row: Ledger, before: datetime | None) -> None:
-    """Store that the request was answered. before: how long an earlier one may take effect."""
-    await session.execute(update(Ledger).where(Ledger.id == row.id).values(unsure_until=before))
+async def answered(session: AsyncSession, row: Ledger) -> None:
+    """Store that the request was answered. row: as it was read before the request was sent."""
+    before = {"unsure_until": row.unsure_until, "address_until": row.address_until}
+    await session.execute(update(Ledger).where(Ledger.id == row.id).values(before))
 
 
 async def reactivated(session: AsyncSession, row: Ledger) -> None:

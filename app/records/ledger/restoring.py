@@ -66,7 +66,7 @@ async def claim(
         return None
     if row.state == LedgerState.RETIRING:
         row.needed_at = now
-        return Pending(now + _WHILE_ENDED)
+        return Pending(max(now + _WHILE_ENDED, row.end_at or now))  # put off: waited for
     if row.state == LedgerState.RETIRED:
         if row.unsure_until and row.unsure_until > now:
             return Pending(row.unsure_until)  # the request that ended it could do so once more

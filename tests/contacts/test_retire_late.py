@@ -1,0 +1,161 @@
+"""Requests of a retirement that take effect late, or whose effect cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import update
+
+from app.contacts.undo import Undo
+from app.db.states import LedgerState, Result
+from app.db.tables import Ledger
+from app.records.ledger import ending
+from app.services import Services
+from sandbox.seed import Seed
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
+from tests.contacts.test_retire_attacks import before_patch
+from tests.support.clock import Clock
+from tests.support.helpers import look_at
+from tests.support.lifetimes import (
+    NINA,
+    TICKET,
+    complete,
+    contact,
+    end,
+    ledger_of,
+    ours,
+    say,
+    stands,
+)
+
+PATCH: Any = {"method": "PATCH", "path_contains": "/Contacts"}
+
+
+@pytest.fixture
+async def ticket(clock: Clock, services: Services, tenant: Tenant, people: Seed) -> int:
+    """A ticket with Nina, whom we created for it, without a grace."""
+    await say(services, lifetime=TICKET, grace_days=0)
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(services, made) == Result.DONE
+    return made
+
+
+async def end_at_once(services: Services) -> None:
+    """Do the chore, though what it puts off is not due yet."""
+    async with services.sessions() as session, session.begin():
+        await session.execute(update(Ledger).values(end_at=None))
+    await end(services)
+
+
+# --- an address that comes back late -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["forget", "undo"])
+async def test_a_late_address_never_comes_to_an_inactive_contact(
+    services: Services,
+    tenant: Tenant,
+    ticket: int,
+    clock: Clock,
+    api: httpx.AsyncClient,
+    writer: dict[str, str],
+    order: str,
+) -> None:
+    """The policy puts her address back, without an answer; then a person orders her end."""
+    await complete(services, tenant, ticket)
+    tenant.faults.add(Fault("error_500_errors", after=1, text="No.", **PATCH))
+    await end(services)
+    await say(services, lifetime={"outside": "permanent"})
+    tenant.faults.add(Fault("late_commit", seconds=1.0, **PATCH))
+    await end_at_once(services)
+    if order == "undo":
+        [step] = await Undo(services, "writer", dry_run=False).ticket(ticket)
+        assert (step.done, step.again) == (False, True)
+    else:
+        await api.delete(f"/admin/people/{NINA}", headers=writer)
+        await end(services)
+    await asyncio.sleep(1.2)
+    assert stands(contact(tenant, ours(tenant))) == (1, NINA)
+    clock.advance(hours=1)
+    if order == "undo":
+        await Undo(services, "writer", dry_run=False).ticket(ticket)
+    await end(services)
+    assert stands(contact(tenant, ours(tenant))) == (0, None)
+    assert (await ledger_of(services, ours(tenant))).state == LedgerState.RETIRED
+
+
+async def test_an_address_is_not_put_back_while_a_deactivation_may_come(
+    services: Services,
+    tenant: Tenant,
+    people: Seed,
+    ticket: int,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A technician's link is seen just before the deactivation is sent again."""
+    one = ours(tenant)
+    other = tenant.new_ticket(people.alpine, cc="carla.mendes@alpine-dental.example")
+    await look_at(services, other)
+    await complete(services, tenant, ticket)
+    tenant.faults.add(Fault("late_commit", after=1, seconds=1.0, **PATCH))
+    intend, number = ending.intend, itertools.count(1)
+
+    async def slow(*args: Any) -> Any:
+        if next(number) == 4:  # unlink, clear, deactivate, and again
+            tenant.link(other, one)
+            await look_at(services, other)
+        return await intend(*args)
+
+    monkeypatch.setattr(ending, "intend", slow)
+    await end(services)
+    await asyncio.sleep(1.2)
+    assert tenant.insane_contacts() == []
+    clock.advance(hours=1)
+    await end(services)
+    assert tenant.insane_contacts() == []
+    assert (await ledger_of(services, one)).kept is None
+
+
+# --- an address that is typed in just before the deactivation -------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["error_500_errors", "status_429", "forbidden"])
+async def test_an_activation_that_is_refused_is_tried_again(
+    services: Services, tenant: Tenant, ticket: int, clock: Clock, kind: Any
+) -> None:
+    """She is inactive with the address that a technician typed in: that is our doing."""
+    one = ours(tenant)
+    before_patch(tenant, 2, lambda: tenant.change_contact(one, emailAddress=NINA))
+    tenant.faults.add(Fault(kind, after=2, text="No.", **PATCH))
+    [_, step] = await Undo(services, "writer", dry_run=False).ticket(ticket)
+    assert (step.done, step.again) == (False, True)
+    clock.advance(hours=1)
+    await end(services)
+    assert stands(contact(tenant, one)) == (1, NINA)
+    assert (await ledger_of(services, one)).kept == "a person gave it an address again"
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "forbidden", "error_500"])
+async def test_a_deactivation_whose_effect_cannot_be_read_is_read_later(
+    services: Services, tenant: Tenant, ticket: int, clock: Clock, kind: Any
+) -> None:
+    """The address that was typed in before it is seen then."""
+    one = ours(tenant)
+
+    def typed_in() -> None:
+        tenant.change_contact(one, emailAddress=NINA)
+        tenant.faults.add(Fault(kind, "POST", path_contains="/Contacts/query", times=6))
+        tenant.faults.add(Fault(kind, "GET", path_contains="/Contacts", times=6))
+
+    before_patch(tenant, 2, typed_in)
+    [_, step] = await Undo(services, "writer", dry_run=False).ticket(ticket)
+    assert (step.done, step.again) == (False, True)
+    tenant.faults.clear()
+    clock.advance(hours=1)
+    await end(services)
+    assert stands(contact(tenant, one)) == (1, NINA)
+    assert (await ledger_of(services, one)).kept == "a person gave it an address again"
