@@ -7,6 +7,7 @@ late. After a lost answer the links are read again, and the request is sent agai
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.autotask.client import Autotask
@@ -66,11 +67,12 @@ async def take_off(
     """
     sessions = services.sessions
     await persist_with(sessions, links.intend_unlink, link, rejected_by)
-    lost = False
+    may_be_off = False
     try:
         left = list(ids)
         for _ in range(_TRIES):
-            lost |= await _delete(autotask, link.ticket_id, left)
+            await _delete(autotask, link.ticket_id, left)
+            may_be_off = True
             now = (await links_by_contact(autotask, link.ticket_id)).get(link.contact_id, [])
             left = [link_id for link_id in now if link_id in ids]
             if not left:
@@ -82,22 +84,19 @@ async def take_off(
     except Unanswered as error:
         return Unlinked(False, f"{UNDER_WAY} ({error})", again=True)
     except (AutotaskError, NotNow) as error:
-        if lost:
+        if may_be_off:  # the next look must not take it for a person's doing
             return Unlinked(False, f"{UNDER_WAY} ({error})", again=True)
         await persist_with(sessions, links.keep, link, rejected_by)
         return Unlinked(False, str(error), again=True, refused=isinstance(error, Refused))
     return Unlinked(False, UNDER_WAY, again=True)
 
 
-async def _delete(autotask: Autotask, ticket_id: int, ids: Collection[int]) -> bool:
-    """Delete links; the next reading shows the effect. Return whether an answer was lost."""
-    lost = False
+async def _delete(autotask: Autotask, ticket_id: int, ids: Collection[int]) -> None:
+    """Delete links; the next reading shows the effect, also where an answer was lost."""
     for link_id in ids:
         try:
-            await autotask.unlink(ticket_id, link_id, leave_by())
-        except Unanswered:
-            lost = True
+            with suppress(Unanswered):
+                await autotask.unlink(ticket_id, link_id, leave_by())
         except Refused as refused:
             if refused.kind is not Refusal.MISSING:
                 raise
-    return lost

@@ -11,16 +11,18 @@ import pytest
 from sqlalchemy import update
 
 from app.contacts.undo import Undo
-from app.db.states import LedgerState, Result
+from app.db.states import EndedBy, LedgerState, Result
 from app.db.tables import Ledger
+from app.records import forgetting
 from app.records.ledger import ending
 from app.services import Services
+from sandbox.calls import Call
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.contacts.test_retire_attacks import before_patch
 from tests.support.clock import Clock
-from tests.support.helpers import look_at
+from tests.support.helpers import look_at, outcomes
 from tests.support.lifetimes import (
     NINA,
     TICKET,
@@ -34,6 +36,8 @@ from tests.support.lifetimes import (
 )
 
 PATCH: Any = {"method": "PATCH", "path_contains": "/Contacts"}
+QUERY_LINKS: Any = {"path_contains": "TicketAdditionalContacts"}
+GET_LINKS: Any = {"method": "GET", "path_contains": "AdditionalContacts"}
 
 
 @pytest.fixture
@@ -159,3 +163,50 @@ async def test_a_deactivation_whose_effect_cannot_be_read_is_read_later(
     await end(services)
     assert stands(contact(tenant, one)) == (1, NINA)
     assert (await ledger_of(services, one)).kept == "a person gave it an address again"
+
+
+# --- between a reading and its intent, and after a request ----------------------------------------
+
+
+async def test_an_order_to_forget_that_comes_meanwhile_stands(
+    services: Services, tenant: Tenant, ticket: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An undo does not make less of it: a forgotten person comes off open tickets, too."""
+    intend, number = ending.intend, itertools.count(1)
+
+    async def slow(*args: Any) -> Any:
+        if next(number) == 1:
+            async with services.sessions() as session, session.begin():
+                await forgetting.forget(session, NINA)
+        return await intend(*args)
+
+    monkeypatch.setattr(ending, "intend", slow)
+    tenant.faults.add(Fault("error_500_errors", after=1, text="No.", **PATCH))
+    await Undo(services, "writer", dry_run=False).ticket(ticket)
+    row = await ledger_of(services, ours(tenant))
+    assert (row.state, row.end_why) == (LedgerState.RETIRING, EndedBy.FORGOTTEN)
+
+
+async def test_a_link_that_we_deleted_is_not_taken_for_removed_by_a_person(
+    services: Services, tenant: Tenant, ticket: int, clock: Clock
+) -> None:
+    """The reading after the request fails; when the ticket is open again, she is brought back."""
+    await complete(services, tenant, ticket)
+
+    def fail_reading(call: Call) -> None:
+        if call.method == "DELETE":
+            for place in (QUERY_LINKS, GET_LINKS):
+                tenant.faults.add(Fault("error_500_errors", text="Sorry.", **place))
+
+    tenant.before_call = fail_reading
+    await end(services)
+    tenant.before_call = lambda _: None
+    tenant.faults.clear()
+    clock.advance(hours=1)
+    await end(services)
+    tenant.update_ticket(ticket, callout=False, status=1)
+    await look_at(services, ticket)
+    assert {reason for reason, _ in (await outcomes(services, ticket)).values()} != {
+        "removed_by_person"
+    }
+    assert tenant.linked_contacts(ticket) == [ours(tenant)]

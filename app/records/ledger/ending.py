@@ -80,6 +80,8 @@ async def intend(
     no look announces a link of the contact at the same time (being_ended).
     """
     locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
+    if locked.end_why == EndedBy.FORGOTTEN:
+        why = EndedBy.FORGOTTEN  # ordered since the row was read, and it goes further
     needed = await _needed(session, row, why, may_be_on, settle)
     if locked.state not in AT_AUTOTASK:
         return needed or {locked.ticket_id}
