@@ -216,6 +216,10 @@ class Retiring:
             await self._send(self.autotask.deactivate_contact)
         except Unanswered:
             return None
+        except Refused:
+            if self.why is EndedBy.FORGOTTEN or not await self.reading.is_needed(self.row):
+                raise
+            return await self._stay("a ticket wants it", clearing=False)
         # A person may have typed its address in again since it was read.
         contact = await self.autotask.whole_contact(self.row.contact_id)
         if contact and not contact.active and contact.emails:

@@ -12,7 +12,7 @@ from app.db import database
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger, LinkRecord
 from app.records import links as link_records
-from app.records.ledger import candidates, common
+from app.records.ledger import candidates, common, ending
 from app.services import Services
 
 
@@ -36,6 +36,11 @@ class ContactReader:
         """Return whether another contact that we created has the address."""
         async with self.services.sessions() as session:
             return await common.is_taken(session, row)
+
+    async def is_needed(self, row: Ledger) -> bool:
+        """Return whether a ticket has wanted the contact since its ending began."""
+        async with self.services.sessions() as session:
+            return await ending.is_needed(session, row)
 
     async def our_link(self, row: Ledger, ticket_id: int) -> LinkRecord | None:
         """Return what our records contain of the contact's link to a ticket."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from app.contacts.undo import Undo
+from app.db.database import now
 from app.db.states import EndedBy, LedgerState, Result
-from app.db.tables import Ledger
+from app.db.tables import Ledger, Mapping
 from app.records import forgetting
 from app.records.ledger import ending
 from app.services import Services
@@ -22,7 +24,7 @@ from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.contacts.test_retire_attacks import before_patch
 from tests.support.clock import Clock
-from tests.support.helpers import look_at, outcomes
+from tests.support.helpers import due_of, look_at, outcomes
 from tests.support.lifetimes import (
     NINA,
     TICKET,
@@ -210,3 +212,58 @@ async def test_a_link_that_we_deleted_is_not_taken_for_removed_by_a_person(
         "removed_by_person"
     }
     assert tenant.linked_contacts(ticket) == [ours(tenant)]
+
+
+# --- an ending that is refused while a ticket wants the contact -----------------------------------
+
+
+@pytest.fixture
+async def half_undone(clock: Clock, services: Services, tenant: Tenant, people: Seed) -> int:
+    """A ticket that was undone but for the deactivation of Nina's contact, which is refused."""
+    made = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(services, made) == Result.DONE
+    tenant.faults.add(Fault("error_500_errors", after=1, text="No.", times=None, **PATCH))
+    await Undo(services, "writer", dry_run=False).ticket(made)
+    async with services.sessions() as session, session.begin():
+        await session.execute(delete(Mapping))
+    assert stands(contact(tenant, ours(tenant))) == (1, None)
+    return made
+
+
+@pytest.mark.usefixtures("half_undone")
+async def test_a_contact_that_is_stuck_uses_up_few_calls(
+    services: Services, tenant: Tenant, people: Seed, clock: Clock
+) -> None:
+    """Another ticket waits longer each time, whatever the chore does meanwhile."""
+    other = tenant.new_ticket(people.alpine, cc=NINA)
+    looks, passed = 0, 0.0
+    while passed < 3600:
+        assert await look_at(services, other) is None
+        looks += 1
+        wait = due_in((await due_of(services, other)).due_at, await now(services.sessions))
+        clock.advance(seconds=wait + 0.1)
+        passed += wait
+    assert looks <= 20
+
+
+@pytest.mark.usefixtures("half_undone")
+async def test_a_refused_deactivation_gives_the_contact_back_to_a_ticket_that_wants_it(
+    services: Services, tenant: Tenant, people: Seed, clock: Clock
+) -> None:
+    """Its address is put back, and the ticket gets the contact that is there."""
+    other = tenant.new_ticket(people.alpine, cc=NINA)
+    assert await look_at(services, other) is None
+    tenant.faults.clear()
+    tenant.faults.add(Fault("error_500_errors", text="No.", **PATCH))
+    clock.advance(hours=1)
+    await end(services)
+    assert stands(contact(tenant, ours(tenant))) == (1, NINA)
+    assert (await ledger_of(services, ours(tenant))).state == LedgerState.CREATED
+    assert await look_at(services, other) == Result.DONE
+    assert tenant.linked_contacts(other) == [ours(tenant)]
+
+
+def due_in(due_at: datetime | None, now: datetime) -> float:
+    """Return the seconds until something is due."""
+    assert due_at is not None
+    return (due_at - now).total_seconds()

@@ -15,9 +15,8 @@ from app.records import audit, forgotten
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
 """The end_why of a contact that stays for now: only a forgotten address still ends it."""
 
-
-FIRST_WAIT = timedelta(seconds=2)
-"""How long to wait at least for a request that is under way."""
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=2), timedelta(minutes=10)
+"""How long to wait at least, and at most, for a request or an ending that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,15 @@ class Pending:
         waited = max(now - sent_at, FIRST_WAIT)
         settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
         return cls(min(now + waited, settled_at))
+
+    @classmethod
+    def for_ending(cls, row: Ledger, now: datetime) -> Pending:
+        """Record that a ticket wants a contact that is being retired, and wait.
+
+        Each time as long again as it was wanted, so that an ending that is stuck uses up few calls.
+        """
+        row.needed_at = row.needed_at or now
+        return cls(now + min(max(now - row.needed_at, FIRST_WAIT), LONGEST_WAIT))
 
 
 @dataclass(frozen=True, slots=True)

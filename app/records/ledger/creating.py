@@ -8,7 +8,7 @@ docs/decisions/0002-creating-once.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -63,9 +63,9 @@ async def claim(
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
         if claimed is not None:
-            if ended := await _ended_since(session, wanted, read_at):
+            if pending := await _ended_since(session, wanted, read_at, now):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
-                return Pending(max(now + FIRST_WAIT, *ended))
+                return pending
             return Claim(claimed, 1)
         rows = await session.execute(
             select(Ledger)
@@ -102,20 +102,25 @@ def _take_over(
 
 
 async def _ended_since(
-    session: AsyncSession, wanted: Wanted, read_at: datetime
-) -> Sequence[datetime]:
-    """Return when to look again at contacts that are being ended, or were ended after `read_at`.
-
-    An ending that is put off is waited for: looks in between would only use up calls.
-    """
-    being_ended = Ledger.state == LedgerState.RETIRING
+    session: AsyncSession, wanted: Wanted, read_at: datetime, now: datetime
+) -> Pending | None:
+    """Wait if a contact is being ended, or was ended too late for the reading to show it."""
     just_ended = and_(Ledger.state == LedgerState.RETIRED, Ledger.settled_at >= read_at)
-    ended = select(func.coalesce(Ledger.end_at, func.now())).where(
-        Ledger.account_id == wanted.account_id,
-        Ledger.email == wanted.email,
-        or_(being_ended, just_ended),
+    rows = await session.execute(
+        select(Ledger)
+        .where(Ledger.account_id == wanted.account_id, Ledger.email == wanted.email)
+        .where(or_(Ledger.state == LedgerState.RETIRING, just_ended))
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    return (await session.execute(ended)).scalars().all()
+    waits = [
+        Pending.for_ending(row, now)
+        if row.state == LedgerState.RETIRING
+        else Pending(now + FIRST_WAIT)
+        for row in rows.scalars()
+    ]
+    await session.flush()
+    return max(waits, key=lambda wait: wait.until, default=None)
 
 
 async def new_outside(

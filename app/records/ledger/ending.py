@@ -148,7 +148,7 @@ async def being_ended(session: AsyncSession, contact_id: int, settle: timedelta)
     now = await db_now(session)
     ending = [row for row in rows.scalars() if row.state == LedgerState.RETIRING]
     for row in ending:
-        row.needed_at = now
+        row.needed_at = row.needed_at or now
     latest = max((row.settled_at for row in ending if row.settled_at), default=None)
     under_way = latest is not None and latest + settle > now
     return Pending.since(latest, now, settle) if latest and under_way else None

@@ -15,7 +15,6 @@ from app.db.tables import Ledger
 from app.records import forgotten
 from app.records.ledger.common import IF_FORGOTTEN, Pending, Wanted, audit_by_service, is_taken
 
-_WHILE_ENDED = timedelta(seconds=15)  # how long a look waits until an ending stops or is over
 _BY_HAND = "it was brought back by hand"
 
 
@@ -65,8 +64,7 @@ async def claim(
     if row is None or row.state not in ENDED or row.end_why not in RESTORABLE:
         return None
     if row.state == LedgerState.RETIRING:
-        row.needed_at = now
-        return Pending(max(now + _WHILE_ENDED, row.end_at or now))  # put off: waited for
+        return Pending.for_ending(row, now)
     if row.state == LedgerState.RETIRED:
         if row.unsure_until and row.unsure_until > now:
             return Pending(row.unsure_until)  # the request that ended it could do so once more
