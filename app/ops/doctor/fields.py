@@ -11,7 +11,7 @@ from app.autotask.errors import Unanswered
 from app.autotask.models import Choice, NewContact
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
-from app.outbound.directory import which_end
+from app.outbound.clients import which_end
 from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
 
