@@ -65,7 +65,14 @@ async def test_active_companies_come_with_what_is_used_of_them(
     ]
     west = companies[people.alpine_west]
     assert (west.web_address, west.parent_id) == ("west.alpine-dental.example", people.alpine)
-    assert tenant.calls[0].body["IncludeFields"] == ["id", "webAddress", "parentCompanyID"]
+    assert (west.name, west.type) == ("Alpine Dental West", 1)
+    assert tenant.calls[0].body["IncludeFields"] == [
+        "id",
+        "companyName",
+        "companyType",
+        "webAddress",
+        "parentCompanyID",
+    ]
     assert (door.entered, door.writes) == (["Companies"], 0)
 
 

@@ -266,7 +266,7 @@ async def test_the_mailbox_is_asked(examined: Examine, server: SandboxServer) ->
 
 async def test_a_note_for_nobody_is_found(examined: Examine) -> None:
     """The choices that there are stand in the cure; the right one is named by its label."""
-    found = await examined(ticket_note="internal", ticket_note_publish=4)
+    found = await examined(ticket_note="internal", ticket_note_publish=9)
     assert found["note"].state == State.PROBLEM
     assert "2 = Internal Users Only" in found["note"].cure
     found = await examined(ticket_note="internal", ticket_note_publish=2)
