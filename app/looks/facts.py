@@ -45,12 +45,11 @@ async def gather(
     help_desk = await services.help_desk(autotask)
     gathered = await read_records(services, reading, linked, found, help_desk, policy)
     company_id = reading.ticket.company_id
-    clients = await services.directory.clients(autotask)
-    domains = (key.rpartition("@")[2] for key in gathered.keys)
+    domains = {key.rpartition("@")[2] for key in gathered.keys}
     gathered = replace(
         gathered,
-        account_domains=await services.directory.company_domains(autotask, company_id),
-        other_clients=clients.others(company_id, domains),
+        account_domains=await services.account_domains(autotask, company_id),
+        other_clients=await services.other_clients(autotask, company_id, domains),
     )
     if gathered.keys and (ask or not gathered.suffices):
         return _with_contacts(gathered, await _look_up(autotask, gathered))

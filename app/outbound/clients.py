@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from app.autotask.models import Choice, Company
 from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
 from app.decide import and_parents
 from app.mail.addresses import address_key
+
+_CUSTOMER = 1  # the usual number of the type Customer
+
+
+def which_are_customers(choices: Iterable[Choice]) -> frozenset[int]:
+    """Return the types of companies that are customers, by label; without one the usual number.
+
+    The types are Autotask's own, says .../4_Admin/1FoundationalFeatures/CompaniesContacts/
+    COMPANIESMAIN.htm; no page gives their numbers.
+    """
+    labelled = {one.value for one in choices if one.label.strip().casefold() == "customer"}
+    return frozenset(labelled or {_CUSTOMER})
 
 
 class Clients:
@@ -18,24 +30,33 @@ class Clients:
         self._parents = {
             company.id: company.parent_id for company in companies if company.parent_id
         }
-        self._by_domain: dict[str, set[int]] = {}
+        self._by_domain: dict[str, list[Company]] = {}
         for company in companies:
             domain = web_domain(company.web_address)
             if domain and company.id != OWN_ORGANISATION:
-                self._by_domain.setdefault(domain, set()).add(self._family(company.id))
+                self._by_domain.setdefault(domain, []).append(company)
 
-    def others(self, company_id: int, domains: Iterable[str]) -> frozenset[str]:
+    def others(
+        self, company_id: int, domains: Iterable[str], customers: Collection[int]
+    ) -> frozenset[str]:
         """Return those of these domains, and of their parents, that only other customers have.
 
-        A company, its parents and its sub-organisations are one customer.
+        customers: the types of companies that are customers; a company whose type cannot be read
+        is one, too. A company, its parents and its sub-organisations are one customer.
         """
         family = self._family(company_id)
         parts = {part for domain in domains for part in and_parents(domain)}
         return frozenset(
             part
             for part in parts
-            if (families := self._by_domain.get(part)) and family not in families
+            if (companies := self._by_domain.get(part))
+            and any(one.type is None or one.type in customers for one in companies)
+            and all(self._family(one.id) != family for one in companies)
         )
+
+    def has_family(self, company_id: int) -> bool:
+        """Return whether a company has a parent or sub-organisations."""
+        return company_id in self._parents or company_id in self._parents.values()
 
     def _family(self, company_id: int) -> int:
         seen = {company_id}

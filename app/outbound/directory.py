@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from app.autotask.client import Autotask
+from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import Choice
-from app.autotask.protocol import OWN_ORGANISATION
 from app.mail.addresses import address_keys
-from app.outbound.clients import Clients, web_domain, which_end
+from app.outbound.clients import Clients, web_domain, which_are_customers, which_end
 
 T = TypeVar("T")
 
@@ -29,22 +29,19 @@ class Directory:
         self._domains: dict[int, _Kept[frozenset[str]]] = {}
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
         self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
+        self._customers: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
         self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
         self._contact_udfs: _Kept[dict[str, str | None]] = _Kept(_COMPANY_SECONDS)
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
-        """Return the addresses of all active resources, as keys; at most ten minutes old."""
+        """Return the addresses of all active technicians, as keys; at most ten minutes old."""
 
         async def read() -> frozenset[str]:
-            emails = [e for r in await autotask.active_resources() for e in r.emails]
-            return address_keys(emails)
+            resources = await autotask.active_resources()
+            return address_keys(e for one in resources if one.is_technician for e in one.emails)
 
         return await self._technicians.get(read)
-
-    async def own_domains(self, autotask: Autotask) -> frozenset[str]:
-        """Return the MSP's own domain, from the web address of its organisation (company 0)."""
-        return await self.company_domains(autotask, OWN_ORGANISATION)
 
     async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
         """Return the domain that a company's web address names, or an empty set."""
@@ -63,6 +60,21 @@ class Directory:
             return Clients(await autotask.active_companies())
 
         return await self._clients.get(read)
+
+    async def customer_types(self, autotask: Autotask) -> frozenset[int]:
+        """Return the types of companies that are customers; at most a day old."""
+
+        async def read() -> frozenset[int]:
+            fields = await autotask.entity_info.fields("Companies")
+            types = [
+                choice for one in fields if one.name == "companyType" for choice in one.choices
+            ]
+            return which_are_customers(types)
+
+        try:
+            return await self._customers.get(read)
+        except (Refused, Unanswered):
+            return which_are_customers(())
 
     async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
         """Return the choices of a note's `publish` and `noteType`; at most a day old."""

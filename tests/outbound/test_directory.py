@@ -95,6 +95,36 @@ async def test_technicians_are_known_by_all_their_addresses(
     assert found == {"lena@msp.example", "lena@xn--bcher-kva.example"}
 
 
+@pytest.mark.parametrize(
+    ("licence", "technician"),
+    [
+        *(pytest.param(number, True, id=f"staff {number}") for number in (1, 2, 3, 4, 5, 6, 8)),
+        pytest.param(7, False, id="API user"),
+        pytest.param(9, False, id="co-managing"),
+        pytest.param("9", False, id="as text"),
+        pytest.param(9.0, False, id="as a float"),
+        pytest.param(None, True, id="not shown"),
+        pytest.param(0, True, id="none"),
+        pytest.param(10, True, id="a new one"),
+        pytest.param("Co-Managed", True, id="a word"),
+        pytest.param({"id": 9}, True, id="nonsense"),
+    ],
+)
+async def test_who_works_for_the_help_desk(
+    source: Source, autotask: Autotask, licence: object, technician: bool
+) -> None:
+    """Not a customer's own person, and no API user; in doubt a resource is one of the MSP's."""
+    one = {"id": 1, "licenseType": licence, "email": "ida@client.example"}
+    source.people = [Resource.model_validate(one), Resource(id=2, email="lena@msp.example")]
+    known = {"lena@msp.example"} | ({"ida@client.example"} if technician else set())
+    assert await Directory().technicians(autotask) == known
+
+
+async def test_a_licence_that_is_not_shown_is_a_technicians() -> None:
+    """A query's answer may have fewer fields than a reading of one."""
+    assert Resource.model_validate({"id": 1}).is_technician
+
+
 @pytest.mark.parametrize(("age", "asked"), [(0, 1), (TEN_MINUTES, 1), (TEN_MINUTES + 1, 2)])
 async def test_technicians_are_at_most_ten_minutes_old(
     source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
@@ -146,7 +176,7 @@ async def test_a_company_has_the_domain_of_its_web_address(autotask: Autotask) -
     """One, or none where there is no address or no company."""
     kept = Directory()
     assert await kept.company_domains(autotask, 7) == {"client.example"}
-    assert await kept.own_domains(autotask) == {"msp.example"}
+    assert await kept.company_domains(autotask, 0) == {"msp.example"}
     assert await kept.company_domains(autotask, 404) == frozenset()
 
 
