@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_addresses
+from app.mail.addresses import MAX_ENTRIES, Address, Rejected, is_same_person, read_addresses
 from app.mail.subjects import MAX_SUBJECT, opens_ticket
 from app.mail.text import clean, decode_words
 
@@ -70,8 +70,8 @@ def is_own(message: Message, title: str, contact_keys: Collection[str]) -> bool:
     `contact_keys` are all addresses of the ticket's contact. A From or Subject that the source
     does not have, such as a template line, is no objection. A follow-up never became a ticket.
     """
-    if message.sender_unclear or (
-        message.sender is not None and message.sender not in contact_keys
+    if message.sender_unclear or not (
+        message.sender is None or is_same_person(message.sender, contact_keys)
     ):
         return False
     return message.subject is None or opens_ticket(message.subject, title)
