@@ -30,6 +30,10 @@ class Directory:
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
         self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
         self._customers: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
+        self._lengths: tuple[_Kept[dict[str, int]], ...] = (
+            _Kept(_COMPANY_SECONDS),
+            _Kept(_COMPANY_SECONDS),
+        )
         self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
         self._contact_udfs: _Kept[dict[str, str | None]] = _Kept(_COMPANY_SECONDS)
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
@@ -75,6 +79,22 @@ class Directory:
             return await self._customers.get(read)
         except (Refused, Unanswered):
             return which_are_customers(())
+
+    async def field_lengths(self, autotask: Autotask, *, user_defined: bool) -> dict[str, int]:
+        """Return the characters that a ticket's fields hold, by lower-case name, where told.
+
+        At most a day old.
+        """
+
+        async def read() -> dict[str, int]:
+            info = autotask.entity_info
+            ask = info.user_defined_fields if user_defined else info.fields
+            return {one.name.casefold(): one.length for one in await ask("Tickets") if one.length}
+
+        try:
+            return await self._lengths[user_defined].get(read)
+        except (Refused, Unanswered):
+            return {}
 
     async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
         """Return the choices of a note's `publish` and `noteType`; at most a day old."""
