@@ -30,6 +30,7 @@ class Clients:
         self._parents = {
             company.id: company.parent_id for company in companies if company.parent_id
         }
+        self._ids = {company.id for company in companies}
         self._by_domain: dict[str, list[Company]] = {}
         for company in companies:
             domain = web_domain(company.web_address)
@@ -55,8 +56,9 @@ class Clients:
         )
 
     def has_family(self, company_id: int) -> bool:
-        """Return whether a company has a parent or sub-organisations."""
-        return company_id in self._parents or company_id in self._parents.values()
+        """Return whether a company has a parent or sub-organisations, or is not known."""
+        is_known = company_id in self._ids
+        return not is_known or company_id in self._parents or company_id in self._parents.values()
 
     def _family(self, company_id: int) -> int:
         seen = {company_id}
