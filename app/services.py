@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,8 +10,9 @@ from datetime import timedelta
 import httpx
 
 from app.autotask.client import Autotask, http_client
+from app.autotask.protocol import OWN_ORGANISATION
 from app.db.database import Sessions, make_engine, make_sessions
-from app.decide import HelpDesk
+from app.decide import HelpDesk, without_providers
 from app.due.work import Lease
 from app.outbound.budget import Budget
 from app.outbound.directory import Directory
@@ -49,12 +50,26 @@ class Services:
     async def help_desk(self, autotask: Autotask) -> HelpDesk:
         """Return the help desk's own addresses, domains and technicians."""
         technicians = await self.directory.technicians(autotask)
-        domains = await self.directory.own_domains(autotask)
+        domains = await self.account_domains(autotask, OWN_ORGANISATION)
         return HelpDesk(
             addresses=self.settings.our_addresses,
             domains=frozenset(self.settings.own_domains) | domains,
             technicians=technicians,
         )
+
+    async def account_domains(self, autotask: Autotask, account_id: int) -> frozenset[str]:
+        """Return an account's own domain, by its web address, unless that is a provider's."""
+        domains = await self.directory.company_domains(autotask, account_id)
+        return without_providers(domains, self.settings.free_mail_domains)
+
+    async def other_clients(
+        self, autotask: Autotask, account_id: int, domains: Iterable[str]
+    ) -> frozenset[str]:
+        """Return those of these domains, and of their parents, that only other customers have."""
+        clients = await self.directory.clients(autotask)
+        customers = await self.directory.customer_types(autotask)
+        others = clients.others(account_id, domains, customers)
+        return without_providers(others, self.settings.free_mail_domains)
 
 
 @asynccontextmanager

@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from sandbox.picklists import (
+    COMPANY_TYPES,
+    LICENSE_TYPES,
+    NOTE_PICKLISTS,
+    TICKET_PICKLISTS,
+    Picklist,
+)
+
 Record = dict[str, Any]
 Kind = Literal["int", "long", "str", "float", "bool", "datetime", "udfs"]
-Picklist = tuple[tuple[int, str], ...]
 
 CATCH_ALL = (
     "An unexpected error has occurred.  If the problem persists, please contact Autotask Support"
@@ -110,16 +117,6 @@ def make_entity(
 
 
 COMPLETE = 5
-
-# Which values a tenant has is its own affair; only Complete = 5 and New = 1 are the system's.
-TICKET_PICKLISTS: dict[str, Picklist] = {
-    "status": ((1, "New"), (COMPLETE, "Complete"), (7, "Waiting Customer"), (8, "In Progress")),
-    "priority": ((1, "High"), (2, "Medium"), (3, "Low"), (4, "Critical")),
-    "source": ((2, "Phone"), (4, "Email"), (6, "Website"), (8, "Monitoring Alert")),
-    "queueID": ((29682833, "Service Desk"), (29682969, "Triage")),
-    "ticketCategory": ((2, "AEM Alert"), (3, "Standard")),
-    "ticketType": ((1, "Service Request"), (2, "Incident")),
-}
 
 TICKETS = make_entity(
     "Tickets",
@@ -227,6 +224,7 @@ COMPANIES = make_entity(
         "udfs": "userDefinedFields",
     },
     required="companyName companyType ownerResourceID phone",
+    picklists={"companyType": COMPANY_TYPES},
 )
 
 RESOURCES = make_entity(
@@ -244,6 +242,7 @@ RESOURCES = make_entity(
         "bool": "isActive",
     },
     required="email",
+    picklists={"licenseType": LICENSE_TYPES},
 )
 
 # https://psa.datto.com/help/DeveloperHelp/Content/APIs/General/AttachmentChanges.htm: a ticket's
@@ -263,8 +262,6 @@ ATTACHMENTS = make_entity(
     not_queryable="creatorType data fileSize",
 )
 
-# Fact sheet 3.6: the meaning of the numbers was not found, so clients must not hard-code them.
-# Here the vendor's sample (1 and 1) is visible to everyone, and internal notes have another number.
 NOTES = make_entity(
     "TicketNotes",
     "TicketNote",
@@ -279,11 +276,8 @@ NOTES = make_entity(
     required="description noteType publish ticketID",
     read_only="createDateTime createdByContactID creatorResourceID lastActivityDate"
     " impersonatorCreatorResourceID impersonatorUpdaterResourceID",
-    picklists={
-        "noteType": ((1, "Task Summary"), (2, "Task Detail"), (3, "Task Notes"), (9, "Old Kind")),
-        "publish": ((1, "All Autotask Users"), (2, "Internal Users Only"), (4, "Old Circle")),
-    },
-    inactive={"noteType": (9,), "publish": (4,)},
+    picklists=NOTE_PICKLISTS,
+    inactive={"noteType": (9,), "publish": (9,)},
 )
 
 ENTITIES = {

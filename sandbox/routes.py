@@ -7,6 +7,7 @@ from sandbox import reads, webhook_routes, writes
 from sandbox.entityinfo import entity_info, field_info, udf_info
 from sandbox.model import (
     ATTACHMENTS,
+    COMPANIES,
     CONTACTS,
     ENTITIES,
     LINKS,
@@ -92,11 +93,16 @@ def _change_contact(ask: Ask) -> dict[str, Any]:
 
 def _field_definitions(ask: Ask) -> dict[str, Any]:
     more = ask.tenant.required_contact_fields if ask.entity is CONTACTS else ()
-    return {"fields": field_info(ask.entity, more)}
+    return {"fields": _as_told(ask, field_info(ask.entity, more))}
 
 
 def _udf_definitions(ask: Ask) -> dict[str, Any]:
-    return {"fields": udf_info(ask.tenant.udfs.get(ask.entity.name, []))}
+    return {"fields": _as_told(ask, udf_info(ask.tenant.udfs.get(ask.entity.name, [])))}
+
+
+def _as_told(ask: Ask, fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    told = ask.tenant.told.get(ask.entity.name, {})
+    return [field | told.get(field["name"], {}) for field in fields]
 
 
 _QUERY: dict[str, Handler] = {"GET": reads.query, "POST": reads.query}
@@ -160,7 +166,7 @@ for _entity in (*ENTITIES.values(), PORTAL_USERS):
     ]
 for _entity in (TICKETS, LINKS, CONTACTS):
     _TABLE.append((f"/v1.0/{_entity.name.lower()}/query/count", _entity, _COUNT))
-for _entity in (TICKETS, CONTACTS, NOTES):
+for _entity in (TICKETS, CONTACTS, COMPANIES, NOTES):
     _path = f"/v1.0/{_entity.name.lower()}/entityinformation"
     _TABLE.append((f"{_path}/fields", _entity, {"GET": _field_definitions}))
 for _entity in (TICKETS, CONTACTS):

@@ -18,6 +18,7 @@ from sandbox.model import (
     Record,
     utc_text,
 )
+from sandbox.picklists import CO_MANAGING, PROFESSIONAL
 from sandbox.portal_model import PORTAL_USERS
 
 EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
@@ -183,10 +184,28 @@ class Store(CallLog):
         active: bool = True,
         **fields: Any,
     ) -> int:
-        """Add one of the MSP's own staff."""
-        addresses = {"email": email, "email2": email2, "email3": email3}
-        values = {**addresses, "isActive": active, "userName": email.split("@")[0], **fields}
+        """Add a user of Autotask: one of the MSP's own staff, unless `licenseType` is another."""
+        values = {
+            "email": email,
+            "email2": email2,
+            "email3": email3,
+            "isActive": active,
+            "userName": email.split("@")[0],
+            "licenseType": PROFESSIONAL,
+            **fields,
+        }
         return self.insert(RESOURCES, values)
+
+    def add_comanaging(self, contact_id: int, **fields: Any) -> int:
+        """Make a contact a co-managing user, who is a resource with the contact's first address.
+
+        https://psa.datto.com/help/DeveloperHelp/Content/APIs/REST/Entities/
+        ComanagedAssociationsEntity.htm
+        """
+        contact = self.contacts[contact_id]
+        names = {name: contact[name] for name in ("firstName", "lastName")}
+        values = {**names, "licenseType": CO_MANAGING, **fields}
+        return self.add_resource(str(contact["emailAddress"]), **values)
 
     def contacts_with(self, email: str, company_id: int | None = None) -> list[Record]:
         """Return the contacts that have an address in any e-mail field, compared without case."""

@@ -65,6 +65,8 @@ class Switches:
     # contacts, and how "Absorbed Ticket Description [ticket number]" is meant.
     merged_links: Literal["left", "carried"] = "left"
     absorbed_title: Literal["brackets", "plain"] = "brackets"
+    # Seconds by which the createDate of a new ticket lies ahead: an importing tool may write it.
+    created_ahead: float = 0.0
     # 3.6: whether a note moves lastActivityDate and causes an Update callout.
     note_touches_ticket: bool = True
     # 3.6, contract: one live tenant wants a note's title too.

@@ -28,7 +28,8 @@ class Tenant(Moves):
     Methods here are what people and the mail processing do; they raise KeyError for a record or a
     field that does not exist and ValueError for what the UI would not offer. What an API client
     does goes through `sandbox.writes`. `required_contact_fields` is what this tenant wants on a
-    new contact beyond Autotask's own.
+    new contact beyond Autotask's own. `told` is what entityInformation tells otherwise than usual,
+    by entity and field: `{"Tickets": {"CC": {"length": 255}}}`.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Tenant(Moves):
         self.api_resource_id = 29682999
         self.faults = Faults()
         self.required_contact_fields: tuple[str, ...] = ()
+        self.told: dict[str, dict[str, dict[str, Any]]] = {}
         # Called on the server's thread just before a request is worked on, so that a test can
         # let another client be faster.
         self.before_call: Callable[[Call], None] = lambda _call: None

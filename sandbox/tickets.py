@@ -2,10 +2,10 @@
 
 from base64 import b64encode
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.model import ATTACHMENTS, COMPLETE, LINKS, NOTES, TICKETS, Record, parse_utc
+from sandbox.model import ATTACHMENTS, COMPLETE, LINKS, NOTES, TICKETS, Record, parse_utc, utc_text
 from sandbox.outbox import Action, Attempt, DroppedCallout, Outbox
 from sandbox.store import CC_UDF, Store, set_udf
 from sandbox.switches import Switches
@@ -59,7 +59,7 @@ class Tickets(Store):
         with self.lock:
             if company_id not in self.companies:
                 raise KeyError(f"no company {company_id}")
-            now = self.now()
+            now = utc_text(self.clock() + timedelta(seconds=self.switches.created_ahead))
             values = {
                 **_NEW_TICKET,
                 "companyID": company_id,

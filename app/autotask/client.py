@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import httpx
@@ -10,6 +10,7 @@ import httpx
 from app.autotask import protocol
 from app.autotask.answers import read_data, read_picklists, read_record, read_records
 from app.autotask.calls import PERMIT_SECONDS, REQUEST_SECONDS, Calls, Credentials, Throttle
+from app.autotask.entity_info import EntityInfo
 from app.autotask.errors import Refused, TooLarge, Unanswered
 from app.autotask.models import (
     Attachment,
@@ -72,6 +73,11 @@ class Autotask:
     def asked_at(self) -> float:
         """time.monotonic() when the latest call was permitted, just before it left."""
         return self._calls.asked_at
+
+    @property
+    def entity_info(self) -> EntityInfo:
+        """Questions about entities, for the same caller."""
+        return EntityInfo(self._calls)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -204,12 +210,17 @@ class Autotask:
 
     async def active_companies(self) -> list[Company]:
         """List the active companies, perhaps thousands; only the fields in use are read."""
-        fields = ("id", "webAddress", "parentCompanyID")
+        fields = ("id", "companyName", "companyType", "webAddress", "parentCompanyID")
         return await self._calls.query("Companies", _ACTIVE, Company, fields)
 
     async def active_resources(self) -> list[Resource]:
-        """List the MSP's own active people."""
+        """List the active users of the MSP's Autotask."""
         return await self._calls.query("Resources", _ACTIVE, Resource)
+
+    async def resources(self, ids: Collection[int]) -> list[Resource]:
+        """Read some users of the MSP's Autotask, inactive ones too."""
+        wanted = [{"op": "in", "field": "id", "value": sorted(ids)}]
+        return await self._calls.query("Resources", wanted, Resource)
 
     # --- writing ---------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,10 +37,16 @@ def _moment(value: object) -> datetime | None:
         return None
 
 
-def _bytes(value: object) -> int | None:
-    if isinstance(value, float):  # as the contract has it
-        return int(value) if math.isfinite(value) else None
-    return value if isinstance(value, int) else None
+def _whole(value: object) -> int | None:
+    # An unreadable number must not make the record unreadable.
+    try:
+        return int(float(value)) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+_Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+_Whole = Annotated[int | None, BeforeValidator(_whole)]
 
 
 class UserDefinedField(Record):
@@ -66,9 +71,7 @@ class Ticket(Record):
     description: str | None = None
     """A stranger's text, cut at 8,000 characters."""
 
-    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
-        None, alias="createDate"
-    )
+    created_at: _Moment = Field(None, alias="createDate")
     """UTC; None if it cannot be read."""
 
     fields: Annotated[tuple[UserDefinedField, ...], BeforeValidator(lambda v: v or ())] = Field(
@@ -99,7 +102,7 @@ class Attachment(Record):
     title: str | None = None
     full_path: str | None = Field(None, alias="fullPath")
     content_type: str | None = Field(None, alias="contentType")
-    size: Annotated[int | None, BeforeValidator(_bytes)] = Field(None, alias="fileSize")
+    size: _Whole = Field(None, alias="fileSize")
     """In bytes, according to Autotask."""
 
     note_id: int | None = Field(None, alias="ticketNoteID")
@@ -121,9 +124,7 @@ class Note(Record):
     creator_id: int | None = Field(None, alias="creatorResourceID")
     """The resource that wrote it; None if a contact did."""
 
-    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
-        None, alias="createDateTime"
-    )
+    created_at: _Moment = Field(None, alias="createDateTime")
     """UTC; None if it cannot be read."""
 
 
@@ -193,9 +194,7 @@ class NewTicket(Record):
     """A ticket's id and time of creation."""
 
     id: int
-    created_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
-        None, alias="createDate"
-    )
+    created_at: _Moment = Field(None, alias="createDate")
     """UTC; None if it cannot be read."""
 
 
@@ -205,9 +204,7 @@ class TicketState(Record):
     id: int
     company_id: int = Field(alias="companyID")
     status: int | None = None
-    completed_at: Annotated[datetime | None, BeforeValidator(_moment)] = Field(
-        None, alias="completedDate"
-    )
+    completed_at: _Moment = Field(None, alias="completedDate")
     """UTC; None if it is not complete."""
 
 
@@ -236,14 +233,17 @@ class Company(Record):
     """.../REST/Entities/CompaniesEntity.htm"""
 
     id: int
+    name: Annotated[str | None, BeforeValidator(_printable)] = Field(None, alias="companyName")
     web_address: str | None = Field(None, alias="webAddress")
     parent_id: int | None = Field(None, alias="parentCompanyID")
+    type: _Whole = Field(None, alias="companyType")
 
 
 class Resource(Record):
-    """.../REST/Entities/ResourcesEntity.htm: one of the MSP's own people."""
+    """.../REST/Entities/ResourcesEntity.htm: a user of the MSP's Autotask."""
 
     id: int
+    license: _Whole = Field(None, alias="licenseType")
     email: str | None = None
     email2: str | None = None
     email3: str | None = None
@@ -252,6 +252,16 @@ class Resource(Record):
     def emails(self) -> tuple[str, ...]:
         """Its addresses as Autotask has them."""
         return tuple(e for e in (self.email, self.email2, self.email3) if e)
+
+    @property
+    def is_customers(self) -> bool:
+        """Whether a customer's own person uses it: .../REST/Entities/ComanagedAssociationsEntity"""
+        return self.license == 9
+
+    @property
+    def is_technician(self) -> bool:
+        """Whether it works for the help desk; an API user (7) is no person."""
+        return not self.is_customers and self.license != 7
 
 
 class Zone(Record):

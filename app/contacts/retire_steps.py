@@ -121,7 +121,7 @@ def next_step(  # noqa: PLR0911  a step each
         return Step(Action.PUT_BACK if cleared else Action.LATER, why, needed_on=needed)
     if record.halt:
         return Step(Action.PUT_BACK if cleared else Action.LATER, record.halt)
-    due = _due(record, actual)
+    due = _due(record, actual, now)
     if not record.begun and due and due > now:
         return Step(Action.LATER, "its grace is not over", until=due)
     links = [link for link in actual.links if link.id not in actual.stuck]
@@ -173,8 +173,12 @@ def _needed_on(record: OurRecord, actual: AtAutotask, complete: Collection[int])
     return [ticket for ticket in on if actual.states[ticket].status not in complete]
 
 
-def _due(record: OurRecord, actual: AtAutotask) -> datetime | None:
-    """Return when its grace is over, by Autotask's dates and by when we noticed."""
-    dates = [state.completed_at for state in actual.states.values()]
-    over = max((at for at in (*dates, record.over_at) if at), default=None)
+def _due(record: OurRecord, actual: AtAutotask, now: datetime) -> datetime | None:
+    """Return when its grace is over, by Autotask's dates and by when we noticed.
+
+    A date that lies ahead is not believed: the contact would be kept until then.
+    """
+    dates = [state.completed_at for state in actual.states.values() if state.completed_at]
+    passed = [at for at in (*dates, record.over_at) if at and at <= now]
+    over = max(passed, default=now if dates else None)
     return over + record.grace if over else None

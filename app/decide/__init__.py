@@ -1,6 +1,7 @@
 """Facts in, decisions out: the decision table, without I/O."""
 
 from app.decide.owners import and_parents, belongs_to, is_machine, is_own, not_customer
+from app.decide.providers import is_provider, without_providers
 from app.decide.table import LIST_LIMIT, decide, needs_contacts
 from app.decide.types import (
     NO_ADDRESS,
@@ -28,6 +29,8 @@ __all__ = [
     "decide",
     "is_machine",
     "is_own",
+    "is_provider",
     "needs_contacts",
     "not_customer",
+    "without_providers",
 ]

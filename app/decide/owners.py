@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from app.decide.types import HelpDesk, Reason
+from app.mail.addresses import without_tag
 
 
 def is_own(key: str, help_desk: HelpDesk) -> bool:
     """Return whether mail to an address comes to the help desk; `help+x@` counts as `help@`."""
-    local, _, domain = key.rpartition("@")
-    without_tag = f"{local.partition('+')[0]}@{domain}"
+    domain = key.rpartition("@")[2]
     # Autotask's own intake addresses are the last ones.
     own_domain = belongs_to(domain, help_desk.domains) or belongs_to(domain, ("autotask.net",))
-    return own_domain or not help_desk.addresses.isdisjoint((key, without_tag))
+    return own_domain or without_tag(key) in help_desk.addresses
+
+
+def is_technician(key: str, help_desk: HelpDesk) -> bool:
+    """Return whether an address is a technician's, in any plus form."""
+    return without_tag(key) in help_desk.technicians
 
 
 def not_customer(keys: Collection[str], help_desk: HelpDesk) -> Reason | None:
     """Return why mail to a contact with these addresses comes to the help desk; None if not."""
     if any(is_own(key, help_desk) for key in keys):
         return Reason.OWN_ADDRESS
-    return None if help_desk.technicians.isdisjoint(keys) else Reason.TECHNICIAN
+    return Reason.TECHNICIAN if any(is_technician(key, help_desk) for key in keys) else None
 
 
 _MACHINES = frozenset(

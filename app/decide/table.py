@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from app.autotask.protocol import MAX_ADDITIONAL_CONTACTS
-from app.decide.owners import and_parents, is_machine, is_own
+from app.decide.owners import and_parents, is_machine, is_own, is_technician
 from app.decide.policy import Act
 from app.decide.types import Candidate, Decision, Facts, HelpDesk, Reason, Verdict
-from app.mail.addresses import Address, Rejected
+from app.mail.addresses import Address, Rejected, is_same_person
 
 LIST_LIMIT = 100
 """Addresses of one list that are considered at all."""
@@ -76,7 +76,7 @@ def _without_contacts(address: Address, help_desk: HelpDesk) -> tuple[Verdict, R
         return Verdict.IGNORE, Reason.OWN_ADDRESS
     if is_machine(address.key):  # 4
         return Verdict.IGNORE, Reason.MACHINE
-    if address.key in help_desk.technicians:  # 5
+    if is_technician(address.key, help_desk):  # 5
         return Verdict.IGNORE, Reason.TECHNICIAN
     return None
 
@@ -90,7 +90,7 @@ def _of_this_ticket(  # noqa: PLR0911  a line of the table each
     """Go through lines 6 to 8: what holds on this ticket, whatever the account allows."""
     candidates = sorted(facts.candidates.get(address.key, ()), key=Candidate.rank)
     by_id = {candidate.contact_id: candidate for candidate in candidates}
-    if address.key in facts.contact_keys or facts.contact_id in by_id:  # 6
+    if is_same_person(address.key, facts.contact_keys) or facts.contact_id in by_id:  # 6
         return Verdict.IGNORE, Reason.TICKET_CONTACT, None
     on_ticket = next((c for c in candidates if c.contact_id in facts.linked), None)
     if on_ticket is not None:  # 7

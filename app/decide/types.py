@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.decide.policy import Policy, Side
+from app.mail.addresses import without_tag
 
 _BUILT_IN = Policy()
 
@@ -77,11 +78,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class HelpDesk:
-    """Addresses that are no customer's: the help desk's addresses, domains, and technicians."""
+    """Addresses that are no customer's: the help desk's addresses, domains, and technicians.
+
+    Addresses are kept without plus forms, as they are compared.
+    """
 
     addresses: frozenset[str]
     domains: frozenset[str]
     technicians: frozenset[str]
+
+    def __post_init__(self) -> None:
+        for name, keys in (("addresses", self.addresses), ("technicians", self.technicians)):
+            object.__setattr__(self, name, frozenset(map(without_tag, keys)))
 
 
 @dataclass(frozen=True, slots=True)

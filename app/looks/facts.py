@@ -45,16 +45,28 @@ async def gather(
     help_desk = await services.help_desk(autotask)
     gathered = await read_records(services, reading, linked, found, help_desk, policy)
     company_id = reading.ticket.company_id
-    clients = await services.directory.clients(autotask)
-    domains = (key.rpartition("@")[2] for key in gathered.keys)
+    domains = {key.rpartition("@")[2] for key in gathered.keys}
     gathered = replace(
         gathered,
-        account_domains=await services.directory.company_domains(autotask, company_id),
-        other_clients=clients.others(company_id, domains),
+        account_domains=await services.account_domains(autotask, company_id),
+        other_clients=await services.other_clients(autotask, company_id, domains),
     )
-    if gathered.keys and (ask or not gathered.suffices):
+    ask = ask or not gathered.suffices or await _may_be_a_relatives(services, autotask, gathered)
+    if gathered.keys and ask:
         return _with_contacts(gathered, await _look_up(autotask, gathered))
     return gathered
+
+
+async def _may_be_a_relatives(services: Services, autotask: Autotask, gathered: Gathered) -> bool:
+    """Return whether a mapped contact that is to be linked may be one of a parent or child company.
+
+    Whether Autotask refuses a parent's contact on a ticket is unknown. Another company's is refused
+    (.../REST/Entities/TicketAdditionalContactsEntity.htm), and then the contacts are read.
+    """
+    if {row.contact_id for row in gathered.mappings.values()} <= gathered.linked:
+        return False
+    clients = await services.directory.clients(autotask)
+    return clients.has_family(gathered.ticket.company_id)
 
 
 async def _look_up(autotask: Autotask, gathered: Gathered) -> dict[int, Contact]:

@@ -19,6 +19,7 @@ from app.db.states import ON_TICKET, Outcome, Priority
 from app.db.tables import Participant
 from app.decide import Reason
 from app.due.work import Lease, fenced
+from app.looks.note_writers import Writers
 from app.mail.subjects import ticket_numbers
 from app.records import participants, tickets
 from app.services import Services
@@ -82,33 +83,30 @@ def to_carry(
 
 
 async def _destination(autotask: Autotask, ticket: Ticket, number: str) -> int | None:
-    named = numbers_in(await autotask.notes(ticket.id), number)
+    # A customer's note is no merge, whatever it says: anybody can write a number, or that title.
+    writers = Writers(autotask)
+    naming = [note for note in await autotask.notes(ticket.id) if numbers_in([note], number)]
+    named = numbers_in(await writers.by_technicians(naming), number)
     if not named:
         return None
     tickets_named = await autotask.tickets_numbered(named)
     for other in sorted(tickets_named, key=lambda ticket: -ticket.id):
         if other.id == ticket.id or other.company_id != ticket.company_id:
             continue
-        if has_absorbed(await autotask.notes(other.id), number):
+        absorbing = [note for note in await autotask.notes(other.id) if has_absorbed(note, number)]
+        if await writers.by_technicians(absorbing):
             return other.id
     return None
 
 
 def numbers_in(notes: Iterable[Note], own: str) -> list[str]:
     """Return the last ticket numbers in notes, but for the ticket's own."""
-    # A contact's note is a mail, whatever it says: any sender can write a number, or that title.
-    by_us = [note for note in notes if note.creator_id is not None]
-    texts = [f"{note.title or ''} {note.description or ''}" for note in by_us]
+    texts = [f"{note.title or ''} {note.description or ''}" for note in notes]
     named = [number for text in texts for number in ticket_numbers(text)]
     return [number for number in dict.fromkeys(named) if number != own.upper()][-_CANDIDATES:]
 
 
-def has_absorbed(notes: Iterable[Note], number: str) -> bool:
-    """Return whether a ticket's notes say that it has absorbed another one."""
-    for note in notes:
-        if note.creator_id is None:
-            continue  # a mail, whose subject is its title
-        title = " ".join((note.title or "").split()).casefold()
-        if title.startswith(_ABSORBED) and number.upper() in ticket_numbers(title):
-            return True
-    return False
+def has_absorbed(note: Note, number: str) -> bool:
+    """Return whether a note says that its ticket has absorbed another one."""
+    title = " ".join((note.title or "").split()).casefold()
+    return title.startswith(_ABSORBED) and number.upper() in ticket_numbers(title)

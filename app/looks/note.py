@@ -15,6 +15,7 @@ from app.db.database import db_now, persist_with
 from app.db.states import WOULD, NoteError
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks.note_text import compose
+from app.looks.note_writers import Writers
 from app.mail.addresses import mask
 from app.outbound.rules import NotNow, leave_by
 from app.records import notes, participants, tickets
@@ -80,12 +81,9 @@ async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) 
         if not await notes.unsettled(session, lease.ref):
             return
         read_at = await db_now(session)
-    # A contact's note is a mail, whatever its title says.
-    titles = [
-        (note.id, note.title or "")
-        for note in await autotask.notes(lease.ref)
-        if note.creator_id is not None
-    ]
+    # A customer's note is not ours, whatever its title says.
+    there = await Writers(autotask).not_by_customers(await autotask.notes(lease.ref))
+    titles = [(note.id, note.title or "") for note in there]
     async with fenced(services.sessions, lease) as session:
         pending = await notes.recognise(
             session, lease.ref, titles, settle=services.create_settle, read_at=read_at

@@ -119,6 +119,17 @@ def spellings(key: str) -> tuple[str, ...]:
     return (key,) if written == domain else (key, f"{local}@{written}")
 
 
+def without_tag(key: str) -> str:
+    """Return a key without its plus form: mail to `ana+phone@` arrives at `ana@`."""
+    local, _, domain = key.rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}"
+
+
+def is_same_person(key: str, keys: Iterable[str]) -> bool:
+    """Return whether a key is among a person's, whatever plus form either of them has."""
+    return without_tag(key) in map(without_tag, keys)
+
+
 def mask(text: str) -> str:
     """Return text for a log, with each address masked like `j***@c***.com`."""
     return _MASKED_WORD.sub(_mask_word, text)

@@ -7,14 +7,15 @@ docs/decisions/0005-reading-mails.md. Pure, never raises.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.mail.html_lines import MAX_HTML, html_lines, is_html
 from app.mail.message import Message, message_of
-from app.mail.text import clean, trim
+from app.mail.text import clean, fills, trim
 
 MAX_TEXT = 100_000  # characters that are read
-CUT_UNITS = 7_990  # UTF-16 units: Tickets.description holds 8,000, and spaces may be trimmed
+DESCRIPTION = 8_000  # characters of Tickets.description; mail processing cuts there, too
+_FULL = DESCRIPTION - 10  # UTF-16 units, as spaces may be trimmed
 
 # The labels of Outlook (desktop, Mac, web), Gmail, Apple Mail, Thunderbird, Yahoo and HubSpot.
 _NAMES = {
@@ -48,7 +49,9 @@ _RULE = re.compile(r"[-_=]{4,}")
 _LABELLED_RULE = re.compile(r"-{3,}[^-@][^@]{1,60}[^-@]-{3,}")
 
 
-def read_header_block(text: str, *, include_to: bool) -> Message | None:
+def read_header_block(
+    text: str, *, include_to: bool, rooms: Collection[int] = (DESCRIPTION,)
+) -> Message | None:
     """Read the header block at the first line of a plain or HTML text; None without one.
 
     A line such as "---------- Forwarded message ---------" may precede it. It ends at the first
@@ -57,11 +60,13 @@ def read_header_block(text: str, *, include_to: bool) -> Message | None:
     Reply-To are never read, To only with `include_to`.
 
     `cut` is set if the block reaches the end of a text as long as a description can be in Autotask
-    (8,000 characters): addresses closed by a separator are entries, the rest is `cut_off`.
+    (8,000 characters, or one of `rooms`): addresses closed by a separator are entries, the rest is
+    `cut_off`.
     """
     as_html = is_html(text)
     size = MAX_HTML if as_html else MAX_TEXT
-    may_be_cut = len(text) > size or len(text.encode("utf-16-le", "replace")) >= 2 * CUT_UNITS
+    is_long = len(text) > size or len(text.encode("utf-16-le", "replace")) >= 2 * _FULL
+    may_be_cut = is_long or fills(text, rooms)
     lines = html_lines(text) if as_html else re.split(r"\r\n|\r|\n", text[:size])
     if not lines[-1:] or lines[-1] == "":
         lines = lines[:-1]

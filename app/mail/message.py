@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_addresses
+from app.mail.addresses import MAX_ENTRIES, Address, Rejected, is_same_person, read_addresses
 from app.mail.subjects import MAX_SUBJECT, opens_ticket
 from app.mail.text import clean, decode_words
 
@@ -70,22 +70,29 @@ def is_own(message: Message, title: str, contact_keys: Collection[str]) -> bool:
     `contact_keys` are all addresses of the ticket's contact. A From or Subject that the source
     does not have, such as a template line, is no objection. A follow-up never became a ticket.
     """
-    if message.sender_unclear or (
-        message.sender is not None and message.sender not in contact_keys
+    if message.sender_unclear or not (
+        message.sender is None or is_same_person(message.sender, contact_keys)
     ):
         return False
     return message.subject is None or opens_ticket(message.subject, title)
 
 
-def read_field(text: str) -> list[Address | Rejected] | None:
+def read_field(text: str, *, cut: bool = False) -> list[Address | Rejected] | None:
     """Read a ticket field that a gateway fills; None if it holds no list.
 
     An empty field, a word (`n/a`) or an unfilled slot proves nothing. The label `Cc:` alone proves
-    that nobody was copied.
+    that nobody was copied. With `cut` the field may lack its end.
     """
-    entries = read_addresses(text[:MAX_FIELD], cut=len(text) > MAX_FIELD)
-    is_list = any(isinstance(e, Address) or e.reason not in _NO_ENTRY for e in entries)
+    entries = read_addresses(text[:MAX_FIELD], cut=cut or len(text) > MAX_FIELD)
+    is_list = any(map(_is_of_list, entries))
     return entries if is_list or _LABEL_ALONE.fullmatch(text) else None
+
+
+def _is_of_list(entry: Address | Rejected) -> bool:
+    if isinstance(entry, Address):
+        return True
+    words = entry.reason == "cut_off" and "@" not in entry.text  # the end of a sentence
+    return not words and entry.reason not in _NO_ENTRY
 
 
 def automatic_reason(headers: Iterable[tuple[str, str]]) -> str | None:

@@ -3,6 +3,7 @@
 import binascii
 import re
 import unicodedata
+from collections.abc import Collection
 
 # Characters that print nothing although Unicode does not call them controls: fillers, joiners,
 # variation selectors (https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point), and
@@ -56,6 +57,23 @@ def trim(text: str) -> str:
     while end > start and (text[end - 1].isspace() or is_hidden(text[end - 1])):
         end -= 1
     return text[start:end]
+
+
+def fills(text: str, rooms: Collection[int]) -> bool:
+    """Return whether a text is as long as one of these rooms, so that its end may be missing.
+
+    Systems count characters, UTF-16 units or bytes, and a line end as one or two; they trim spaces
+    at both ends after they have cut.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    lengths = {
+        len(form.encode(codec, "surrogatepass")) // unit
+        for form in (text, lines, lines.replace("\n", "\r\n"))
+        for codec, unit in (("utf-32-le", 4), ("utf-16-le", 2), ("utf-8", 1))
+    }
+    return any(
+        max(room - max(2, room // 800), 1) <= length <= room for room in rooms for length in lengths
+    )
 
 
 def decode_words(text: str) -> str:

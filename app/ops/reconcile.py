@@ -57,11 +57,13 @@ async def _begin(services: Services, autotask: Autotask, lease: Lease) -> None:
 
 async def _compare(services: Services, autotask: Autotask, lease: Lease, known: Progress) -> None:
     """Make new, unknown tickets due in the transaction that moves the watermark."""
-    since = (known.watermark or _LONG_AGO) - OVERLAP
+    now = await database.now(services.sessions)
+    # Autotask's clock may be behind ours, and a date of a ticket ahead of Autotask's.
+    since = min(known.watermark or _LONG_AGO, now - OVERLAP) - OVERLAP
     created = await created_since(autotask, since)
     created = [ticket for ticket in created if ticket.id > known.floor]
     dates = [ticket.created_at for ticket in created]
-    live, late = _split(created, services)
+    live, late = _split(created, now, services)
     settle = timedelta(seconds=services.settings.settle_seconds)
     async with fenced(services.sessions, lease) as session:
         new = await tickets.want_unknown(session, live, settle, Priority.LIVE)
@@ -71,9 +73,12 @@ async def _compare(services: Services, autotask: Autotask, lease: Lease, known: 
         log.info("tickets_found", count=len(new), newest=max(new))
 
 
-def _split(created: Sequence[NewTicket], services: Services) -> tuple[list[int], list[int]]:
+def _split(
+    created: Sequence[NewTicket], now: datetime, services: Services
+) -> tuple[list[int], list[int]]:
     """Return the live tickets and the backlog. Without a webhook all recent tickets are live."""
-    newest = max((ticket.created_at for ticket in created if ticket.created_at), default=_LONG_AGO)
+    dates = [min(ticket.created_at, now) for ticket in created if ticket.created_at]
+    newest = max(dates, default=_LONG_AGO)
     recent = newest - OVERLAP - timedelta(seconds=services.settings.reconcile_interval)
     alone = not services.settings.webhook_secrets
     live = [t.id for t in created if alone and (t.created_at or _LONG_AGO) >= recent]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
 
 from app.autotask.client import Autotask
-from app.autotask.models import Choice, Company
-from app.autotask.protocol import OWN_ORGANISATION, STATUS_COMPLETE
-from app.decide import and_parents
-from app.mail.addresses import address_key, address_keys
+from app.autotask.errors import Refused, Unanswered
+from app.autotask.models import Choice
+from app.mail.addresses import address_keys
+from app.outbound.clients import Clients, web_domain, which_are_customers, which_end
 
 T = TypeVar("T")
 
@@ -30,22 +29,23 @@ class Directory:
         self._domains: dict[int, _Kept[frozenset[str]]] = {}
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
         self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
+        self._customers: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
+        self._lengths: tuple[_Kept[dict[str, int]], ...] = (
+            _Kept(_COMPANY_SECONDS),
+            _Kept(_COMPANY_SECONDS),
+        )
         self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
         self._contact_udfs: _Kept[dict[str, str | None]] = _Kept(_COMPANY_SECONDS)
         self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
-        """Return the addresses of all active resources, as keys; at most ten minutes old."""
+        """Return the addresses of all active technicians, as keys; at most ten minutes old."""
 
         async def read() -> frozenset[str]:
-            emails = [e for r in await autotask.active_resources() for e in r.emails]
-            return address_keys(emails)
+            resources = await autotask.active_resources()
+            return address_keys(e for one in resources if one.is_technician for e in one.emails)
 
         return await self._technicians.get(read)
-
-    async def own_domains(self, autotask: Autotask) -> frozenset[str]:
-        """Return the MSP's own domain, from the web address of its organisation (company 0)."""
-        return await self.company_domains(autotask, OWN_ORGANISATION)
 
     async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
         """Return the domain that a company's web address names, or an empty set."""
@@ -64,6 +64,37 @@ class Directory:
             return Clients(await autotask.active_companies())
 
         return await self._clients.get(read)
+
+    async def customer_types(self, autotask: Autotask) -> frozenset[int]:
+        """Return the types of companies that are customers; at most a day old."""
+
+        async def read() -> frozenset[int]:
+            fields = await autotask.entity_info.fields("Companies")
+            types = [
+                choice for one in fields if one.name == "companyType" for choice in one.choices
+            ]
+            return which_are_customers(types)
+
+        try:
+            return await self._customers.get(read)
+        except (Refused, Unanswered):
+            return which_are_customers(())
+
+    async def field_lengths(self, autotask: Autotask, *, user_defined: bool) -> dict[str, int]:
+        """Return the characters that a ticket's fields hold, by lower-case name, where told.
+
+        At most a day old.
+        """
+
+        async def read() -> dict[str, int]:
+            info = autotask.entity_info
+            ask = info.user_defined_fields if user_defined else info.fields
+            return {one.name.casefold(): one.length for one in await ask("Tickets") if one.length}
+
+        try:
+            return await self._lengths[user_defined].get(read)
+        except (Refused, Unanswered):
+            return {}
 
     async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
         """Return the choices of a note's `publish` and `noteType`; at most a day old."""
@@ -92,54 +123,6 @@ class Directory:
         return await _kept_in(self._contacts, contact_id, _CONTACT_SECONDS).get(read)
 
 
-class Clients:
-    """The domains of all active companies, and which companies belong together."""
-
-    def __init__(self, companies: Sequence[Company]) -> None:
-        self._parents = {
-            company.id: company.parent_id for company in companies if company.parent_id
-        }
-        self._by_domain: dict[str, set[int]] = {}
-        for company in companies:
-            domain = web_domain(company.web_address)
-            if domain and company.id != OWN_ORGANISATION:
-                self._by_domain.setdefault(domain, set()).add(self._family(company.id))
-
-    def others(self, company_id: int, domains: Iterable[str]) -> frozenset[str]:
-        """Return those of these domains, and of their parents, that only other customers have.
-
-        A company, its parents and its sub-organisations are one customer.
-        """
-        family = self._family(company_id)
-        parts = {part for domain in domains for part in and_parents(domain)}
-        return frozenset(
-            part
-            for part in parts
-            if (families := self._by_domain.get(part)) and family not in families
-        )
-
-    def _family(self, company_id: int) -> int:
-        seen = {company_id}
-        while (parent := self._parents.get(company_id)) and parent not in seen:
-            seen.add(parent)
-            company_id = parent
-        return company_id
-
-
-def which_end(choices: Sequence[Choice], named: Sequence[str]) -> tuple[frozenset[int], list[str]]:
-    """Return the statuses that end a ticket, and the names that the picklist does not have.
-
-    They are Complete, and those that `named` lists by label or id.
-    """
-    by_name: dict[str, set[int]] = {}
-    for choice in choices:
-        for name in (choice.label.strip().casefold(), str(choice.value)):
-            by_name.setdefault(name, set()).add(choice.value)
-    values = {name: by_name.get(name.strip().casefold(), set()) for name in ("Complete", *named)}
-    ids = frozenset().union(*values.values()) | {STATUS_COMPLETE}
-    return ids, [name for name in named if not values[name]]
-
-
 class _Kept(Generic[T]):
     """One value that is read again when it is too old. Concurrent readers wait for one reading."""
 
@@ -164,14 +147,3 @@ def _kept_in(
     if len(kept) > _RECORDS:
         kept.clear()
     return kept.setdefault(record_id, _Kept(seconds))
-
-
-def web_domain(web_address: str | None) -> str | None:
-    """Return the mail domain of a web address: client.com of `http://www.client.com/x`."""
-    text = (web_address or "").strip()
-    try:
-        host = urlsplit(text if "://" in text else f"//{text}").hostname or ""
-    except ValueError:
-        return None
-    key = address_key(f"x@{host.removeprefix('www.')}") if "." in host else None
-    return key.removeprefix("x@") if key else None

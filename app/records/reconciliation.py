@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.db.database import db_now
 from app.db.tables import Reconciliation
 
-# A date that is further ahead would hide every ticket until then; clocks differ by less.
-_CREDIBLE = timedelta(days=1)
-
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far tickets were compared, and when."""
 
     watermark: datetime | None
-    """The greatest creation date that Autotask returned; None: there was no ticket."""
+    """The greatest creation date that Autotask returned and our clock has passed; None: no ticket.
+
+    A date that lies ahead, by a minute or a day, would hide every ticket until then.
+    """
     floor: int
     """The newest ticket at the first start: older ones are not compared."""
     at: datetime
@@ -43,10 +43,13 @@ async def move(
     dates: when the tickets were created that it saw. found: how many of them were new to us.
     """
     before, now = await progress(session), await db_now(session)
-    seen = [date for date in dates if date and date < now + _CREDIBLE]
+    known = [date for date in dates if date]
+    seen = [date for date in known if date <= now]
     if before and before.watermark:
-        seen.append(before.watermark)
-    values = {"watermark": max(seen, default=None), "reconciled_at": now}
+        seen.append(min(before.watermark, now))
+    # Where only dates ahead are known, the next comparison would begin with the first ticket ever.
+    latest = max(seen, default=now if known else None)
+    values = {"watermark": latest, "reconciled_at": now}
     row = insert(Reconciliation).values(id=1, floor=floor, found=found, **values)
     await session.execute(
         row.on_conflict_do_update(

@@ -20,6 +20,7 @@ from app.settings.types import (
     DatabaseUrl,
     DefaultPolicy,
     DirectoryId,
+    Domains,
     HeaderText,
     Listed,
     Numbers,
@@ -67,8 +68,13 @@ class Settings(BaseModel):
     )
 
     own_addresses: Addresses = Field((), description="the help desk's own mailboxes and aliases")
-    own_domains: Listed = Field(
+    own_domains: Domains = Field(
         (), validate_default=True, description="domains that belong to the help desk itself"
+    )
+    free_mail_domains: Domains = Field(
+        (),
+        description="further domains of mail providers: everybody can have an address there or "
+        "below, so they are no account's own; the usual ones are known",
     )
     cc_sources: CcSources = Field(
         ("udf:CC", "mailbox"),
@@ -203,16 +209,13 @@ class Settings(BaseModel):
 
     @field_validator("own_domains")
     @classmethod
-    def _domain_keys(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        keys = [address_key(f"x@{domain.removeprefix('@')}") for domain in value]
-        if None in keys:
-            raise ValueError("each must be a domain, like example.com")
-        if not keys and info.data.get("own_addresses") == ():
+    def _one_is_given(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("own_addresses") == ():
             raise ValueError(
                 "one of OWN_ADDRESSES and OWN_DOMAINS is required, or a help-desk mailbox in a Cc "
                 "becomes a mail loop"
             )
-        return tuple(key.removeprefix("x@") for key in keys if key)
+        return value
 
     @field_validator("ticket_note_publish")
     @classmethod

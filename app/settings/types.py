@@ -60,6 +60,13 @@ def _address_keys(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(key for key in keys if key)
 
 
+def _domain_keys(value: tuple[str, ...]) -> tuple[str, ...]:
+    keys = [address_key(f"x@{domain.removeprefix('@')}") for domain in value]
+    if None in keys:
+        raise ValueError("each must be a domain, like example.com")
+    return tuple(key.removeprefix("x@") for key in keys if key)
+
+
 def _secret_lengths(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(not 16 <= len(secret) <= 64 for secret in value):
         raise ValueError("each secret takes 16 to 64 characters")
@@ -128,6 +135,7 @@ def _over_tls(value: str) -> str:
 Listed = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Numbers = Annotated[tuple[int, ...], BeforeValidator(_list)]
 Addresses = Annotated[Listed, AfterValidator(_address_keys)]
+Domains = Annotated[Listed, AfterValidator(_domain_keys)]
 CcSources = Annotated[Listed, AfterValidator(_sources)]
 WebhookSecrets = Annotated[Listed, AfterValidator(_secret_lengths)]
 ApiKeys = Annotated[tuple[ApiKey, ...], BeforeValidator(_keys)]

@@ -33,6 +33,9 @@ Answer: TypeAlias = Found | str | None
 """A list; or, in words, why the source's text is no list; or None: the source has nothing."""
 
 
+CUT = "the text was cut off, so the list may go on"
+
+
 class AmbiguousMessage(Exception):
     """More than one message could be the ticket's own."""
 
@@ -65,7 +68,7 @@ def only(source: str, messages: Sequence[Message]) -> Answer:
             # Copies differ in headers: Graph has none for a mail sent from the mailbox itself.
             automatic=any(copy.automatic for copy in messages),
             message_id=message.message_id,
-            note="the text was cut off, so the list may go on" if message.cut else None,
+            note=CUT if message.cut else None,
         )
     return None
 

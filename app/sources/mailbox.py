@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
+from app.db import database
 from app.decide import not_customer
 from app.graph.errors import TooManyMessages
 from app.graph.models import Message as GraphMessage
@@ -35,7 +36,8 @@ async def read_message(
     if not _may_be_mail(ticket, services.settings):
         return None
     try:
-        since, until = ticket.created_at - _BEFORE, ticket.created_at + _AFTER
+        now = await database.now(services.sessions)  # a ticket's date may lie ahead
+        since, until = min(ticket.created_at, now) - _BEFORE, ticket.created_at + _AFTER
         received = await services.mailbox.messages(since, until)
     except OverflowError:
         return "the ticket has no date of creation"  # .NET writes 0001-01-01 for none

@@ -8,30 +8,41 @@ from app.autotask.client import Autotask
 from app.autotask.errors import Refused
 from app.autotask.models import Attachment, Ticket
 from app.mail.eml import MAX_MAIL_FILE, read_mail_file
-from app.mail.header_block import read_header_block
+from app.mail.header_block import DESCRIPTION, read_header_block
 from app.mail.message import read_field
-from app.mail.text import clean
+from app.mail.text import clean, fills
 from app.services import Services
 from app.settings.cc_sources import field_of
-from app.sources.found import Answer, Found, is_tickets_own, only
+from app.sources.found import CUT, Answer, Found, is_tickets_own, only
 
 _MOST_FILES = 5  # attached messages that are opened
+_TEXT_FIELDS = (255, 8_000)  # characters of a single-line field, and of one with several lines
 
 
-async def read_udf(_services: Services, _autotask: Autotask, ticket: Ticket, source: str) -> Answer:
+async def read_udf(services: Services, autotask: Autotask, ticket: Ticket, source: str) -> Answer:
     """Read a user-defined field."""
-    text = ticket.udf(field_of(source) or "") or ""
-    entries = read_field(text)
-    if entries is not None:
-        return Found(source, entries)
-    return f"it holds no list: {clean(text, limit=60)}" if text.strip() else None
+    name = field_of(source) or ""
+    text = ticket.udf(name) or ""
+    if not text.strip():
+        return None
+    told = await services.directory.field_lengths(autotask, user_defined=True)
+    cut = fills(text, {*_TEXT_FIELDS, told.get(name.casefold(), 0)})
+    entries = read_field(text, cut=cut)
+    if entries is None:
+        return f"it holds no list: {clean(text, limit=60)}"
+    return Found(source, entries, note=CUT if cut else None)
 
 
 async def read_description(
     services: Services, autotask: Autotask, ticket: Ticket, source: str
 ) -> Answer:
     """Read the header block at the top of the description, if it is the ticket's own."""
-    message = read_header_block(ticket.description or "", include_to=services.settings.include_to)
+    text = ticket.description or ""
+    if not text.strip():
+        return None
+    told = await services.directory.field_lengths(autotask, user_defined=False)
+    rooms = {DESCRIPTION, told.get("description", 0)}
+    message = read_header_block(text, include_to=services.settings.include_to, rooms=rooms)
     own = [message] if message and await is_tickets_own(services, autotask, ticket, message) else []
     return only(source, own)
 

@@ -52,7 +52,7 @@ def state(tenant: Tenant) -> str:
 async def test_active_companies_come_with_what_is_used_of_them(
     autotask: Autotask, tenant: Tenant, people: Seed, door: Door
 ) -> None:
-    """Domain and parent; thousands of them would be megabytes with all their fields."""
+    """Name, type, domain, parent; thousands of them would be megabytes with all their fields."""
     tenant.add_company("Gone", "gone.example", isActive=False)
     companies = {one.id: one for one in await autotask.active_companies()}
 
@@ -65,7 +65,14 @@ async def test_active_companies_come_with_what_is_used_of_them(
     ]
     west = companies[people.alpine_west]
     assert (west.web_address, west.parent_id) == ("west.alpine-dental.example", people.alpine)
-    assert tenant.calls[0].body["IncludeFields"] == ["id", "webAddress", "parentCompanyID"]
+    assert (west.name, west.type) == ("Alpine Dental West", 1)
+    assert tenant.calls[0].body["IncludeFields"] == [
+        "id",
+        "companyName",
+        "companyType",
+        "webAddress",
+        "parentCompanyID",
+    ]
     assert (door.entered, door.writes) == (["Companies"], 0)
 
 
@@ -189,8 +196,11 @@ async def test_what_a_note_can_be_is_read(autotask: Autotask, tenant: Tenant, do
     lists = await autotask.note_picklists()
 
     assert [(one.value, one.label, one.active) for one in lists["publish"]] == [
-        (1, "All Autotask Users", True), (2, "Internal Users Only", True), (4, "Old Circle", False)
-    ]  # fmt: skip
+        (1, "All Autotask Users", True),
+        (2, "Internal Users Only", True),
+        (4, "Internal & Co-Managed", True),
+        (9, "Old Circle", False),
+    ]
     assert [one.value for one in lists["noteType"] if one.active] == [1, 2, 3]
     assert (door.entered, door.writes) == (["TicketNotes"], 0)
 

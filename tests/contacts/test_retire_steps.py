@@ -65,6 +65,10 @@ CLEARED = whole(emailAddress="")
         (replace(OURS, over_at=NOW - 6 * DAY), LINKED, Action.LATER),
         (replace(OURS, grace=0 * DAY, over_at=NOW), LINKED, Action.UNLINK),
         (OURS, replace(LINKED, states={}), Action.UNLINK),  # the ticket was deleted
+        # dates that lie ahead: ours counts
+        (OURS, replace(LINKED, states=ticket(days_ago=-0.01)), Action.UNLINK),
+        (OURS, replace(LINKED, states=ticket(days_ago=-400)), Action.UNLINK),
+        (replace(OURS, over_at=None), replace(LINKED, states=ticket(days_ago=-400)), Action.LATER),
         # a person's
         (OURS, AtAutotask(whole(isActive=0)), Action.KEEP),
         (BEGUN, AtAutotask(whole(isActive=0)), Action.KEEP),

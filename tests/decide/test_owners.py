@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.decide import (
     LIST_LIMIT,
+    Candidate,
     Reason,
     belongs_to,
+    decide,
     is_machine,
     is_own,
     needs_contacts,
     not_customer,
 )
+from app.decide.owners import is_technician
 from app.mail.addresses import Address, Rejected
-from tests.decide.test_table import help_desk
+from tests.decide.test_table import facts, help_desk
 from tests.decide.test_table_limits import numbered
 
 # --- whose addresses are not customers' ----------------------------------------------------------
@@ -36,11 +41,38 @@ def test_a_tag_does_not_hide_an_own_address(key: str, own: bool) -> None:
     assert is_own(key, help_desk("help@msp.example")) is own
 
 
-def test_an_own_address_with_a_tag_is_own_as_written() -> None:
-    """An own address may itself have a tag, and then only that one is meant."""
-    tagged = help_desk("desk+vip@msp.example")
-    assert is_own("desk+vip@msp.example", tagged)
-    assert not is_own("desk@msp.example", tagged)
+@pytest.mark.parametrize(
+    ("known", "key", "same"),
+    [
+        ("desk+vip@msp.example", "desk+vip@msp.example", True),
+        ("desk+vip@msp.example", "desk@msp.example", True),
+        ("desk+vip@msp.example", "desk+else@msp.example", True),
+        ("desk@msp.example", "desk+@msp.example", True),
+        ("desk@msp.example", "desk+a+b@msp.example", True),
+        ("+desk@msp.example", "+desk@msp.example", True),
+        ("+desk@msp.example", "+other@msp.example", False),
+        ("desk@msp.example", "desk+vip@other.example", False),
+        ("desk@msp.example", "des+k@msp.example", False),
+        ("desk@msp.example", "desk-vip@msp.example", False),
+    ],
+)
+def test_whoever_is_known_is_known_by_any_plus_form(known: str, key: str, same: bool) -> None:
+    """Mail to all of them arrives in one mailbox: ours, a technician's, the ticket's contact's."""
+    assert is_own(key, help_desk(known)) is same
+    assert is_technician(key, help_desk(technicians=known)) is same
+    assert (not_customer([key], help_desk(technicians=known)) is Reason.TECHNICIAN) is same
+    [decision] = decide([Address(key)], facts(contact_keys=frozenset([known])))
+    assert (decision.reason is Reason.TICKET_CONTACT) is same
+
+
+def test_an_outsiders_plus_form_is_an_address_of_its_own() -> None:
+    """And what is created has the address as it was copied."""
+    key = "zoe+tickets@people.example"
+    contact = Candidate(7)
+    [decision] = decide(
+        [Address(key)], replace(facts(), candidates={"zoe@people.example": [contact]})
+    )
+    assert (decision.key, decision.reason, decision.contact_id) == (key, Reason.OUTSIDE, None)
 
 
 @pytest.mark.parametrize(

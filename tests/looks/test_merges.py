@@ -71,6 +71,7 @@ async def test_a_merge_with_every_call(
         "POST /Tickets/query",  # which have changed
         f"GET /Tickets/{source}",
         f"GET /Tickets/{source}/Notes",
+        "POST /Resources/query",  # who wrote them
         "POST /Tickets/query",  # by their numbers
         f"GET /Tickets/{into}/Notes",
         f"GET /Tickets/{source}/{LINKS}",

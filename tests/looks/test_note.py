@@ -114,7 +114,7 @@ async def test_in_observe_mode_there_is_none(
     assert notes_on(tenant, ticket) == []
 
 
-@pytest.mark.parametrize("publish", [4, 77], ids=["inactive", "unknown"])
+@pytest.mark.parametrize("publish", [9, 77], ids=["inactive", "unknown"])
 async def test_an_unknown_circle_of_readers_gets_no_note(
     make_services: MakeServices, tenant: Tenant, people: Seed, publish: int
 ) -> None:

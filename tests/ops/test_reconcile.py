@@ -22,6 +22,7 @@ from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import work_until
+from tests.support.clock import Clock
 from tests.support.helpers import look_at, outcomes, result_of, rows, want
 
 NINA = "nina@radiology.example"
@@ -154,18 +155,69 @@ async def test_the_watermark_is_the_greatest_date_that_autotask_told(
     assert late in await found(services)
 
 
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        timedelta(minutes=1),
+        timedelta(minutes=20),
+        timedelta(hours=3),
+        timedelta(hours=23),
+        timedelta(days=1, minutes=1),
+        timedelta(days=60_000),
+    ],
+)
+@pytest.mark.parametrize("begin", [True, False])
 async def test_a_ticket_from_the_future_hides_none_that_comes_after_it(
+    clock: Clock, services: Services, tenant: Tenant, people: Seed, ahead: timedelta, begin: bool
+) -> None:
+    """It is taken up, and moves no watermark; also as the newest of all at the first start."""
+    if begin:
+        tenant.tickets.clear()
+    else:
+        await compare(services)
+    odd = tenant.new_ticket(people.alpine, cc=NINA, createDate=dated(tenant.clock() + ahead))
+    await compare(services)
+    assert (odd in await found(services)) is not begin
+    for minutes in (1, 10, 30, 90):
+        clock.advance(minutes=minutes)
+        late = tenant.new_ticket(people.alpine, cc=NINA)
+        await compare(services)
+        assert late in await found(services)
+        watermark = (await state(services)).watermark
+        assert watermark is not None
+        assert watermark <= tenant.clock()
+
+
+async def test_a_watermark_that_lies_ahead_is_mended(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
-    """It is taken up, and moves no watermark."""
+    """An earlier version believed dates of less than a day ahead."""
     await compare(services)
-    odd = tenant.new_ticket(
-        people.alpine, cc=NINA, createDate=dated(datetime(2199, 1, 1, tzinfo=UTC))
-    )
-    await compare(services)
+    ahead = datetime.now(UTC) + timedelta(hours=20)
+    async with services.sessions() as session, session.begin():
+        await session.execute(update(Reconciliation).values(watermark=ahead))
     late = tenant.new_ticket(people.alpine, cc=NINA)
     await compare(services)
-    assert {odd, late} <= set(await found(services))
+    assert late in await found(services)
+    watermark = (await state(services)).watermark
+    assert watermark is not None
+    assert watermark < datetime.now(UTC)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=1), timedelta(hours=30)])
+async def test_a_date_ahead_makes_no_others_old(
+    make_services: Callable[..., Any], tenant: Tenant, people: Seed, ahead: timedelta
+) -> None:
+    """Without a webhook those that are new are live all the same."""
+    services: Services = await make_services(webhook_secrets=())
+    await compare(services)
+    tenant.new_ticket(people.alpine, cc=NINA, createDate=dated(datetime.now(UTC) + ahead))
+    new = tenant.new_ticket(people.alpine, cc=NINA)
+    await compare(services)
+    urgency = {
+        due.ref: due.priority for due in await rows(services, Due) if due.kind == work.TICKET
+    }
+    assert urgency[new] == Priority.LIVE
 
 
 async def test_what_is_seen_later_than_it_is_dated_is_found(

@@ -53,7 +53,7 @@ def test_a_written_note_carries_every_property(
         (note(title="x" * 251), "title must be less than or equal to 250 characters"),
         (note(description="x" * 32_001), "description must be less than or equal to 32000"),
         (note(publish=3), "not a valid choice for the field publish"),
-        (note(publish=4), "not a valid choice for the field publish"),
+        (note(publish=9), "not a valid choice for the field publish"),
         (note(noteType=9), "not a valid choice for the field noteType"),
         (note(ticketID=1), "ticketID of type: Ticket does not exist"),
     ],
@@ -101,7 +101,7 @@ def test_the_picklists_tell_what_is_still_in_use(api: httpx.Client) -> None:
     found = {field["name"]: field for field in fields}
 
     publish = {one["value"]: one["isActive"] for one in found["publish"]["picklistValues"]}
-    assert publish == {"1": True, "2": True, "4": False}
+    assert publish == {"1": True, "2": True, "4": True, "9": False}
     assert (found["noteType"]["isPickList"], found["noteType"]["isRequired"]) == (True, True)
     assert found["title"]["length"] == 250
     assert found["description"]["picklistValues"] is None

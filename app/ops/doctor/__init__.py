@@ -9,7 +9,7 @@ import structlog
 
 from app.autotask.errors import AutotaskError
 from app.db.database import is_outage
-from app.ops.doctor import access, database, fields, mailbox, people, rights, webhook
+from app.ops.doctor import access, companies, database, fields, mailbox, people, rights, webhook
 from app.ops.doctor.deployment import Deployment, open_deployment
 from app.ops.doctor.findings import Finding, Skip, State, ok, problem, skipped
 from app.outbound.rules import NotNow
@@ -47,6 +47,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("contact_fields", fields.contacts),
     ("note", fields.note),
     ("own_addresses", people.own_addresses),
+    ("web_addresses", companies.web_addresses),
     ("mail", people.mail),
 )
 

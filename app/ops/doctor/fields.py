@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -11,7 +12,7 @@ from app.autotask.errors import Unanswered
 from app.autotask.models import Choice, NewContact
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
-from app.outbound.directory import which_end
+from app.outbound.clients import which_end
 from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
 
@@ -122,16 +123,30 @@ async def note(deployment: Deployment) -> Sequence[Finding]:
     if settings.ticket_note == "off":
         return [ok("note", "No notes are written on tickets (TICKET_NOTE=off).")]
     choices = (await deployment.autotask().note_picklists())["publish"]
+    return [judge_publish(settings.ticket_note_publish, choices)]
+
+
+# A live tenant reported these; no page of the vendor's has the numbers, so labels count, too.
+_EVERYBODY, _CO_MANAGED = 1, 4
+_CO_MANAGED_LABEL = re.compile(r"co[\W_]*manag", re.I)
+
+
+def judge_publish(wanted: int | None, choices: Sequence[Choice]) -> Finding:
+    """Judge who sees the notes; what is for customers, too, is warned of."""
     active = [choice for choice in choices if choice.active]
-    wanted = settings.ticket_note_publish
-    chosen = next((choice for choice in active if choice.value == wanted), None)
-    if chosen:
-        text = f"Notes are for: {chosen.label}. That must be internal people only."
-        return [ok("note", text)]
     named = ", ".join(f"{choice.value} = {choice.label}" for choice in active) or "none"
-    text = f"TICKET_NOTE_PUBLISH={wanted} is not one of Autotask's choices."
     cure = f"Set it to the one for internal people only. There are: {named}."
-    return [problem("note", text, cure)]
+    chosen = next((choice for choice in active if choice.value == wanted), None)
+    if chosen is None:
+        text = f"TICKET_NOTE_PUBLISH={wanted} is not one of Autotask's choices."
+        return problem("note", text, cure)
+    text = f"Notes are for: {chosen.label}."
+    if chosen.value == _CO_MANAGED or _CO_MANAGED_LABEL.search(chosen.label):
+        who = "Co-managing users are customers' own people, so they see who is held and why."
+        return warning("note", f"{text} {who}", cure)
+    if chosen.value == _EVERYBODY or chosen.label.casefold().startswith("all "):
+        return warning("note", f"{text} That includes customers, in the client portal.", cure)
+    return ok("note", f"{text} That must be internal people only.")
 
 
 async def statuses(deployment: Deployment) -> Sequence[Finding]:

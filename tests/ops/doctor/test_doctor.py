@@ -266,11 +266,26 @@ async def test_the_mailbox_is_asked(examined: Examine, server: SandboxServer) ->
 
 async def test_a_note_for_nobody_is_found(examined: Examine) -> None:
     """The choices that there are stand in the cure; the right one is named by its label."""
-    found = await examined(ticket_note="internal", ticket_note_publish=4)
+    found = await examined(ticket_note="internal", ticket_note_publish=9)
     assert found["note"].state == State.PROBLEM
     assert "2 = Internal Users Only" in found["note"].cure
     found = await examined(ticket_note="internal", ticket_note_publish=2)
     assert "Internal Users Only" in found["note"].found
+    found = await examined(ticket_note="internal", ticket_note_publish=4)
+    assert found["note"].state == State.WARNING
+
+
+async def test_a_providers_domain_as_ones_own_is_found(
+    examined: Examine, tenant: Tenant, people: Seed
+) -> None:
+    """As an account's web address, as our own, and in the settings."""
+    assert (await examined())["web_addresses"].state == State.OK
+    tenant.companies[people.bakery]["webAddress"] = "www.gmail.com"
+    tenant.companies[people.harbour]["webAddress"] = "none"
+    found = await examined(own_domains=("northwind-msp.example", "gmx.de"))
+    assert f"Corner Bakery {people.bakery} (gmail.com)" in found["web_addresses"].found
+    assert f"no domain (1): Harbour & Söhne GmbH {people.harbour}." in found["web_addresses"].found
+    assert "domains: gmx.de." in found["own_domains"].found
 
 
 async def test_a_field_that_contacts_need_is_found(examined: Examine, tenant: Tenant) -> None:

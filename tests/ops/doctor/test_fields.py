@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from app.autotask.entity_info import Access, FieldFacts
-from app.ops.doctor.fields import judge_contact_fields, judge_list_field, judge_ticket_sources
+from app.autotask.models import Choice
+from app.ops.doctor.fields import (
+    judge_contact_fields,
+    judge_list_field,
+    judge_publish,
+    judge_ticket_sources,
+)
 from app.ops.doctor.findings import State
 
 
@@ -61,6 +67,40 @@ def test_ticket_sources_that_mean_mail() -> None:
     unnamed = judge_ticket_sources(source, ())
     assert (unnamed.state, "4 = E-Mail." in unnamed.found) == (State.WARNING, True)
     assert judge_ticket_sources(source, (4,)).found == "Ticket sources that mean mail: E-Mail."
+
+
+PUBLISH = [
+    Choice(value=1, label="All Autotask Users"),
+    Choice(value=2, label="Internal Users Only"),
+    Choice(value=4, label="Internal & Co-Managed"),
+    Choice(value=6, label="Intern und co-managed"),
+    Choice(value=7, label="Comanaging circle"),
+    Choice(value=8, label="Interne Mitarbeiter"),
+    Choice(value=9, label="Old Circle", isActive=False),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "state", "says"),
+    [
+        (1, State.WARNING, "customers"),
+        (2, State.OK, "Internal Users Only"),
+        (4, State.WARNING, "customers' own people"),
+        (6, State.WARNING, "customers' own people"),
+        (7, State.WARNING, "customers' own people"),
+        (8, State.OK, "Interne Mitarbeiter"),
+        (9, State.PROBLEM, "not one of"),
+        (77, State.PROBLEM, "not one of"),
+        (None, State.PROBLEM, "not one of"),
+    ],
+)
+def test_what_customers_see_is_warned_of(wanted: int | None, state: State, says: str) -> None:
+    """By the number and by the label, whichever says so."""
+    found = judge_publish(wanted, PUBLISH)
+    assert (found.state, says in found.found) == (state, True)
+    assert found.state is State.OK or "2 = Internal Users Only" in found.cure
+    renamed = judge_publish(4, [Choice(value=4, label="Team")])
+    assert renamed.state is State.WARNING
 
 
 @pytest.mark.parametrize(
