@@ -11,6 +11,7 @@ import pytest
 from app.db.states import Result
 from app.db.tables import Worker
 from app.outbound import known
+from app.outbound.facts import FACTS
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.switches import Fault, FaultKind
@@ -59,7 +60,7 @@ async def test_a_slow_fact_is_waited_for_and_no_longer(
         "created_and_linked"
     }
     assert asked_for(tenant, name) <= 2
-    if name != "note_choices":
+    if FACTS[name].decides:
         said = await health(working)
         assert said
         assert "no whole answer within 1 s" in said["detail"]
@@ -98,8 +99,9 @@ async def test_the_chore_has_the_time_that_a_look_has_not(
     monkeypatch.setattr(known, "READ_SECONDS", 0.5)
     tenant.faults.add(slow("companies", "slow", 1.0))
     asker = await working.autotask()
-    assert not (await working.directory.clients(asker)).others(1, ["harbour-soehne.example"])
+    domain = "harbour-soehne.example"
+    assert await working.other_clients(asker, people.alpine, [domain]) == frozenset()
     clock.advance(seconds=31)
     await renew(working)
-    assert (await working.directory.clients(asker)).others(1, ["harbour-soehne.example"])
+    assert await working.other_clients(asker, people.alpine, [domain]) == {domain}
     assert await health(working) is None

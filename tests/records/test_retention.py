@@ -62,7 +62,8 @@ async def test_what_was_known_of_forgotten_accounts_goes(
         await session.execute(old.values(asked_at=KnownFact.asked_at - timedelta(days=91)))
     await delete_old(services)
     kept = [(row.name, row.ref) for row in await rows(services, KnownFact)]
-    assert kept == [("companies", 0), ("statuses", 0), ("web_domain", 0), ("web_domain", 176)]
+    assert {ref for name, ref in kept if name == "web_domain"} == {0, people.harbour}
+    assert {"companies", "company_types", "statuses"} <= {name for name, _ in kept}
 
 
 async def test_old_deliveries_and_looks_go(
