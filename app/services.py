@@ -41,7 +41,7 @@ class Services:
     async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
         """Return a client of Autotask; with a lease it makes calls only while that is held.
 
-        calm: a 403 does not close the gate for other calls.
+        calm: neither a 403 nor a missing answer closes the gate for other calls.
         """
         api_url = await self.tenancy.api_url()
         throttle = self.budget.throttle(lease, calm=calm)
@@ -80,15 +80,22 @@ async def open_services(
     engine = make_engine(database_url)
     sessions = make_sessions(engine)
     share, window = settings.budget_share, settings.budget_window
+    budget = Budget(sessions, share=share, window=window, observer=observer)
     try:
         async with http_client() as http:
+            tenancy = Tenancy(settings, sessions, http)
+
+            async def calm() -> Autotask:
+                throttle = budget.throttle(calm=True)
+                return Autotask(http, await tenancy.api_url(), settings.credentials, throttle)
+
             yield Services(
                 settings=settings,
                 sessions=sessions,
                 http=http,
-                tenancy=Tenancy(settings, sessions, http),
-                budget=Budget(sessions, share=share, window=window, observer=observer),
-                directory=Directory(),
+                tenancy=tenancy,
+                budget=budget,
+                directory=Directory(sessions, calm),
                 mailbox=Mailbox(settings, sessions, http),
             )
     finally:

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from sandbox.altered import ALTERED
 from sandbox.calls import THREADS, Call
 from sandbox.model import RefusedError
 from sandbox.reads import Ask, DeniedError, NoRouteError
@@ -104,6 +105,9 @@ class Gate:
             scope["sandbox"]["off_contract"] = fault.kind
             if fault.kind in ("reset_after", "hang_after"):
                 outcome()
+            elif fault.kind in ALTERED:
+                await asyncio.sleep(fault.seconds if fault.kind == "slow" else 0)
+                return ALTERED[fault.kind](outcome(), scope)
             elif fault.kind == "late_commit":
                 busy_later = limited and tenant.switches.late_commit_holds_thread
                 self._commit_later(call.entity, fault.seconds, outcome, leave=busy_later)

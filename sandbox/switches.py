@@ -20,6 +20,12 @@ FaultKind = Literal[
     "hang_before",
     "hang_after",
     "late_commit",
+    "slow",
+    "endless_same",
+    "endless_cycle",
+    "endless_new",
+    "nonsense",
+    "empty",
 ]
 
 # Wordings that no source gives; a client must decide by the state it reads again, never by these.
@@ -139,12 +145,17 @@ class Switches:
 
 @dataclass(eq=False)
 class Fault:
-    """A fault of matching requests. `seconds` belongs to the hangs and to `late_commit`.
+    """A fault of matching requests. `seconds` belongs to the hangs, `late_commit` and `slow`.
 
     hang_*       no answer for `seconds`, then a reset; the write never or already took effect
     reset_*      a reset before or after the write took effect
     late_commit  a reset at once (`silent`: no answer at all until then), and the write takes
                  effect `seconds` later, whether or not the client is still there
+    slow         the right answer, `seconds` late
+    endless_*    a page of a list that names itself as the next one, or the other of two, or ever
+                 new ones with new records
+    nonsense     JSON in which nothing has the right type
+    empty        an answer without any record or field
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """

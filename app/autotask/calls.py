@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import httpx
 from app.autotask import protocol
 from app.autotask.answers import R, read_record, read_records
 from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
+from app.autotask.models import Record
 from app.autotask.sending import send
 
 REQUEST_SECONDS = 45.0
@@ -100,12 +101,14 @@ class Calls:
         wanted: list[dict[str, Any]],
         model: type[R],
         fields: tuple[str, ...] = (),
+        most: int = _PAGE_LIMIT,
     ) -> list[R]:
         """Return all records that match a filter, with these fields only (default: all).
 
         .../REST/API_Calls/REST_Advanced_Query_Features.htm: beyond 500 rows the id must be named.
+        More than `most` pages are no answer.
         """
-        return await self._pages("POST", f"/{entity}/query", _query(wanted, fields), model)
+        return await self._pages("POST", f"/{entity}/query", _query(wanted, fields), model, most)
 
     async def page(
         self,
@@ -137,20 +140,35 @@ class Calls:
         _named(await self._call("DELETE", path, not_after=not_after, write=True))
 
     async def _pages(
-        self, method: str, path: str, body: dict[str, Any] | None, model: type[R]
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        model: type[R],
+        most: int = _PAGE_LIMIT,
     ) -> list[R]:
-        """Read all pages; each is requested like the first, on the API's own origin only."""
+        """Read all pages; each is requested like the first, on the API's own origin only.
+
+        Pages that lead back to one that was read, or repeat its records, are no answer.
+        """
         answer = await self._call(method, path, body)
         found = read_records(answer, model)
-        for _ in range(_PAGE_LIMIT):
-            url = protocol.next_page(answer)
-            if not url:
-                return found
+        asked, seen = {self._root + path}, _ids(found)
+        while url := protocol.next_page(answer):
             if not protocol.same_origin(url, self._root):
                 raise Unanswered("the next page is not on the API's own origin")
+            if url in asked:
+                raise Unanswered("the pages lead back to one that was read")
+            if len(asked) >= most:
+                raise Unanswered(f"more than {most} pages")
+            asked.add(url)
             answer = await self._call(method, path, body, url=url)
-            found += read_records(answer, model)
-        raise Unanswered(f"more than {_PAGE_LIMIT} pages")
+            page = read_records(answer, model)
+            if page and _ids(page) <= seen:
+                raise Unanswered("the pages repeat the records of those before")
+            seen |= _ids(page)
+            found += page
+        return found
 
     async def _call(
         self,
@@ -197,6 +215,10 @@ class Calls:
 def _query(wanted: list[dict[str, Any]], fields: tuple[str, ...]) -> dict[str, Any]:
     body: dict[str, Any] = {"filter": wanted, "MaxRecords": _PAGE}
     return body | {"IncludeFields": list(fields)} if fields else body
+
+
+def _ids(records: Sequence[Record]) -> set[object]:
+    return {getattr(record, "id", None) for record in records}
 
 
 def _named(answer: dict[str, Any]) -> int:

@@ -45,6 +45,7 @@ __all__ = [
 
 _ZONES = "https://webservices.autotask.net/ATServicesRest"
 _RECORD_ROOM = 64 * 1024  # bytes of an attachment's record besides its data
+_COMPANY_PAGES = 60  # 30,000 companies
 _ACTIVE = [{"op": "eq", "field": "isActive", "value": True}]
 
 
@@ -211,7 +212,7 @@ class Autotask:
     async def active_companies(self) -> list[Company]:
         """List the active companies, perhaps thousands; only the fields in use are read."""
         fields = ("id", "companyName", "companyType", "webAddress", "parentCompanyID")
-        return await self._calls.query("Companies", _ACTIVE, Company, fields)
+        return await self._calls.query("Companies", _ACTIVE, Company, fields, _COMPANY_PAGES)
 
     async def active_resources(self) -> list[Resource]:
         """List the active users of the MSP's Autotask."""

@@ -211,9 +211,9 @@ class TicketState(Record):
 class Threshold(Record):
     """.../REST/General_Topics/REST_Thresholds_Limits.htm: calls within the last `minutes`."""
 
-    limit: int = Field(alias="externalRequestThreshold", gt=0)
+    limit: int = Field(alias="externalRequestThreshold", gt=0, le=10_000_000)  # else it is nonsense
     minutes: int = Field(alias="requestThresholdTimeframe", gt=0)
-    used: int = Field(alias="currentTimeframeRequestCount", ge=0)
+    used: int = Field(alias="currentTimeframeRequestCount", ge=0, le=10_000_000)
 
 
 class ContactLink(Record):

@@ -129,6 +129,7 @@ class NoteError(StrEnum):
     FORBIDDEN = "forbidden"  # the API user lacks the right
     WRONG_SETTING = "wrong_setting"  # TICKET_NOTE_PUBLISH is none of Autotask's choices
     NO_ANSWER = "no_answer"  # the request got none, and the note is not on the ticket
+    UNCHECKED = "unchecked"  # who may read it could not be checked
 
 
 FAILURES = (Outcome.FAILED, Outcome.CREATED_NOT_LINKED)

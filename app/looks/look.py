@@ -128,6 +128,7 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         if found is None or not found.entries:
             return await _without_list(services, lease, ticket, search)
         gathered = await gather(services, autotask, reading, found, ask=ask)
+        found = found.without(services.directory.lacks(autotask))
         acting = Acting(Writes(services, autotask, lease, gathered), refused)
         try:
             await acting.carry_out(decide(found.entries, gathered))

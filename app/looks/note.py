@@ -97,11 +97,13 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: str
     publish = services.settings.ticket_note_publish
     assert publish is not None, "the settings require it"
     choices = await services.directory.note_choices(autotask)
-    note_type = note_type_of(choices["noteType"])
-    wrong = _wrong_publish(publish, choices["publish"])
+    note_type = note_type_of(choices["noteType"]) if choices else None
+    wrong = _wrong_publish(publish, choices["publish"]) if choices else None
     if wrong or note_type is None:
         error = wrong or "Autotask offers no type of note"
         code = NoteError.WRONG_SETTING if wrong else None
+        if choices is None:
+            error, code = "who may read notes cannot be read at Autotask", NoteError.UNCHECKED
         log.error("note_not_written", reason=error)
         async with fenced(services.sessions, lease) as session:
             await notes.refused_by_us(session, lease.ref, digest_of(text), error, code)

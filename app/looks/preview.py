@@ -59,6 +59,7 @@ async def preview_of(
     if search.ambiguous or found is None or not found.entries:
         return preview_without(without_list(ticket, search))
     gathered = await gather(services, autotask, reading, found, ask=False, policy=policy)
+    found = found.without(services.directory.lacks(autotask))
     return Preview(
         None if search.shut else Result.DONE,
         search.shut.reason if search.shut else found.note,

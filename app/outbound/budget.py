@@ -100,7 +100,7 @@ class Budget:
         """Return what a client asks before each call; with a lease only while that is held.
 
         It raises LeaseLost, or NotNow when the gate is shut, the budget spent or no slot free.
-        calm: a 403 does not close the gate for other calls.
+        calm: neither a 403 nor a missing answer closes the gate for other calls.
         """
 
         def permit(entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
@@ -127,7 +127,7 @@ class Budget:
         except TooLate:
             raise
         except (NotSent, Unanswered):
-            change = gate.SILENT
+            change = None if calm else gate.SILENT
             raise
         except AutotaskError:
             # This request is refused, others are not.

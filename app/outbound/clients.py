@@ -71,8 +71,12 @@ class Clients:
 def which_end(choices: Sequence[Choice], named: Sequence[str]) -> tuple[frozenset[int], list[str]]:
     """Return the statuses that end a ticket, and the names that the picklist does not have.
 
-    They are Complete, and those that `named` lists by label or id.
+    They are Complete, and those that `named` lists by label or id. Without any choices the ids in
+    `named` count as they are.
     """
+    if not choices:
+        ids = frozenset(int(name) for name in named if name.strip().isdecimal())
+        return ids | {STATUS_COMPLETE}, [name for name in named if not name.strip().isdecimal()]
     by_name: dict[str, set[int]] = {}
     for choice in choices:
         for name in (choice.label.strip().casefold(), str(choice.value)):

@@ -1,4 +1,7 @@
-"""Facts that change slowly at Autotask, kept for a while: technicians, domains, picklists."""
+"""Facts that change slowly at Autotask: technicians, domains, picklists.
+
+app/outbound/facts.py says how old each may be, and what is done without it.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,35 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from app.autotask.client import Autotask
-from app.autotask.errors import Refused, Unanswered
-from app.autotask.models import Choice
+from app.autotask.errors import Unanswered
+from app.autotask.models import Choice, Company, Threshold
+from app.db.database import Sessions
 from app.mail.addresses import address_keys
-from app.outbound.clients import Clients, web_domain, which_are_customers, which_end
+from app.outbound import facts
+from app.outbound.clients import Clients, which_are_customers, which_end
+from app.outbound.known import Known
 
 T = TypeVar("T")
 
 _TECHNICIANS_SECONDS = 600.0  # with the time of a look below the promised 15 minutes
-_COMPANY_SECONDS = 86_400.0
 _CONTACT_SECONDS = 600.0
 _RECORDS = 10_000  # kept of each kind
 
 
 class Directory:
-    """One process's copy of slow facts. Each method raises what the client raises."""
+    """One process's copy of slow facts.
 
-    def __init__(self) -> None:
+    What is needed raises what the client raises; what is only good to know raises NotNow at most.
+    """
+
+    def __init__(self, sessions: Sessions, calm: Callable[[], Awaitable[Autotask]]) -> None:
+        """Ask for what is only good to know with `calm` clients."""
+        self._known = Known(sessions, calm)
         self._technicians: _Kept[frozenset[str]] = _Kept(_TECHNICIANS_SECONDS)
-        self._domains: dict[int, _Kept[frozenset[str]]] = {}
         self._contacts: dict[int, _Kept[frozenset[str]]] = {}
-        self._clients: _Kept[Clients] = _Kept(_COMPANY_SECONDS)
-        self._customers: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
-        self._lengths: tuple[_Kept[dict[str, int]], ...] = (
-            _Kept(_COMPANY_SECONDS),
-            _Kept(_COMPANY_SECONDS),
-        )
-        self._complete: _Kept[frozenset[int]] = _Kept(_COMPANY_SECONDS)
-        self._contact_udfs: _Kept[dict[str, str | None]] = _Kept(_COMPANY_SECONDS)
-        self._note_choices: _Kept[dict[str, tuple[Choice, ...]]] = _Kept(_COMPANY_SECONDS)
+        self._clients: tuple[Sequence[Company], Clients] = ((), Clients(()))
+
+    # --- needed ----------------------------------------------------------------------------------
 
     async def technicians(self, autotask: Autotask) -> frozenset[str]:
         """Return the addresses of all active technicians, as keys; at most ten minutes old."""
@@ -47,71 +50,6 @@ class Directory:
 
         return await self._technicians.get(read)
 
-    async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
-        """Return the domain that a company's web address names, or an empty set."""
-
-        async def read() -> frozenset[str]:
-            company = await autotask.company(company_id)
-            domain = web_domain(company.web_address if company else None)
-            return frozenset([domain] if domain else [])
-
-        return await _kept_in(self._domains, company_id, _COMPANY_SECONDS).get(read)
-
-    async def clients(self, autotask: Autotask) -> Clients:
-        """Return all active companies' domains and families; at most a day old."""
-
-        async def read() -> Clients:
-            return Clients(await autotask.active_companies())
-
-        return await self._clients.get(read)
-
-    async def customer_types(self, autotask: Autotask) -> frozenset[int]:
-        """Return the types of companies that are customers; at most a day old."""
-
-        async def read() -> frozenset[int]:
-            fields = await autotask.entity_info.fields("Companies")
-            types = [
-                choice for one in fields if one.name == "companyType" for choice in one.choices
-            ]
-            return which_are_customers(types)
-
-        try:
-            return await self._customers.get(read)
-        except (Refused, Unanswered):
-            return which_are_customers(())
-
-    async def field_lengths(self, autotask: Autotask, *, user_defined: bool) -> dict[str, int]:
-        """Return the characters that a ticket's fields hold, by lower-case name, where told.
-
-        At most a day old.
-        """
-
-        async def read() -> dict[str, int]:
-            info = autotask.entity_info
-            ask = info.user_defined_fields if user_defined else info.fields
-            return {one.name.casefold(): one.length for one in await ask("Tickets") if one.length}
-
-        try:
-            return await self._lengths[user_defined].get(read)
-        except (Refused, Unanswered):
-            return {}
-
-    async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]]:
-        """Return the choices of a note's `publish` and `noteType`; at most a day old."""
-        return await self._note_choices.get(autotask.note_picklists)
-
-    async def complete_statuses(self, autotask: Autotask, named: Sequence[str]) -> frozenset[int]:
-        """Return the statuses that end a ticket; at most a day old. For `named` see which_end."""
-
-        async def read() -> frozenset[int]:
-            return which_end(await autotask.status_choices(), named)[0]
-
-        return await self._complete.get(read)
-
-    async def contact_udfs(self, autotask: Autotask) -> dict[str, str | None]:
-        """Return the defaults of a contact's user-defined fields; at most a day old."""
-        return await self._contact_udfs.get(autotask.contact_udf_defaults)
-
     async def contact_keys(self, autotask: Autotask, contact_id: int) -> frozenset[str]:
         """Return a contact's addresses, as keys, to recognise the sender of a message."""
 
@@ -121,6 +59,58 @@ class Directory:
             return address_keys(emails)
 
         return await _kept_in(self._contacts, contact_id, _CONTACT_SECONDS).get(read)
+
+    # --- good to know ----------------------------------------------------------------------------
+
+    def lacks(self, autotask: Autotask) -> list[str]:
+        """Return what a caller asked for that could not be read, and has never been."""
+        return self._known.lacks(autotask)
+
+    async def company_domains(self, autotask: Autotask, company_id: int) -> frozenset[str]:
+        """Return the domain that a company's web address names, or an empty set."""
+        domain = await self._known.get(facts.WEB_DOMAIN, autotask, company_id)
+        return frozenset([domain] if domain else [])
+
+    async def clients(self, autotask: Autotask) -> Clients:
+        """Return all active companies' domains and families; none if they are not known."""
+        companies = await self._known.get(facts.COMPANIES, autotask) or ()
+        if companies is not self._clients[0]:
+            self._clients = companies, Clients(companies)
+        return self._clients[1]
+
+    async def customer_types(self, autotask: Autotask) -> frozenset[int]:
+        """Return the types of companies that are customers."""
+        types = await self._known.get(facts.COMPANY_TYPES, autotask, matters=False)
+        return which_are_customers(types or ())
+
+    async def field_lengths(self, autotask: Autotask, *, user_defined: bool) -> dict[str, int]:
+        """Return the characters that a ticket's fields hold, by lower-case name, where told."""
+        fact = facts.UDF_LENGTHS if user_defined else facts.FIELD_LENGTHS
+        return await self._known.get(fact, autotask, matters=False) or {}
+
+    async def note_choices(self, autotask: Autotask) -> dict[str, tuple[Choice, ...]] | None:
+        """Return the choices of a note's `publish` and `noteType`; None if they are not known."""
+        return await self._known.get(facts.NOTE_CHOICES, autotask, matters=False)
+
+    async def complete_statuses(self, autotask: Autotask, named: Sequence[str]) -> frozenset[int]:
+        """Return the statuses that end a ticket. For `named` see which_end."""
+        choices = await self._known.get(facts.STATUSES, autotask, matters=bool(named))
+        return which_end(choices or (), named)[0]
+
+    async def contact_udfs(self, autotask: Autotask) -> dict[str, str | None]:
+        """Return the defaults of a contact's user-defined fields; raise Unanswered without them."""
+        defaults = await self._known.get(facts.CONTACT_FIELDS, autotask, matters=False)
+        if defaults is None:
+            raise Unanswered("the fields of contacts cannot be read; see /health/work")
+        return defaults
+
+    async def use(self) -> Threshold | None:
+        """Return how many calls all of the tenant's tools make; None if that cannot be read."""
+        return await self._known.renew(facts.USE)
+
+    async def renew(self) -> None:
+        """Read again what will soon be too old, or could not be read."""
+        await self._known.renew_all()
 
 
 class _Kept(Generic[T]):

@@ -145,6 +145,20 @@ async def forbidden_within(session: AsyncSession, ago: timedelta) -> bool:
     return bool((await session.execute(of_late)).scalar_one())
 
 
+async def take_owed(session: AsyncSession, before: datetime) -> list[int]:
+    """Return tickets whose note waits for its readers to be checked, of a day; each once."""
+    waits = (
+        update(Note)
+        .where(
+            Note.error_code == NoteError.UNCHECKED,
+            Note.sent_at.between(before - timedelta(days=1), before),
+        )
+        .values(error_code=None)
+        .returning(Note.ticket_id)
+    )
+    return sorted(set((await session.execute(waits)).scalars()))
+
+
 async def wrong_setting(session: AsyncSession) -> Note | None:
     """Return the latest note if it was not written because of the settings."""
     latest = select(Note).order_by(Note.sent_at.desc()).limit(1)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from app.db.database import Sessions
 from app.db.tables import Delivery, Look
 from app.due.work import Lease, fenced
+from app.records import known
 from app.records.ledger.common import blank_forgotten
 
 log = structlog.get_logger()
@@ -31,6 +32,7 @@ async def delete_old(sessions: Sessions, lease: Lease, age: timedelta) -> timede
     """
     async with fenced(sessions, lease) as session:
         await blank_forgotten(session)
+        await known.delete_unused(session, age)
     for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
         deleted = 0
         while count := await _delete(sessions, lease, old):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.autotask.client import Autotask
@@ -27,6 +27,13 @@ class Found:
     message_id: str | None = None
     """Of the mail that the list was read from, if known."""
     note: str | None = None
+
+    def without(self, lacks: Sequence[str]) -> Found:
+        """Return the list with a note of what was not known when it was decided about."""
+        if not lacks:
+            return self
+        said = f"decided without what cannot be read: {'; '.join(lacks)}"
+        return replace(self, note="; ".join(filter(None, (self.note, said))))
 
 
 Answer: TypeAlias = Found | str | None

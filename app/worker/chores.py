@@ -22,8 +22,9 @@ from app.mail.addresses import mask
 from app.ops.follow import follow
 from app.ops.reconcile import reconcile
 from app.ops.webhook.read_back import read_back
+from app.outbound.facts import NOTE_CHOICES
 from app.outbound.rules import NotNow
-from app.records import retention
+from app.records import known, notes, retention, tickets
 from app.services import Services
 
 log = structlog.get_logger()
@@ -69,12 +70,25 @@ async def _later(services: Services, lease: Lease, error: Exception) -> datetime
 
 
 async def _record_usage(services: Services, lease: Lease) -> timedelta:
-    """Ask how many calls all of the tenant's tools have made; no other answer says so."""
-    autotask = await services.autotask(lease)
-    usage = await autotask.use()
+    """Ask how many calls all of the tenant's tools have made; no other answer says so.
+
+    Then read anew what is only good to know, so that no ticket has to wait for it.
+    """
+    usage = await services.directory.use()
+    if usage:
+        async with fenced(services.sessions, lease) as session:
+            await services.budget.record_usage(session, usage.used, usage.limit)
+    await services.directory.renew()
+    await _write_owed_notes(services, lease)
+    return _USE_OFTEN if usage and usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
+
+
+async def _write_owed_notes(services: Services, lease: Lease) -> None:
+    """Have the notes written that waited for what could not be read."""
     async with fenced(services.sessions, lease) as session:
-        await services.budget.record_usage(session, usage.used, usage.limit)
-    return _USE_OFTEN if usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
+        read_at = await known.last_good(session, NOTE_CHOICES.name)
+        for ticket_id in await notes.take_owed(session, read_at) if read_at else ():
+            await tickets.want(session, ticket_id, timedelta(0), Priority.CATCH_UP)
 
 
 async def _delete_old(services: Services, lease: Lease) -> timedelta:

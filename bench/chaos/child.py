@@ -59,8 +59,9 @@ def make_short() -> None:
     from app.contacts import retire, retire_chore
     from app.looks import look
     from app.ops import reconcile
-    from app.outbound import budget, gate
+    from app.outbound import budget, gate, known
     from app.records import deliveries, participants
+    from app.records import known as known_records
     from app.records.ledger import candidates, common
     from app.worker import chores
 
@@ -68,6 +69,8 @@ def make_short() -> None:
     _set(client, REQUEST_SECONDS=8.0)
     _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)
     _set(gate, _SHUT=(1, 1, 2), _AWAY=(1, 1, 2))
+    _set(known, READ_SECONDS=3.0, PATIENCE_SECONDS=6.0)
+    _set(known_records, PAUSES=(1, 1, 2))
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
     # Longer than a run, it would hide a watermark that passes over something.
     _set(reconcile, OVERLAP=timedelta(seconds=3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import json
@@ -16,6 +17,8 @@ from app import log
 from app.autotask.protocol import REQUESTS_PER_HOUR
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
+from app.services import open_services
+from app.settings.environment import load_settings
 from bench.chaos.child import CREATE_SETTLE
 from bench.chaos.lived import at_once
 from bench.chaos.lives import Patience, People, ask_at
@@ -198,6 +201,7 @@ def play(plan: Plan, logs: Path) -> Ran:
         with connected(database) as books:
             if not wait_for(lambda: all_up(books), processes.tend, START_SECONDS):
                 raise RuntimeError(f"the processes did not start; see {logs}")
+        asyncio.run(_get_to_know(environ))
         stage.go(processes)
         with connected(database) as books:
             quiet = comes_to_rest(
@@ -208,6 +212,16 @@ def play(plan: Plan, logs: Path) -> Ran:
             read = read_books(books)
             lives, meanwhile = stage.people.lives, list(stage.meanwhile.values())
             return Ran(plan, world, tenant, stage.ids, read, quiet, took, struck, lives, meanwhile)
+
+
+async def _get_to_know(environ: dict[str, str]) -> None:
+    """Read what is only good to know: a plan judges decisions that are made with it."""
+    settings = load_settings(environ)
+    async with open_services(settings, environ["DATABASE_URL"]) as services:
+        asker = await services.autotask()
+        await services.directory.clients(asker)
+        await services.help_desk(asker)
+        assert not services.directory.lacks(asker)
 
 
 def _choose(tenant: Tenant, seed: int) -> None:

@@ -150,7 +150,8 @@ async def test_a_ticket_does_not_stay_open_for_ever_for_its_note(
     noting: Services, tenant: Tenant, people: Seed
 ) -> None:
     """After a day it is done without."""
-    tenant.faults.add(Fault("error_500", path_contains="TicketNotes/entityInformation", times=None))
+    busy = "The Autotask API thread threshold of 3 threads has been exceeded."
+    tenant.faults.add(Fault("error_500_errors", "POST", "TicketNotes", times=None, text=busy))
     ticket = tenant.new_ticket(people.alpine, cc=CARLA)
     assert await look_at(noting, ticket) is None
     await let_pass(noting, ticket, 25 * 3600)

@@ -71,6 +71,23 @@ def test_the_systems_complete_ends_a_ticket_whatever_it_is_called() -> None:
     assert which_end([], ())[0] == {5}
 
 
+@pytest.mark.parametrize(
+    ("named", "ends", "unknown"),
+    [
+        ((), {5}, []),
+        (("12", "Closed"), {5, 12}, ["Closed"]),
+        ((" 9 ", "5"), {5, 9}, []),
+        (("-1", "1.5", "²"), {5}, ["-1", "1.5", "²"]),
+    ],
+)
+def test_without_the_picklist_ids_count(
+    named: tuple[str, ...], ends: set[int], unknown: Any
+) -> None:
+    """A label could mean any of them."""
+    found, not_found = which_end((), named)
+    assert (set(found), not_found) == (ends, unknown)
+
+
 # --- whose domains count as another customer's ---------------------------------------------------
 
 TYPES = [

@@ -12,6 +12,7 @@ import pytest
 from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
 from app.autotask.models import Company, Resource
+from app.db.database import Sessions
 from app.db.states import Result
 from app.db.tables import TicketRecord
 from app.ops.doctor import Finding, State, examine
@@ -25,7 +26,7 @@ from sandbox.tenant import Tenant
 from tests.support.helpers import look_at, people_of, rows
 from tests.support.lifetimes import NINA, TICKET, follow_up, say
 
-TEN_MINUTES, A_DAY = 600.0, 86_400.0
+TEN_MINUTES = 600.0
 
 
 class Source:
@@ -82,8 +83,18 @@ def autotask(source: Source) -> Autotask:
     return cast(Autotask, source)
 
 
+@pytest.fixture
+def kept(sessions: Sessions, autotask: Autotask) -> Directory:
+    """The directory of one process."""
+
+    async def calm() -> Autotask:
+        return autotask
+
+    return Directory(sessions, calm)
+
+
 async def test_technicians_are_known_by_all_their_addresses(
-    source: Source, autotask: Autotask
+    kept: Directory, source: Source, autotask: Autotask
 ) -> None:
     """As keys, so that any spelling is found; what is no address is passed over."""
     source.people = [
@@ -91,7 +102,7 @@ async def test_technicians_are_known_by_all_their_addresses(
         Resource(id=2, email=None),
         Resource(id=3, email="not an address"),
     ]
-    found = await Directory().technicians(autotask)
+    found = await kept.technicians(autotask)
     assert found == {"lena@msp.example", "lena@xn--bcher-kva.example"}
 
 
@@ -127,10 +138,9 @@ async def test_a_licence_that_is_not_shown_is_a_technicians() -> None:
 
 @pytest.mark.parametrize(("age", "asked"), [(0, 1), (TEN_MINUTES, 1), (TEN_MINUTES + 1, 2)])
 async def test_technicians_are_at_most_ten_minutes_old(
-    source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
+    kept: Directory, source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
 ) -> None:
     """A new colleague must not become a contact: with a look's own time, 15 minutes at most."""
-    kept = Directory()
     await kept.technicians(autotask)
     source.people.append(Resource(id=2, email="new@msp.example"))
     clock.now += age
@@ -139,10 +149,9 @@ async def test_technicians_are_at_most_ten_minutes_old(
 
 
 async def test_their_age_counts_from_the_question(
-    source: Source, autotask: Autotask, clock: Clock
+    kept: Directory, source: Source, autotask: Autotask, clock: Clock
 ) -> None:
     """An answer that took long is old when it comes."""
-    kept = Directory()
     source.takes = 100
     await kept.technicians(autotask)
     clock.now += TEN_MINUTES - 99
@@ -150,17 +159,19 @@ async def test_their_age_counts_from_the_question(
     assert source.asked == 2
 
 
-async def test_many_readers_share_one_question(source: Source, autotask: Autotask) -> None:
+async def test_many_readers_share_one_question(
+    kept: Directory, source: Source, autotask: Autotask
+) -> None:
     """Four looks begin at once after a start."""
-    kept = Directory()
     await asyncio.gather(*(kept.technicians(autotask) for _ in range(4)))
     await asyncio.gather(*(kept.company_domains(autotask, 7) for _ in range(4)))
     assert source.asked == 2
 
 
-async def test_a_failure_is_not_kept(source: Source, autotask: Autotask, clock: Clock) -> None:
+async def test_a_failure_is_not_kept(
+    kept: Directory, source: Source, autotask: Autotask, clock: Clock
+) -> None:
     """Nor does what is too old do instead."""
-    kept = Directory()
     await kept.technicians(autotask)
     clock.now += TEN_MINUTES + 1
     source.fails = True
@@ -172,39 +183,13 @@ async def test_a_failure_is_not_kept(source: Source, autotask: Autotask, clock: 
     assert source.asked == 4
 
 
-async def test_a_company_has_the_domain_of_its_web_address(autotask: Autotask) -> None:
+async def test_a_company_has_the_domain_of_its_web_address(
+    kept: Directory, autotask: Autotask
+) -> None:
     """One, or none where there is no address or no company."""
-    kept = Directory()
     assert await kept.company_domains(autotask, 7) == {"client.example"}
     assert await kept.company_domains(autotask, 0) == {"msp.example"}
     assert await kept.company_domains(autotask, 404) == frozenset()
-
-
-@pytest.mark.parametrize(("age", "asked"), [(A_DAY, 1), (A_DAY + 1, 2)])
-async def test_domains_are_kept_for_a_day(
-    source: Source, autotask: Autotask, clock: Clock, age: float, asked: int
-) -> None:
-    """Also that a company has none: most tickets come from the same companies."""
-    source.web[7] = None
-    kept = Directory()
-    await kept.company_domains(autotask, 7)
-    source.web[7] = "client.example"
-    clock.now += age
-    expected = {"client.example"} if asked == 2 else set()
-    assert await kept.company_domains(autotask, 7) == expected
-    assert source.asked == asked
-
-
-async def test_not_every_company_is_kept(
-    source: Source, autotask: Autotask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that lives for long does not grow for ever."""
-    monkeypatch.setattr(directory, "_RECORDS", 3)
-    kept = Directory()
-    for company_id in (1, 2, 3, 4, 5, 1, 5):
-        await kept.company_domains(autotask, company_id)
-    assert source.asked == 6
-    assert len(kept._domains) == 2
 
 
 async def test_a_status_of_ones_own_ends_a_ticket(

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, update
 
 from app.db.states import Priority, Result
-from app.db.tables import Delivery, Due, Ledger, Look, Mapping, Participant, TicketRecord
+from app.db.tables import Delivery, Due, KnownFact, Ledger, Look, Mapping, Participant, TicketRecord
 from app.due import work
 from app.due.work import Chore
 from app.records import forgotten, retention
@@ -49,6 +49,21 @@ def delivery(number: int) -> Delivery:
         sequence_number=number,
         body_sha256="0" * 64,
     )
+
+
+async def test_what_was_known_of_forgotten_accounts_goes(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """Those that no ticket has asked about for as long; what is known of all stays."""
+    for company in (people.alpine, people.harbour):
+        await look_at(services, tenant.new_ticket(company, cc=NINA))
+    async with services.sessions() as session, session.begin():
+        old = update(KnownFact).where(KnownFact.ref != people.harbour)
+        await session.execute(old.values(asked_at=KnownFact.asked_at - timedelta(days=91)))
+    await delete_old(services)
+    kept = [(row.name, row.ref) for row in await rows(services, KnownFact)]
+    assert {ref for name, ref in kept if name == "web_domain"} == {0, people.harbour}
+    assert {"companies", "company_types", "statuses"} <= {name for name, _ in kept}
 
 
 async def test_old_deliveries_and_looks_go(

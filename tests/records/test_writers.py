@@ -29,6 +29,7 @@ WRITERS = {
     "Due": {"due/work"},
     "Forgotten": {"records/forgotten"},
     "Gate": {"outbound/budget", "outbound/gate"},
+    "KnownFact": {"records/known"},
     "Ledger": {"records/ledger"},
     "LinkRecord": {"records/links"},
     "Look": {"records/retention", "records/tickets"},

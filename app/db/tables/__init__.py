@@ -3,6 +3,7 @@
 from app.db.tables.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
 from app.db.tables.calls import Calls, Gate, MailboxGate, Slot, Tenant
 from app.db.tables.chores import Reconciliation, RetiredSecret, Webhook
+from app.db.tables.known import KnownFact
 from app.db.tables.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
 from app.db.tables.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
 
@@ -15,6 +16,7 @@ __all__ = [
     "Due",
     "Forgotten",
     "Gate",
+    "KnownFact",
     "Ledger",
     "LinkRecord",
     "Look",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import flow, people
+from app.ops.checks import flow, knowledge, people
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -51,5 +51,6 @@ async def problems_of_flow(
         await flow.reconciliation(session, services, now),
         await flow.webhook_trouble(session),
         await flow.scarce(session, services),
+        await knowledge.facts_not_read(session, services, now),
     ]
     return [problem for problem in problems if problem]
