@@ -73,6 +73,11 @@ class Autotask:
         """time.monotonic() when the latest call was permitted, just before it left."""
         return self._calls.asked_at
 
+    @property
+    def made(self) -> int:
+        """How many calls were made."""
+        return self._calls.made
+
     # --- reading ---------------------------------------------------------------------------------
 
     async def ticket(self, ticket_id: int) -> Ticket | None:

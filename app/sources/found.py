@@ -10,7 +10,9 @@ from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.mail.addresses import Address, Rejected
 from app.mail.message import Message, is_own
+from app.outbound.rules import NotNow
 from app.services import Services
+from app.sources.window import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,17 @@ class Found:
 
 Answer: TypeAlias = Found | str | None
 """A list; or, in words, why the source's text is no list; or None: the source has nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfMailbox:
+    """What the mailbox answers."""
+
+    answer: Answer = None
+    position: Position | None = None
+    """How far it was read, if that takes more than one look."""
+    unfinished: NotNow | None = None
+    """Why the answer is not complete."""
 
 
 class AmbiguousMessage(Exception):

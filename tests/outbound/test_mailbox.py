@@ -44,7 +44,12 @@ async def api(services: Services) -> AsyncIterator[httpx.AsyncClient]:
 async def read(services: Services) -> int:
     """Read the last hour's messages."""
     now = datetime.now(UTC)
-    return len(await services.mailbox.messages(now - LONG_AGO, now + LONG_AGO))
+    page = await services.mailbox.page(now - LONG_AGO, now + LONG_AGO)
+    found = {message.id for message in page.messages}
+    while page.next_url:
+        page = await services.mailbox.page(now - LONG_AGO, now + LONG_AGO, url=page.next_url)
+        found |= {message.id for message in page.messages}
+    return len(found)
 
 
 async def gate_of(services: Services) -> MailboxGate:
