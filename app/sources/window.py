@@ -23,7 +23,7 @@ from app.outbound.rules import NotNow
 MOST_FITTING = 5
 """Messages whose lists are read; more than one is ambiguous, copies apart."""
 
-_PAGES, _SECONDS = 5, 15.0  # in one look; after these no further page is begun
+_PAGES, _SECONDS = 8, 15.0  # in one look; after these no further page is begun
 _SECONDS_AT_ONCE = 60.0  # where there is no other look
 _MOST_PAGES = 40  # in all looks at a ticket
 _SMALL_PAGE = 20  # messages, once a page took too long
@@ -110,7 +110,8 @@ class Window:
                 return Read(tuple(self._found.values()))
             newest = earlier.newest - _OVERLAP if earlier.newest else self.since
             await self._span(newest, self.until)
-            for moment in earlier.fitting:
+            known = {message.received_at for message in self._found.values()}
+            for moment in sorted(set(earlier.fitting) - known):
                 await self._span(moment, moment + _SECOND)
         except _Enough:
             if self.position.pages >= _MOST_PAGES and not self.position.whole:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from sqlalchemy import func
@@ -35,7 +35,7 @@ MARKS = (60, 12 * 60, 61 * 60)
 """Seconds after which health is asked."""
 
 FOR_EVER: int = 10**6
-CREATE = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
+CREATE: dict[str, Any] = {"method": "POST", "entity": "Contacts", "path_contains": "/Companies/"}
 
 
 @dataclass
@@ -188,20 +188,23 @@ async def bug(world: World) -> int:
     return world.ticket()
 
 
+Health: TypeAlias = tuple[set[str], set[str], set[str]]
+
+
 @dataclass
 class Case:
     """A state: how it begins, and what health says at each of MARKS of the ticket's waiting."""
 
     begin: Callable[[World], Awaitable[int]]
-    health: tuple[set[str], set[str], set[str]]
+    health: Health
     looks: int
     """At most."""
 
 
 OURS = {"late", "stuck", "unanswered_creates", "contacts_wanted", "failed_tickets"}
-NOTHING: tuple[set[str], set[str], set[str]] = set(), set(), set()
-LATE_STUCK = set(), {"late"}, {"late", "stuck"}
-CREATES = set(), {"late", "unanswered_creates"}, {"late", "stuck", "unanswered_creates"}
+NOTHING: Health = set(), set(), set()
+LATE_STUCK: Health = set(), {"late"}, {"late", "stuck"}
+CREATES: Health = set(), {"late", "unanswered_creates"}, {"late", "stuck", "unanswered_creates"}
 CASES = [
     Case(gate_shut, LATE_STUCK, 12),
     Case(autotask_away, LATE_STUCK, 36),

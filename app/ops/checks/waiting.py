@@ -90,7 +90,8 @@ async def stuck(session: AsyncSession, services: Services, now: datetime) -> Wor
     cause, most, _ = groups[0]
     cause = cause or await _why_untouched(session, services)
     # A later version may know reasons that this one does not.
-    reason, cure = REASONS.get(cause, (cause, _SEE))
+    known = cause is None or cause in REASONS
+    reason, cure = REASONS[WaitsFor(cause) if cause else None] if known else (cause, _SEE)
     return WorkProblem(
         code="stuck",
         since=min(since for _, _, since in groups),
@@ -149,6 +150,6 @@ async def endings(session: AsyncSession, now: datetime) -> WorkProblem | None:
     )
 
 
-def _named(ids: Sequence[int]) -> str:
-    shown = ", ".join(str(one) for one in sorted(ids, reverse=True)[:_NAMED])
+def _named(ids: Sequence[int | None]) -> str:
+    shown = ", ".join(str(one) for one in sorted(filter(None, ids), reverse=True)[:_NAMED])
     return f"{shown} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else shown
