@@ -220,7 +220,7 @@ class Mailbox:
                 gate.shut_until = now + timedelta(seconds=pause)
                 gate.since = gate.since if gate.since and gate.code == error.trouble else now
                 gate.code, gate.reason = error.trouble, str(error)[:500]
-                gate.times += 1
+                gate.times += error.retry_after is None  # else the pause is not of our choosing
                 log.error("mailbox_shut", code=gate.code, reason=gate.reason, seconds=pause)
             return MailboxShut(gate.shut_until, f"the mailbox: {gate.reason}")
 

@@ -56,7 +56,8 @@ async def read_message(
     if read.more_than is not None:
         remark = f"more than {read.more_than} messages came in at about that time"
         return OfMailbox(remark, read.position)
-    if len(read.fitting) > MOST_FITTING:
+    kept = read.position.fitting if read.position else ()
+    if max(len(read.fitting), len(kept)) > MOST_FITTING:
         raise AmbiguousMessage
     answer = only(source, await asyncio.to_thread(_read, read.fitting, services.settings))
     return OfMailbox(answer, read.position, read.unfinished)

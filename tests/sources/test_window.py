@@ -81,6 +81,19 @@ async def test_two_that_fit_are_ambiguous_however_far_apart(
     assert tenant.linked_contacts(ticket) == []
 
 
+async def test_a_crowd_that_fits_ends_the_reading(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """No list of it is read, and its times are not kept."""
+    now = tenant.clock()
+    for n in range(900):
+        at = now - timedelta(seconds=n)
+        tenant.mail.deliver(HELP_DESK, sender=ANA, subject=SUBJECT, received_at=at)
+    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, title=SUBJECT)
+    assert await look_at(services, ticket) == Result.AMBIGUOUS_MESSAGE
+    assert (await record_of(services, ticket)).mailbox_position is None
+
+
 async def test_what_comes_while_older_mails_are_read_counts(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
