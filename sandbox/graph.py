@@ -43,17 +43,18 @@ class MailSwitches:
     pages_overlap: bool = True
     # A first page without members, yet with a next one (https://learn.microsoft.com/graph/paging).
     empty_first_page: bool = False
-    # Where @odata.nextLink goes: elsewhere, or to the very same page for ever
+    # Where @odata.nextLink goes: elsewhere, or to the very same page for ever, or by turns to two
     # (github.com/microsoftgraph/msgraph-sdk-javascript/issues/178).
-    next_link: Literal["right", "foreign", "same"] = "right"
+    next_link: Literal["right", "foreign", "same", "cycle"] = "right"
     foreign_origin: str = "https://graph.evil.example"
     # How a mailbox that is not there, or not in Exchange Online, is told (issue 10482).
     missing_mailbox: str = "ErrorInvalidUser"
     # Retry-After of the fifth request at once: often there is none
     # (github.com/OfficeDev/outlook-dev-docs/issues/144).
     concurrency_retry_after: str | None = None
-    # Seconds that each request for messages takes.
+    # Seconds that each request for messages takes, and those that each message on a page adds.
     latency: float = 0.0
+    message_seconds: float = 0.0
 
 
 @dataclass
@@ -61,14 +62,32 @@ class MailFault:
     """A fault of requests of one kind.
 
     throttled    429, with retry_after if given       unavailable  503, likewise
+    timeout      504, likewise                        broken       500
     revoked      401: the token is no longer good     garbage      200 with a page for people
     hang         no answer for as long as one waits   reset        the connection is cut
+    unreadable   a message without its time on the page
+
+    retry_in is written as a date so many seconds ahead. The first `after` requests pass. A fault of
+    `pages` hits only requests for whole messages, not the check of a mailbox by one id.
     """
 
-    kind: Literal["throttled", "unavailable", "revoked", "garbage", "hang", "reset"]
+    kind: Literal[
+        "throttled",
+        "unavailable",
+        "timeout",
+        "broken",
+        "revoked",
+        "garbage",
+        "hang",
+        "reset",
+        "unreadable",
+    ]
     on: Kind = "messages"
     times: int = 1
     retry_after: str | None = None
+    retry_in: float | None = None
+    after: int = 0
+    pages: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,20 +182,32 @@ class MailSystem:
             self.mailboxes[mailbox.lower()].append(mail)
             return mail.id
 
+    def flood(self, mailbox: str, count: int, *, minutes: float = 60.0) -> None:
+        """Put many messages of strangers into a mailbox, evenly over the last minutes."""
+        now = self.clock()
+        for n in range(count):
+            at = now - timedelta(minutes=minutes * n / count)
+            sender, subject = f"alert{n}@monitor.example", f"Alert {n}"
+            self.deliver(mailbox, sender=sender, subject=subject, received_at=at)
+
     def fail(self, *faults: MailFault) -> None:
         """Append faults; of several for one kind of request, the first hits until used up."""
         with self.lock:
             self._faults.extend(faults)
 
-    def take_fault(self, kind: Kind) -> MailFault | None:
-        """Return the fault that hits a request, and use it up by one."""
+    def take_fault(self, kind: Kind, *, page: bool = False) -> MailFault | None:
+        """Return the fault that hits a request, and use it up by one; page: of whole messages."""
         with self.lock:
             for fault in self._faults:
-                if fault.on == kind:
-                    fault.times -= 1
-                    if fault.times <= 0:
-                        self._faults.remove(fault)
-                    return fault
+                if fault.on != kind or (fault.pages and not page):
+                    continue
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
+                fault.times -= 1
+                if fault.times <= 0:
+                    self._faults.remove(fault)
+                return fault
         return None
 
     def issue_token(self) -> str:

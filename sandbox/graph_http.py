@@ -4,6 +4,8 @@ It is strict: what Graph refuses, or was not seen to take, is refused.
 """
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
@@ -56,9 +58,15 @@ def create_graph(mail: MailSystem) -> Starlette:
             return _error(429, "ApplicationThrottled", message, wait)
         try:
             await asyncio.sleep(mail.switches.latency)
-            if fault := mail.take_fault("messages"):
+            fault = mail.take_fault("messages", page="subject" in asked.get("$select", ""))
+            if fault and fault.kind != "unreadable":
                 return _at_fault(fault)
-            return _messages(mail, mailbox, asked, _origin(request))
+            status, answer = _messages(mail, mailbox, asked, _origin(request))
+            messages = answer.get("value", [])
+            await asyncio.sleep(mail.switches.message_seconds * len(messages))
+            if fault:
+                answer["value"] = [*messages, {"id": "AAMkADk0ZmE1odd="}]
+            return JSONResponse(answer, status)
         finally:
             mail.leave(mailbox)
 
@@ -110,11 +118,14 @@ def _refuse(mail: MailSystem, request: Request, mailbox: str) -> Response | None
     return None
 
 
-def _messages(mail: MailSystem, mailbox: str, asked: dict[str, str], origin: str) -> Response:
+def _messages(
+    mail: MailSystem, mailbox: str, asked: dict[str, str], origin: str
+) -> tuple[int, dict[str, Any]]:
+    """Return status and body of the answer."""
     try:
         query = parse_query(asked)
     except InvalidQueryError as error:
-        return _error(400, error.code, str(error))
+        return 400, _error_body(error.code, str(error))
     with mail.lock:
         matching = query.sorted([m for m in mail.mailboxes[mailbox] if query.matches(m)])
     switches = mail.switches
@@ -131,11 +142,15 @@ def _messages(mail: MailSystem, mailbox: str, asked: dict[str, str], origin: str
     }
     if next_skip < len(matching):
         link_origin = switches.foreign_origin if switches.next_link == "foreign" else origin
-        skip = query.skip if switches.next_link == "same" else next_skip - overlap
+        skip = next_skip - overlap
+        if switches.next_link == "same":
+            skip = query.skip
+        elif switches.next_link == "cycle":
+            skip = size if query.skip == 0 else 0
         again = urlencode({**asked, "$skip": skip}, quote_via=quote, safe="$")
         path = f"{GRAPH}/v1.0/users/{quote(mailbox)}/messages"
         page["@odata.nextLink"] = f"{link_origin}{path}?{again}"
-    return JSONResponse(page)
+    return 200, page
 
 
 def _selected(mail: Mail, query: Query) -> dict[str, Any]:
@@ -151,9 +166,15 @@ def _at_fault(fault: MailFault) -> Response:
     status, code, message = {
         "throttled": (429, "TooManyRequests", "Too many requests."),
         "unavailable": (503, "ServiceUnavailable", "Please retry again later."),
+        "timeout": (504, "GatewayTimeout", "The server did not answer in time."),
+        "broken": (500, "ErrorInternalServerError", "An internal server error occurred."),
         "revoked": (401, "InvalidAuthenticationToken", "Access token has been revoked."),
     }[fault.kind]
-    return _error(status, code, message, fault.retry_after)
+    wait = fault.retry_after
+    if fault.retry_in is not None:
+        at = datetime.now(UTC) + timedelta(seconds=fault.retry_in)
+        wait = format_datetime(at, usegmt=True)
+    return _error(status, code, message, wait)
 
 
 class _NoAnswer(Response):
@@ -171,10 +192,14 @@ class _NoAnswer(Response):
 
 
 def _error(status: int, code: str, message: str, wait: str | None = None) -> Response:
+    headers = {"Retry-After": wait} if wait else None
+    return JSONResponse(_error_body(code, message), status, headers)
+
+
+def _error_body(code: str, message: str) -> dict[str, Any]:
     """Write an error as Graph does: https://learn.microsoft.com/graph/errors"""
     inner = {"date": "2026-11-23T12:00:00", "request-id": "e0ffa85c-07f2-4198-bcd4-9fc68c8c5cb7"}
-    error = {"code": code, "message": message, "innerError": inner}
-    return JSONResponse({"error": error}, status, {"Retry-After": wait} if wait else None)
+    return {"error": {"code": code, "message": message, "innerError": inner}}
 
 
 def _oauth(status: int, error: str, number: int) -> Response:

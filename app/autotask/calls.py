@@ -67,6 +67,8 @@ class Calls:
         self._throttle = throttle
         self.asked_at = 0.0
         """time.monotonic() when the latest call was permitted, just before it left."""
+        self.made = 0
+        """How many calls were permitted."""
 
     async def get(self, path: str, most: int | None = None) -> dict[str, Any]:
         """Read any answer; raise TooLarge if it has more than `most` bytes."""
@@ -185,6 +187,7 @@ class Calls:
         try:
             async with self._throttle(entity, write=write):
                 self.asked_at = time.monotonic()
+                self.made += 1
                 not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
                 request = self._request(method, url or self._root + path, body, not_after)
                 if write and body is None:

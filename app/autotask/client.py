@@ -80,6 +80,11 @@ class Autotask:
         """Questions about entities, for the same caller."""
         return EntityInfo(self._calls)
 
+    @property
+    def made(self) -> int:
+        """How many calls were made."""
+        return self._calls.made
+
     # --- reading ---------------------------------------------------------------------------------
 
     async def ticket(self, ticket_id: int) -> Ticket | None:

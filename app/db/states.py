@@ -123,6 +123,30 @@ class Priority(IntEnum):
     CATCH_UP = 20  # no callout came in time
 
 
+class WaitsFor(StrEnum):
+    """What a ticket waits for that was looked at in vain."""
+
+    LIST = "list"  # its list, which may come later: it is read again as planned
+    RETRY = "retry"  # a person whom Autotask refused: it is tried again as planned
+    GATE = "gate"  # Autotask may not be asked now
+    PAUSED = "paused"  # an administrator has paused all writes
+    BUDGET = "budget"  # our share of the calls is spent
+    SLOT = "slot"  # no request to that entity may begin: as many are under way as may be
+    MAILBOX = "mailbox"  # the mailbox cannot be read
+    WINDOW = "window"  # its own part of the mailbox is long, or cannot be read
+    REQUEST = "request"  # whether a request took effect is being looked up
+    ENDING = "ending"  # a contact that it wants is being retired
+    ANSWER = "answer"  # Autotask gives no good answer
+    BUSY = "busy"  # Autotask turns the calls down because of load
+    CHANGING = "changing"  # it changes while it is read
+    NOTE = "note"  # its people are done, its note is not
+    BUG = "bug"  # this service has failed
+
+
+PLANNED = (WaitsFor.LIST, WaitsFor.RETRY)
+"""The ticket waits on purpose, until a time that is known: it is neither late nor in vain."""
+
+
 class NoteError(StrEnum):
     """Why a note was not written, where that decides about further ones."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import Priority
+from app.db.states import PLANNED, Priority
 from app.db.tables import Due, Worker
 from app.due.work import LEASE, TICKET
 
@@ -23,18 +23,35 @@ async def sign_of_life(session: AsyncSession, worker_id: str) -> None:
 
 
 async def oldest_due(session: AsyncSession) -> datetime | None:
-    """Return since when the ticket that has waited longest is due, None if none is.
+    """Return since when the ticket is wanted that has been wanted longest; None if none waits.
 
-    Backlog does not count: it waits its turn, however long.
+    Backlog does not count: it waits its turn, however long. A ticket that waits on purpose counts
+    from the time that was planned.
     """
-    tickets = and_(Due.kind == TICKET, Due.priority < int(Priority.CATCH_UP))
-    waiting = select(func.min(Due.due_at)).where(
-        tickets, Due.holder.is_(None), Due.due_at <= func.now()
-    )
-    dead = select(func.min(Due.lease_until)).where(tickets, Due.lease_until <= func.now())
-    oldest = select(func.least(waiting.scalar_subquery(), dead.scalar_subquery()))
+    live = and_(Due.kind == TICKET, Due.priority < int(Priority.CATCH_UP))
+    oldest = select(func.min(WANTED_AT)).where(live, or_(is_waiting(), WAITS_IN_VAIN))
     at: datetime | None = (await session.execute(oldest)).scalar_one()
     return at
+
+
+def is_waiting() -> ColumnElement[bool]:
+    """Return whether a row waits for a worker: it is due, or its holder has died."""
+    due = and_(Due.holder.is_(None), Due.due_at <= func.now())
+    return or_(due, Due.lease_until <= func.now())
+
+
+_PLANNED = Due.waits_for.in_(PLANNED)
+
+WANTED_AT = case(
+    (_PLANNED, func.coalesce(Due.due_at, Due.lease_until)),
+    else_=func.least(Due.since, Due.due_at, Due.lease_until),
+)
+"""When the work of a row was wanted, whenever its next try is."""
+
+WAITS_IN_VAIN = and_(
+    Due.waits_for.is_not(None), ~_PLANNED, or_(Due.due_at.is_not(None), Due.holder.is_not(None))
+)
+"""Whether the row's last look could not end its work, and that was not planned."""
 
 
 async def catching_up(session: AsyncSession) -> int:

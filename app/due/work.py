@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import Sessions
-from app.db.states import Priority
+from app.db.states import PLANNED, Priority, WaitsFor
 from app.db.tables import Due
 
 TICKET = "ticket"
@@ -64,6 +64,7 @@ class Lease:
     since: datetime  # when it was first wanted
     claimed_at: datetime  # by the database's clock
     is_look: bool = True  # else finishing changes neither age nor tries of what is due
+    vain: int = 0  # earlier looks that had to wait, not on purpose, since it was wanted
 
     @property
     def age(self) -> timedelta:
@@ -91,6 +92,8 @@ async def want(
                 "wanted": Due.wanted + 1,
                 "since": _if(idle, func.now(), Due.since),
                 "tries": _if(idle, 0, Due.tries),
+                "waits_for": _if(idle, None, Due.waits_for),
+                "vain": _if(idle, 0, Due.vain),
             },
         )
     )
@@ -126,12 +129,12 @@ async def claim(
             tries=Due.tries + 1,
             deaths=Due.deaths + _if(Due.holder.is_(None), 0, 1),
         )
-        .returning(Due.ref, Due.attempt, Due.tries, Due.wanted, Due.since, func.now())
+        .returning(Due.ref, Due.attempt, Due.tries, Due.wanted, Due.since, func.now(), Due.vain)
         .execution_options(synchronize_session=False)
     )
     return [
-        Lease(kind, ref, holder, attempt, tries, wanted, since, now)
-        for ref, attempt, tries, wanted, since, now in rows
+        Lease(kind, ref, holder, attempt, tries, wanted, since, now, vain=vain)
+        for ref, attempt, tries, wanted, since, now, vain in rows
     ]
 
 
@@ -218,12 +221,18 @@ async def fenced(sessions: Sessions, lease: Lease) -> AsyncIterator[AsyncSession
 
 
 async def finish(
-    session: AsyncSession, lease: Lease, again_at: datetime | None = None, *, spent: bool = True
+    session: AsyncSession,
+    lease: Lease,
+    again_at: datetime | None = None,
+    *,
+    spent: bool = True,
+    waits_for: WaitsFor | None = None,
 ) -> datetime | None:
     """End a look, within a fenced transaction; due again at `again_at`, or earlier if wanted.
 
     Return when it is due again, None if it is not. With spent=False the look only had to wait,
-    and the claim does not count as a try. Raise LeaseLost if the lease is no longer held.
+    and the claim does not count as a try. waits_for: why it is due again; None: as before.
+    Raise LeaseLost if the lease is no longer held.
     """
     due_at = func.least(Due.due_at, again_at) if again_at else Due.due_at
     over = due_at.is_(None)
@@ -241,6 +250,7 @@ async def finish(
             deaths=0,
             holder=None,
             lease_until=None,
+            **_waiting(lease, waits_for, over=look_over),
         )
         .returning(Due.due_at)
         .execution_options(synchronize_session=False)
@@ -266,6 +276,19 @@ async def want_new(
     rows = insert(Due).values([row | {"ref": ref} for ref in sorted(refs)])
     new = await session.execute(rows.on_conflict_do_nothing().returning(Due.ref))
     return sorted(new.scalars())
+
+
+def _waiting(lease: Lease, waits_for: WaitsFor | None, *, over: bool) -> dict[str, object]:
+    """Return what the end of a look changes of how the ticket waits."""
+    if over:
+        return {"waits_for": None, "waits_since": None, "vain": 0}
+    if waits_for is None:
+        return {}
+    return {
+        "waits_for": waits_for,
+        "waits_since": _if(Due.waits_for == waits_for, Due.waits_since, func.now()),
+        "vain": lease.vain + (waits_for not in PLANNED),
+    }
 
 
 def _holds(*leases: Lease) -> ColumnElement[bool]:

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from app.graph.errors import (
     GraphError,
-    TooManyMessages,
+    PageError,
     Trouble,
+    Unclear,
     json_object,
     refused_call,
     refused_token,
@@ -29,10 +30,11 @@ from app.graph.errors import (
 from app.graph.models import SELECTED, Message, Token, read_message
 
 REQUEST_SECONDS = 30.0
-"""A reading is given up after this time: all its pages, and a token if it needs one."""
+"""A page is given up after this time, with a token if it needs one."""
 
-_MOST_PAGES = 20
-_PAGE_SIZE = 100  # of 1,000 possible: larger pages time out at Microsoft's gateway (504)
+PAGE_SIZE = 100
+"""Messages on a page, of 1,000 possible: larger pages time out at Microsoft's gateway (504)."""
+
 _RENEW_BEFORE = 300.0  # seconds; as Microsoft's own libraries do
 
 
@@ -43,6 +45,14 @@ class GraphCredentials:
     tenant_id: str
     client_id: str
     client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the messages of a time, and where the next ones are."""
+
+    messages: list[Message]
+    next_url: str | None
 
 
 class Graph:
@@ -67,14 +77,23 @@ class Graph:
         self._token: str | None = None
         self._renew_at = 0.0
 
-    async def messages(self, mailbox: str, since: datetime, until: datetime) -> list[Message]:
-        """List the messages that a mailbox received between two times, in any folder, newest first.
+    async def page(
+        self,
+        mailbox: str,
+        since: datetime,
+        until: datetime,
+        *,
+        size: int = PAGE_SIZE,
+        url: str | None = None,
+    ) -> Page:
+        """List messages that a mailbox received between two times, in any folder, newest first.
 
-        Both ends count, and fractions of a second are rounded outwards. Raise GraphError, or
-        TooManyMessages for more than 20 pages.
-        A single unreadable message makes the whole answer AWAY: it could be the one looked for, and
-        without it another could pass for it. A sender cannot cause that: read_message accepts
-        anything a sender can write.
+        Both ends count, and fractions of a second are rounded outwards. url: of a page but the
+        first. A page may be empty, and a message may be on two: pages are cut by counting, so a
+        newer message moves the others on. Raise GraphError.
+        A single unreadable message spoils its page: it could be the one looked for, and without it
+        another could pass for it. A sender cannot cause that: read_message accepts anything a
+        sender can write.
         """
         query = {
             # Graph's rule: the property of $orderby comes first in $filter.
@@ -82,10 +101,15 @@ class Graph:
             f" and receivedDateTime le {_second(until + timedelta(microseconds=999_999))}",
             "$orderby": "receivedDateTime desc",
             "$select": ",".join(SELECTED),
-            "$top": str(_PAGE_SIZE),
+            "$top": str(size),
         }
+        asked = url or self._messages_url(mailbox, query)
         async with _bounded():
-            return await self._pages(self._messages_url(mailbox, query))
+            members, next_url = await self._page(asked)
+        following = None if next_url is None else self._on_our_origin(next_url)
+        if following == asked:
+            raise PageError(Trouble.AWAY, "Graph gives the same page for ever")
+        return Page([_read(member) for member in members], following)
 
     async def check(self, mailbox: str) -> None:
         """Read one message's id; raise GraphError if the mailbox cannot be read.
@@ -95,22 +119,6 @@ class Graph:
         """
         async with _bounded():
             await self._page(self._messages_url(mailbox, {"$top": "1", "$select": "id"}))
-
-    async def _pages(self, url: str) -> list[Message]:
-        # By id: pages are cut by counting, so a message moves to the next page when a newer one
-        # arrives in between. It must not count as two candidates.
-        found: dict[str, Message] = {}
-        for _ in range(_MOST_PAGES):
-            members, next_url = await self._page(url)
-            known = len(found)
-            for message in map(_read, members):
-                found.setdefault(message.id, message)
-            if next_url is None:
-                return list(found.values())
-            url = self._on_our_origin(next_url)
-        if len(found) == known:
-            raise GraphError(Trouble.AWAY, "Graph gives the same page for ever")
-        raise TooManyMessages(f"more than {len(found)} messages came in at about that time")
 
     async def _page(self, url: str) -> tuple[list[Any], object]:
         """Return a page's members, and the address of the next page; a page may be empty."""
@@ -179,7 +187,7 @@ class Graph:
         """Refuse a next page elsewhere: the token would go with it."""
         if isinstance(url, str) and _origin(url) == _origin(self._url):
             return url
-        raise GraphError(Trouble.AWAY, "Graph's next page is not on its own origin")
+        raise PageError(Trouble.AWAY, "Graph's next page is not on its own origin")
 
 
 @asynccontextmanager
@@ -188,7 +196,7 @@ async def _bounded() -> AsyncIterator[None]:
         async with asyncio.timeout(REQUEST_SECONDS):
             yield
     except TimeoutError as error:
-        raise GraphError(Trouble.AWAY, f"no answer within {REQUEST_SECONDS:.0f} s") from error
+        raise Unclear(f"no answer within {REQUEST_SECONDS:.0f} s", slow=True) from error
 
 
 def _read(answer: object) -> Message:
@@ -196,7 +204,7 @@ def _read(answer: object) -> Message:
         return read_message(answer)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, one["loc"])) for one in error.errors())
-        raise GraphError(Trouble.AWAY, f"a message cannot be read: {wrong}") from None
+        raise PageError(Trouble.AWAY, f"a message cannot be read: {wrong}") from None
 
 
 def _second(moment: datetime) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 import httpx
 
-_LONGEST_WAIT = 3600.0
+_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 3600.0
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 
 
@@ -40,8 +41,17 @@ class GraphError(Exception):
         """Seconds; None if Microsoft did not say."""
 
 
-class TooManyMessages(Exception):
-    """More messages were received than are read; nothing is wrong with the mailbox."""
+class PageError(GraphError):
+    """One page cannot be read, which says nothing about the rest of the mailbox."""
+
+
+class Unclear(GraphError):
+    """There is no answer: from the mailbox, or only to this question."""
+
+    def __init__(self, message: str, *, slow: bool = False) -> None:
+        super().__init__(Trouble.AWAY, message)
+        self.slow = slow
+        """It took too long."""
 
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes, which warns that the
@@ -109,6 +119,8 @@ def refused_call(response: httpx.Response) -> GraphError:
         return GraphError(Trouble.OUT_OF_SCOPE, message)
     if status == 404 and code:
         return GraphError(Trouble.MISSING, f"no such mailbox in Exchange Online {named}")
+    if status == 504 or code:
+        return Unclear(f"Graph gives no messages {named}", slow=status == 504)
     return GraphError(Trouble.AWAY, f"Graph gives no messages {named}")
 
 
@@ -121,28 +133,37 @@ def json_object(response: httpx.Response) -> dict[str, Any] | None:
     return parsed if isinstance(parsed, dict) else None
 
 
-def retry_after(value: str | None) -> float | None:
-    """Return a Retry-After header, seconds or a date, in seconds from now, at most an hour."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(min(int(text[:9]), _LONGEST_WAIT))
+def retry_after(response: httpx.Response) -> float | None:
+    """Return a Retry-After header, seconds or a date, in seconds from now: a second to an hour.
+
+    None if there is none that can be read. A date counts from the server's own clock.
+    """
+    text = response.headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    elif (at := _date(text)) is not None:
+        now = _date(response.headers.get("date", "")) or datetime.now(UTC)
+        seconds = (at - now).total_seconds()
+    else:
+        return None
+    return min(max(_SHORTEST_WAIT, seconds), _LONGEST_WAIT)
+
+
+def _date(text: str) -> datetime | None:
     try:
         at = parsedate_to_datetime(text)
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        seconds = (at - datetime.now(UTC)).total_seconds()
     except (ValueError, OverflowError):
         return None
-    return min(max(0.0, seconds), _LONGEST_WAIT)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _busy(response: httpx.Response) -> GraphError | None:
     """Return the error for throttling: 429, often without a time, or 503 and 504 with one.
     https://learn.microsoft.com/graph/throttling
     """
-    status, wait = response.status_code, response.headers.get("retry-after")
+    status, wait = response.status_code, retry_after(response)
     if status == 429 or (status in (503, 504) and wait is not None):
-        message = f"Microsoft asks us to wait ({status})"
-        return GraphError(Trouble.THROTTLED, message, retry_after(wait))
+        return GraphError(Trouble.THROTTLED, f"Microsoft asks us to wait ({status})", wait)
     return None
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import Refusal, Refused
 from app.db.database import db_now
-from app.db.states import ON_TICKET, WOULD, Outcome
+from app.db.states import ON_TICKET, WOULD, Outcome, WaitsFor
 from app.db.tables import Participant
 from app.decide import NO_ADDRESS, Decision, Reason, Verdict
+from app.decide.waiting import Waiting
 from app.looks import facts
 from app.looks.on_record import Gathered
 from app.looks.restore import restore
@@ -31,8 +31,8 @@ class Acting:
     writes: Writes
     refused: set[str]
     """Keys whose refusal has made this look read again; the next refusal counts as a failure."""
-    waits: list[datetime] = field(default_factory=list)
-    """When those who could not be finished now should be looked at again."""
+    waits: list[Waiting] = field(default_factory=list)
+    """What those wait for who could not be finished now."""
 
     @property
     def gathered(self) -> Gathered:
@@ -50,14 +50,14 @@ class Acting:
             if row.outcome is not None:
                 continue
             if row.retry_at and row.retry_at > self.gathered.read_at:
-                self.waits.append(row.retry_at)
+                self.waits.append(Waiting(WaitsFor.RETRY, row.retry_at))
                 continue
             try:
                 await self._bring(decision)
             except Halt:
                 raise
             except Wait as wait:
-                self.waits.append(wait.until)
+                self.waits.append(wait.waiting)
 
     async def _record(self, decisions: Sequence[Decision]) -> dict[str, Participant]:
         """Store what was seen and decided, and each outcome that takes no request."""
@@ -175,4 +175,4 @@ class Acting:
             )
         log.warning("refused", kind=refusal.kind, again_at=retry_at and retry_at.isoformat())
         if retry_at:
-            raise Wait(retry_at)
+            raise Wait(retry_at, WaitsFor.RETRY)

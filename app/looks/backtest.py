@@ -20,6 +20,7 @@ from app.autotask.errors import AutotaskError, Barred, Busy, NotSent, Overloaded
 from app.autotask.models import Ticket
 from app.db import database
 from app.db.database import db_now, is_outage
+from app.db.states import WaitsFor
 from app.decide import Facts, decide
 from app.decide.policy import PolicyDocument
 from app.looks.on_record import Gathered
@@ -135,6 +136,8 @@ class Backtest:
         reading = Reading(ticket, time.monotonic(), await database.now(self.services.sessions))
         policy = self.asked.policy if self.asked.account_id is not None else None
         ended = await preview_of(self.services, autotask, reading, policy)
+        if ended.shut and ended.shut.waits_for is WaitsFor.WINDOW:
+            raise Unanswered(ended.shut.reason)
         if ended.shut:
             raise ended.shut
         if ended.gathered is None or ended.found is None:

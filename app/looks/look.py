@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,12 +15,14 @@ from app.autotask.errors import AutotaskError, Barred, Busy, Overloaded, Unanswe
 from app.autotask.models import Ticket
 from app.contacts import loops
 from app.db.database import is_outage
-from app.db.states import ENDS_WORK, Result
+from app.db.states import ENDS_WORK, Result, WaitsFor
 from app.decide import decide
+from app.decide.waiting import Waiting
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks import merges, moves, read
 from app.looks.act import Acting
+from app.looks.end import LookEnd, again_at, unread
 from app.looks.facts import gather
 from app.looks.note import write_note
 from app.looks.read import NobodyToAdd, Reading
@@ -42,23 +44,8 @@ _PAUSE = timedelta(seconds=30)  # after which a shut gate may be open
 _TRIES = 10  # before these no ticket is given up: it may have waited most of the time
 _ROUNDS = 20  # readings of a ticket within one look
 _SEARCH_SECONDS = 5.0  # a search that took longer is followed by another reading of the ticket
+_SEARCHES = 3  # that took so long, in one look
 _BARREN = 3  # readings in a row that may lead to no write
-
-
-@dataclass(frozen=True, slots=True)
-class LookEnd:
-    """How a look ended. Without a result the ticket is due again at again_at."""
-
-    result: Result | None
-    note: str | None = None
-    again_at: datetime | None = None
-    spent: bool = False
-    """It counts as a try, so the next pause is longer."""
-    excused: bool = False
-    """It is not the ticket's own trouble, so it never makes the ticket fail."""
-    ticket: Ticket | None = None
-    found: Found | None = None
-    waits_for_mailbox: bool = False
 
 
 async def look(services: Services, lease: Lease) -> Result | None:
@@ -66,37 +53,34 @@ async def look(services: Services, lease: Lease) -> Result | None:
 
     Raises LeaseLost if another worker has taken over; then nothing was recorded.
     """
+    began = time.monotonic()
     end = await _look_or_wait(services, lease)
     tired = lease.age > GIVE_UP and lease.tries >= _TRIES
     if end.result is None and tired and not end.excused:
         end = LookEnd(Result.FAILED, f"given up after 72 hours: {end.note}", ticket=end.ticket)
+    if end.result is None and end.waits:
+        # By the database's clock: the look may have taken a while.
+        now = lease.claimed_at + timedelta(seconds=time.monotonic() - began)
+        end = replace(end, again_at=again_at(now, lease, end))
     await _record(services, lease, end)
     log.info("looked", result=end.result, note=end.note, tries=lease.tries)
     return end.result
 
 
-async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:  # noqa: PLR0911  a case each
-    """Look; after an error, return when to look again."""
+async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:
+    """Look; after an error, return what the ticket waits for."""
     began = time.monotonic()
-
-    def after(pause: timedelta) -> datetime:
-        """Count from now, by the database's clock: the look may have taken a while."""
-        return lease.claimed_at + timedelta(seconds=time.monotonic() - began) + pause
-
+    autotask: Autotask | None = None
     try:
-        return await _look(services, lease)
+        if still := await _still_waiting(services, lease):
+            return still
+        autotask = await services.autotask(lease)
+        end = await _look(services, autotask, lease)
     except NotNow as wait:
-        return LookEnd(None, wait.reason, _jittered(wait.until, 2), excused=True)
-    except Barred as error:
-        return LookEnd(None, str(error), _jittered(after(_PAUSE), 5), excused=True)
-    except Overloaded as error:
-        pause = max(timedelta(seconds=error.retry_after or 0), _PAUSE)
-        return LookEnd(None, str(error), _jittered(after(pause), 5), excused=True)
-    except Busy as error:
-        pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
-        return LookEnd(None, str(error), after(pause), spent=True)
+        waits = [Waiting(wait.waits_for, wait.until)]
+        end = LookEnd(None, wait.reason, waits, excused=True)
     except AutotaskError as error:
-        return LookEnd(None, str(error), after(_backoff(lease.tries)), spent=True)
+        end = _after(error, lease.claimed_at + timedelta(seconds=time.monotonic() - began))
     except LeaseLost:
         raise
     except Exception as error:
@@ -104,16 +88,24 @@ async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:  # noqa: P
             raise
         log.exception("look_failed")
         note = f"a bug in this service, see the log: {type(error).__name__}"
-        return LookEnd(None, note, after(_backoff(lease.tries)), spent=True)
+        end = LookEnd(None, note, [Waiting(WaitsFor.BUG)], spent=True)
+    return replace(end, calls=autotask.made if autotask else 0)
 
 
-async def _look(services: Services, lease: Lease) -> LookEnd:
-    if still := await _still_waiting(services, lease):
-        return still
-    autotask = await services.autotask(lease)
+def _after(error: AutotaskError, now: datetime) -> LookEnd:
+    """Return the end of a look that an error of Autotask's has ended."""
+    asked = timedelta(seconds=(error.retry_after or 0) if isinstance(error, Busy) else 0)
+    if isinstance(error, Barred | Overloaded):
+        waits = [Waiting(WaitsFor.GATE, now + max(asked, _PAUSE))]
+        return LookEnd(None, str(error), waits, excused=True)
+    cause = WaitsFor.BUSY if isinstance(error, Busy) else WaitsFor.ANSWER
+    return LookEnd(None, str(error), [Waiting(cause, now + asked if asked else None)], spent=True)
+
+
+async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd:
     searched: tuple[Ticket, Search] | None = None
     refused: set[str] = set()
-    ask, barren = False, 0
+    ask, barren, searches, written = False, 0, 0, 0
     for _ in range(_ROUNDS):
         reading = await _read(services, autotask, lease)
         if isinstance(reading, LookEnd):
@@ -121,7 +113,10 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         ticket = reading.ticket
         if searched is None or searched[0] != ticket:
             searched = ticket, await sources.find_list(services, autotask, ticket)
+            searches += 1
             if time.monotonic() - reading.asked_at > _SEARCH_SECONDS:
+                if searches == _SEARCHES:
+                    break
                 continue
         search = searched[1]
         found = await read.with_earlier(services, ticket, search)
@@ -135,15 +130,22 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         except ReadAgain:
             ask = True
             barren = 0 if acting.writes.announced else barren + 1
+            written += acting.writes.announced
             if barren >= _BARREN:
                 raise Unanswered("Autotask is too slow to act on what was read") from None
             continue
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
-            return LookEnd(None, note, halt.until, spent=True, ticket=ticket, found=found)
+            end = LookEnd(None, note, [halt.waiting], spent=True, ticket=ticket, found=found)
+            return replace(end, position=search.position)
+        written += acting.writes.announced
         end = _acted(ticket, search, found, acting.waits)
+        end = replace(end, progress=written > 1)  # a single one may be the one that is stuck
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
-    raise Unanswered(f"the ticket changed at each of {_ROUNDS} readings")
+    assert searched
+    note = "the ticket changed at each reading of this look"
+    changing = [Waiting(WaitsFor.CHANGING)]
+    return LookEnd(None, note, changing, spent=True, position=searched[1].position)
 
 
 async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading | LookEnd:
@@ -161,17 +163,19 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
     return LookEnd(reading.result, reading.note, ticket=reading.ticket)
 
 
-def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> LookEnd:
+def _acted(ticket: Ticket, search: Search, found: Found, waits: Sequence[Waiting]) -> LookEnd:
     """Return the end of a look that has done all that could be done now."""
     if waits:
         note = "a participant has to wait: for another ticket's request, or to be tried again"
-        return LookEnd(None, note, min(waits), excused=True, ticket=ticket, found=found)
+        end = LookEnd(None, note, waits, excused=True, ticket=ticket, found=found)
+        return replace(end, position=search.position)
     if search.ambiguous:
         over = read.without_list(ticket, search)
         return LookEnd(over.result, over.note, ticket=ticket)
     if search.shut:
-        until = _jittered(search.shut.until, 5)
-        return LookEnd(None, search.shut.reason, until, excused=True, ticket=ticket, found=found)
+        return replace(
+            unread(search.shut, None), ticket=ticket, found=found, position=search.position
+        )
     return LookEnd(Result.DONE, found.note, ticket=ticket, found=found)
 
 
@@ -182,8 +186,8 @@ async def _with_note(services: Services, autotask: Autotask, lease: Lease, end: 
     try:
         await write_note(services, autotask, lease)
     except NotNow as wait:
-        until = _jittered(wait.until, 2)
-        return replace(end, result=None, note=wait.reason, again_at=until, excused=True)
+        waits = [Waiting(WaitsFor.NOTE, wait.until)]
+        return replace(end, result=None, note=wait.reason, waits=waits, excused=True)
     return end
 
 
@@ -196,17 +200,15 @@ async def _without_list(
         known_for = await tickets.known_for(session, lease)
     # Late lists are waited for once, not after every change of the ticket.
     age = sources.next_reading(ticket, services.settings, max(lease.age, known_for))
-    again_at = lease.since + age if age else None
+    rereading = lease.since + age if age else None
     if over.shut:
-        until = _jittered(over.shut.until, 5)
-        # A field or an attachment may come earlier than the mailbox.
-        again_at = min(until, again_at) if again_at else until
-        return LookEnd(
-            None, over.note, again_at, excused=True, ticket=ticket, waits_for_mailbox=True
-        )
-    if over.result is Result.NO_LIST and again_at:
-        return LookEnd(None, f"{over.note}; asked again", again_at, excused=True, ticket=ticket)
-    return LookEnd(over.result, over.note, ticket=ticket, found=over.found)
+        end = replace(unread(over.shut, rereading), ticket=ticket, waits_for_mailbox=True)
+    elif over.result is Result.NO_LIST and rereading:
+        waits = [Waiting(WaitsFor.LIST, rereading)]
+        end = LookEnd(None, f"{over.note}; asked again", waits, excused=True, ticket=ticket)
+    else:
+        end = LookEnd(over.result, over.note, ticket=ticket, found=over.found)
+    return replace(end, position=search.position)
 
 
 async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
@@ -222,14 +224,17 @@ async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
         if await participants.of_ticket(session, lease.ref):
             return None
     note = "the mailbox cannot be read now; see /health/work"
-    return LookEnd(None, note, _jittered(until, 60), excused=True, waits_for_mailbox=True)
+    waits = [Waiting(WaitsFor.MAILBOX, until)]
+    return LookEnd(None, note, waits, excused=True, waits_for_mailbox=True)
 
 
 async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
     """Store how the look ended and release the ticket, in one transaction."""
     note = mask(end.note)[:500] if end.note else None
     async with fenced(services.sessions, lease) as session:
-        due_at = await work.finish(session, lease, end.again_at, spent=end.spent)
+        due_at = await work.finish(
+            session, lease, end.again_at, spent=end.spent, waits_for=end.waits_for
+        )
         if end.result in ENDS_WORK:
             created = await creating.contacts_created_for(session, lease.ref)
             await participants.close(session, lease.ref, created, note or end.result)
@@ -243,18 +248,8 @@ async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
             message_id=found.message_id if found else None,
             by_mail=sources.comes_by_mail(ticket, services.settings) if ticket else None,
             waits_for_mailbox=end.waits_for_mailbox,
+            mailbox_position=end.position.model_dump(mode="json") if end.position else None,
         )
         await tickets.record_look(session, lease, looked)
         if ticket:
             await loops.break_loop(session, ticket, services.settings)
-
-
-def _backoff(tries: int, longest: float = 1800) -> timedelta:
-    """Return a pause that doubles with each try: 5 seconds to `longest`, plus or minus a fifth."""
-    seconds = min(5 * 2 ** min(tries - 1, 20), longest)
-    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311  no secret
-
-
-def _jittered(at: datetime, seconds: float) -> datetime:
-    """Add up to so many seconds: tickets that wait for one thing must not all come at once."""
-    return at + timedelta(seconds=random.uniform(0, seconds))  # noqa: S311  no secret

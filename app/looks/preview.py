@@ -54,7 +54,7 @@ async def preview_of(
     policy: in place of the account's own.
     """
     ticket = reading.ticket
-    search = await sources.find_list(services, autotask, ticket)
+    search = await sources.find_list(services, autotask, ticket, at_once=True)
     found = await with_earlier(services, ticket, search)
     if search.ambiguous or found is None or not found.entries:
         return preview_without(without_list(ticket, search))

@@ -36,5 +36,5 @@ async def _announce(writes: Writes, decision: Decision, contact_id: int) -> Rest
     if claim is None:
         raise ReadAgain
     if isinstance(claim, Pending):
-        raise Wait(claim.until)
+        raise Wait.for_other(claim)
     return claim

@@ -16,7 +16,9 @@ from app.autotask.errors import Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
 from app.db import database
 from app.db.database import persist_with
+from app.db.states import WaitsFor
 from app.decide import Decision
+from app.decide.waiting import Waiting
 from app.due.work import Lease, fenced
 from app.looks.on_record import Gathered
 from app.mail.names import person_name
@@ -42,11 +44,21 @@ class ReadAgain(Exception):
 
 
 class Wait(Exception):
-    """One participant has to wait until a time; the others need not."""
+    """One participant has to wait; the others need not."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(
+        self,
+        until: datetime,
+        waits_for: WaitsFor = WaitsFor.REQUEST,
+        ends: datetime | None = None,
+    ) -> None:
         super().__init__(until.isoformat())
-        self.until = until
+        self.waiting = Waiting(waits_for, until, ends)
+
+    @classmethod
+    def for_other(cls, pending: Pending) -> Wait:
+        """Wait for what is under way already."""
+        return cls(pending.until, pending.waits_for, pending.ends)
 
 
 class Halt(Wait):
@@ -85,7 +97,7 @@ class Writes:
         if isinstance(announced, creating.Created):
             return announced.contact_id
         if isinstance(announced, Pending):
-            raise Wait(announced.until)
+            raise Wait.for_other(announced)
         claim, contact = announced
         sessions, account_id = self.services.sessions, self.ticket.company_id
         self.announced += 1
@@ -230,7 +242,7 @@ class Writes:
                 read_at=self.gathered.read_at,
             )
         if isinstance(intent, Pending):
-            raise Wait(intent.until)
+            raise Wait.for_other(intent)
         self.announced += 1
         try:
             link_id = await self.autotask.link_contact(ticket.id, contact_id, not_after)

@@ -33,7 +33,7 @@ from app.autotask.errors import (
 )
 from app.autotask.protocol import REQUESTS_PER_HOUR, THREADS_PER_ENTITY
 from app.db.database import Sessions, db_now
-from app.db.states import Priority
+from app.db.states import Priority, WaitsFor
 from app.db.tables import Gate, Slot
 from app.due import work
 from app.due.work import Lease, LeaseLost
@@ -151,7 +151,7 @@ class Budget:
             if asyncio.get_running_loop().time() > deadline:
                 async with self._sessions() as session:
                     until = await db_now(session) + timedelta(seconds=5)
-                raise NotNow(until, f"no free slot for {entity}")
+                raise NotNow(until, f"no free slot for {entity}", WaitsFor.SLOT)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  no secret
             pause = min(pause * 1.5, 0.25)
 
@@ -166,12 +166,14 @@ class Budget:
         if row.shut_until and row.shut_until > now and not self._observer:
             raise NotNow(row.shut_until, f"paused: {row.reason}")
         if write and row.paused_at:
-            raise NotNow(now + _PAUSED, f"all writes are paused by {row.paused_by}")
+            reason = f"all writes are paused by {row.paused_by}"
+            raise NotNow(now + _PAUSED, reason, WaitsFor.PAUSED)
         free = await self._free_slot(session, entity, now)
         if free is None:
             return None
         if until := await self._counter.spent_until(session, row, now):
-            raise NotNow(until, "our share of the API's calls an hour is spent")
+            reason = "our share of the API's calls an hour is spent"
+            raise NotNow(until, reason, WaitsFor.BUDGET)
         await self._counter.count(session, now)
         known = row.code is not None or row.silent > 0
         probe = row.shut_until is not None and not self._observer

@@ -6,16 +6,18 @@ import time
 from datetime import datetime
 
 from app.autotask.errors import Barred, Busy, NotSent, Refused
+from app.db.states import WaitsFor
 from app.due.work import LeaseLost
 
 
 class NotNow(Exception):
     """The work has to wait until a time. Waiting is no failure: no attempt is spent."""
 
-    def __init__(self, until: datetime, reason: str) -> None:
+    def __init__(self, until: datetime, reason: str, waits_for: WaitsFor = WaitsFor.GATE) -> None:
         super().__init__(reason)
         self.until = until
         self.reason = reason
+        self.waits_for = waits_for
 
 
 LEAVE_SECONDS = 20.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -67,6 +68,8 @@ class Looked:
     message_id: str | None = None
     by_mail: bool | None = None
     waits_for_mailbox: bool = False
+    mailbox_position: Mapping[str, Any] | None = None
+    """How far its part of the mailbox has been read; None: as before."""
 
 
 async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> None:
@@ -87,6 +90,8 @@ async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> No
         }
     if looked.message_id:
         known["message_id"] = looked.message_id
+    if looked.mailbox_position or not looked.again_at:
+        known["mailbox_position"] = looked.mailbox_position if looked.again_at else None
     await session.execute(
         update(TicketRecord)
         .where(TicketRecord.id == lease.ref)
@@ -115,6 +120,12 @@ async def waits_for_mailbox(session: AsyncSession, ticket_id: int) -> bool:
     """Return whether, by a ticket's last look, only the mailbox can have its list."""
     waits = select(TicketRecord.waits_for_mailbox).where(TicketRecord.id == ticket_id)
     return bool((await session.execute(waits)).scalar_one_or_none())
+
+
+async def mailbox_position(session: AsyncSession, ticket_id: int) -> Mapping[str, Any] | None:
+    """Return how far a ticket's part of the mailbox has been read; None if from no earlier look."""
+    position = select(TicketRecord.mailbox_position).where(TicketRecord.id == ticket_id)
+    return (await session.execute(position)).scalar_one_or_none()
 
 
 async def is_observed(session: AsyncSession, ticket_id: int) -> bool:

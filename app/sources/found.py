@@ -10,7 +10,9 @@ from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.mail.addresses import Address, Rejected
 from app.mail.message import Message, is_own
+from app.outbound.rules import NotNow
 from app.services import Services
+from app.sources.window import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,17 @@ Answer: TypeAlias = Found | str | None
 
 
 CUT = "the text was cut off, so the list may go on"
+
+
+@dataclass(frozen=True, slots=True)
+class OfMailbox:
+    """What the mailbox answers."""
+
+    answer: Answer = None
+    position: Position | None = None
+    """How far it was read, if that takes more than one look."""
+    unfinished: NotNow | None = None
+    """Why the answer is not complete."""
 
 
 class AmbiguousMessage(Exception):

@@ -4,54 +4,72 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.db import database
 from app.decide import not_customer
-from app.graph.errors import TooManyMessages
 from app.graph.models import Message as GraphMessage
 from app.graph.models import Person
 from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
 from app.mail.message import Message, automatic_reason, message_id_of
 from app.mail.subjects import opens_ticket
+from app.records import tickets
 from app.services import Services
 from app.settings.settings import Settings
-from app.sources.found import AmbiguousMessage, Answer, only
+from app.sources.found import AmbiguousMessage, OfMailbox, only
+from app.sources.window import MOST_FITTING, Position, Window, about, position_of
 
 # Autotask's processing takes up to half an hour, 10 minutes as a rule:
 # https://www.autotask.net/help/content/0_admin/1foundationalfeatures/incomingemailprocessing/
 _BEFORE, _AFTER = timedelta(minutes=60), timedelta(minutes=5)
 
-_MOST_FITTING = 5  # messages whose lists are read; more than one is ambiguous, copies apart
-
 
 async def read_message(
-    services: Services, autotask: Autotask, ticket: Ticket, source: str
-) -> Answer:
-    """Look up the ticket's message. Raises MailboxShut, AmbiguousMessage."""
-    if not services.mailbox.configured or not ticket.title or ticket.created_at is None:
-        return None
+    services: Services, autotask: Autotask, ticket: Ticket, source: str, *, at_once: bool = False
+) -> OfMailbox:
+    """Look up the ticket's message. Raises NotNow, AmbiguousMessage.
+
+    at_once: there will be no other look, which could read on.
+    """
+    title, created_at = ticket.title, ticket.created_at
+    if not services.mailbox.configured or not title or created_at is None:
+        return OfMailbox()
     if not _may_be_mail(ticket, services.settings):
-        return None
+        return OfMailbox()
     try:
         now = await database.now(services.sessions)  # a ticket's date may lie ahead
-        since, until = min(ticket.created_at, now) - _BEFORE, ticket.created_at + _AFTER
-        received = await services.mailbox.messages(since, until)
+        since, until = min(created_at, now) - _BEFORE, created_at + _AFTER
     except OverflowError:
-        return "the ticket has no date of creation"  # .NET writes 0001-01-01 for none
-    except TooManyMessages as error:
-        return str(error)
-    # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
-    title = ticket.title
-    fitting = [m for m in received if not m.is_draft and opens_ticket(m.subject, title)]
-    fitting = [
-        m for m in fitting if m.sender and await _is_sender(services, autotask, ticket, m.sender)
-    ]
-    if len(fitting) > _MOST_FITTING:
+        return OfMailbox("the ticket has no date of creation")  # .NET writes 0001-01-01 for none
+
+    async def fits(message: GraphMessage) -> bool:
+        # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
+        if message.is_draft or not opens_ticket(message.subject, title):
+            return False
+        return message.sender is not None and await _is_sender(
+            services, autotask, ticket, message.sender
+        )
+
+    position = await _position(services, ticket, until)
+    window = Window(services.mailbox, since, until, fits, position, at_once=at_once)
+    read = await window.read()
+    if read.more_than is not None:
+        remark = f"more than {read.more_than} messages came in at about that time"
+        return OfMailbox(remark, read.position)
+    kept = read.position.fitting if read.position else ()
+    if max(len(read.fitting), len(kept)) > MOST_FITTING:
         raise AmbiguousMessage
-    return only(source, await asyncio.to_thread(_read, fitting, services.settings))
+    answer = only(source, await asyncio.to_thread(_read, read.fitting, services.settings))
+    return OfMailbox(answer, read.position, read.unfinished)
+
+
+async def _position(services: Services, ticket: Ticket, until: datetime) -> Position:
+    """Return where an earlier look stopped, or the beginning."""
+    async with services.sessions() as session:
+        stored = await tickets.mailbox_position(session, ticket.id)
+    return position_of(stored, ticket) or Position(about=about(ticket), down_to=until)
 
 
 def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.mail.addresses import Address
-from app.outbound.mailbox import MailboxShut
+from app.outbound.mailbox import MailboxShut, Unread
+from app.outbound.rules import NotNow
 from app.services import Services
 from app.settings.cc_sources import DESCRIPTION, EML, MAILBOX, field_of
 from app.settings.settings import Settings
-from app.sources.found import AmbiguousMessage, Answer, Found
+from app.sources.found import AmbiguousMessage, Answer, Found, OfMailbox
 from app.sources.mailbox import read_message
 from app.sources.ticket import read_description, read_eml, read_udf
+from app.sources.window import Position
 
 REREADS = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 2400))
 """Ages at which a ticket without a list is read again: fields and attachments arrive late."""
 
-Source = Callable[[Services, Autotask, Ticket, str], Awaitable[Answer]]
+Source = Callable[[Services, Autotask, Ticket, str], Awaitable[Answer | OfMailbox]]
 SOURCES: dict[str, Source] = {
     MAILBOX: read_message,
     DESCRIPTION: read_description,
@@ -36,10 +39,12 @@ class Search:
     """None: no source has a list."""
     ambiguous: str | None = None
     """The source in which several messages could be the ticket's."""
-    shut: MailboxShut | None = None
-    """A source could not be asked, so the search is to be repeated."""
+    shut: NotNow | None = None
+    """A source could not be asked, or not to the end, so the search is to be repeated."""
     remarks: tuple[str, ...] = ()
     """Why a source's text is no list."""
+    position: Position | None = None
+    """How far the mailbox was read, if that takes more than one look."""
 
 
 def comes_by_mail(ticket: Ticket, settings: Settings) -> bool:
@@ -59,27 +64,36 @@ def next_reading(ticket: Ticket, settings: Settings, age: timedelta) -> timedelt
     return next((step for step in REREADS if step > age), None)
 
 
-async def find_list(services: Services, autotask: Autotask, ticket: Ticket) -> Search:
-    """Ask the configured sources in their order. Raises what the client of Autotask raises."""
+async def find_list(
+    services: Services, autotask: Autotask, ticket: Ticket, *, at_once: bool = False
+) -> Search:
+    """Ask the configured sources in their order. Raises what the client of Autotask raises.
+
+    at_once: there will be no other look, which could read on in the mailbox.
+    """
     answers: list[Found] = []
     remarks: list[str] = []
-    shut: MailboxShut | None = None
+    mailbox = OfMailbox()
     for source in services.settings.cc_sources:
         ask = read_udf if field_of(source) is not None else SOURCES[source]
+        if source == MAILBOX and at_once:
+            ask = partial(read_message, at_once=True)
         try:
             answer = await ask(services, autotask, ticket, source)
-        except MailboxShut as error:
-            shut = error
-            continue
+        except (MailboxShut, Unread) as wait:
+            answer = OfMailbox(unfinished=wait)
         except AmbiguousMessage:
             return Search(ambiguous=source)
+        if isinstance(answer, OfMailbox):
+            mailbox, answer = answer, answer.answer
         if isinstance(answer, str):
             remarks.append(f"{source}: {answer}")
         elif answer:
             answers.append(answer)
             if not services.settings.cc_sources_merge:
-                return Search(answer)
-    return Search(_joined(answers), shut=shut, remarks=tuple(remarks))
+                return Search(answer, position=mailbox.position)
+    shut, position = mailbox.unfinished, mailbox.position
+    return Search(_joined(answers), shut=shut, remarks=tuple(remarks), position=position)
 
 
 def with_earlier(

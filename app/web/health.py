@@ -34,7 +34,7 @@ class WorkHealth(BaseModel):
     """`ok` or `problem`."""
     problems: list[WorkProblem]
     oldest_due: datetime | None
-    """Since when the ticket that has waited longest is due."""
+    """Since when the ticket is wanted that has waited longest, whenever its next try is."""
     last_delivery: datetime | None
     callouts: dict[str, int]
     """Callouts that needed no work, by kind."""

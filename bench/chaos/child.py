@@ -57,6 +57,7 @@ def make_short() -> None:
 
     from app.autotask import calls, client
     from app.contacts import retire, retire_chore
+    from app.decide import waiting
     from app.looks import look
     from app.ops import reconcile
     from app.outbound import budget, gate, known
@@ -80,11 +81,8 @@ def make_short() -> None:
     _set(retire_chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))
     _set(common, LONGEST_WAIT=timedelta(seconds=5))
     _set(candidates, _STALLED=timedelta(seconds=CREATE_SETTLE + 10))
-    _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
-
-
-def _one_second(_tries: int, longest: float = 0.0) -> timedelta:  # noqa: ARG001  as look's own
-    return timedelta(seconds=1)
+    _set(look, _PAUSE=timedelta(seconds=1))
+    _set(waiting, _PAUSES=(1,), SHORTEST=timedelta(seconds=1))
 
 
 def _set(module: ModuleType, **values: object) -> None:

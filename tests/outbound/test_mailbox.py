@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,10 @@ import httpx
 import pytest
 from sqlalchemy import func, update
 
+from app.db.database import db_now
 from app.db.tables import MailboxGate
-from app.outbound.mailbox import MailboxShut
+from app.graph import client as graph_client
+from app.outbound.mailbox import MailboxShut, Unread
 from app.services import Services
 from app.web.app import create_app
 from sandbox.graph import HELP_DESK, MailFault
@@ -20,7 +23,8 @@ from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.conftest import work_until
-from tests.support.helpers import mailbox_of, rows
+from tests.support.helpers import due_of, look_at, mailbox_of, rows
+from tests.support.mails import ANA, SUBJECT
 
 MakeServices = Callable[..., Any]
 LONG_AGO = timedelta(hours=1)
@@ -44,7 +48,12 @@ async def api(services: Services) -> AsyncIterator[httpx.AsyncClient]:
 async def read(services: Services) -> int:
     """Read the last hour's messages."""
     now = datetime.now(UTC)
-    return len(await services.mailbox.messages(now - LONG_AGO, now + LONG_AGO))
+    page = await services.mailbox.page(now - LONG_AGO, now + LONG_AGO)
+    found = {message.id for message in page.messages}
+    while page.next_url:
+        page = await services.mailbox.page(now - LONG_AGO, now + LONG_AGO, url=page.next_url)
+        found |= {message.id for message in page.messages}
+    return len(found)
 
 
 async def gate_of(services: Services) -> MailboxGate:
@@ -158,6 +167,97 @@ async def test_a_pause_holds_for_every_process(
     assert first.value.until == second.value.until
     assert second.value.until > datetime.now(UTC) + timedelta(seconds=40)
     assert await other.mailbox.pause() == second.value.until
+
+
+ASKED: dict[str, tuple[MailFault, float]] = {
+    "429, a second": (MailFault("throttled", retry_after="1"), 1),
+    "429, half a second": (MailFault("throttled", retry_after="0.5"), 1),
+    "429, nothing to wait": (MailFault("throttled", retry_after="0"), 1),
+    "429, a date": (MailFault("throttled", retry_in=90), 90),
+    "429, a date that is over": (MailFault("throttled", retry_in=-90), 1),
+    "429, a day": (MailFault("throttled", retry_after="86400"), 3600),
+    "503": (MailFault("unavailable", retry_after="2"), 2),
+    "503, a date": (MailFault("unavailable", retry_in=20), 20),
+    "504": (MailFault("timeout", retry_after="3"), 3),
+    "of the directory": (MailFault("throttled", on="token", retry_after="2"), 2),
+}
+
+
+@pytest.mark.parametrize(("fault", "seconds"), ASKED.values(), ids=ASKED)
+async def test_a_pause_is_as_long_as_microsoft_asks(
+    services: Services, tenant: Tenant, fault: MailFault, seconds: float
+) -> None:
+    """No longer, the third time either, and from a second to an hour."""
+    for _ in range(3):
+        tenant.mail.fail(replace(fault))
+        tenant.mail.tokens.clear()
+        services.mailbox._client._token = None  # type: ignore[union-attr]
+        begun = datetime.now(UTC)
+        with pytest.raises(MailboxShut) as caught:
+            await read(services)
+        waits = (caught.value.until - begun).total_seconds()
+        assert seconds - 1 <= waits <= seconds + 1.5
+        await let_pause_pass(services)
+    assert await read(services) == 0
+
+
+@pytest.mark.parametrize("value", [None, "soon", "-5", "Mon, 99 Foo"])
+async def test_without_a_time_the_pauses_grow(
+    services: Services, tenant: Tenant, value: str | None
+) -> None:
+    """What is neither seconds nor a date says nothing."""
+    pauses = []
+    for _ in range(3):
+        tenant.mail.fail(MailFault("throttled", retry_after=value))
+        with pytest.raises(MailboxShut) as caught:
+            await read(services)
+        pauses.append((caught.value.until - datetime.now(UTC)).total_seconds())
+        await let_pause_pass(services)
+    assert [round(pause, -1) for pause in pauses] == [10, 30, 60]
+
+
+async def test_after_a_429_a_ticket_is_looked_at_when_microsoft_says(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """A second later it gets its people."""
+    tenant.mail.fail(MailFault("throttled", retry_after="1"))
+    ticket = tenant.receive_mail(
+        people.alpine, sender=ANA, subject=SUBJECT, cc=["nina@radiology.example"]
+    )
+    assert await look_at(services, ticket) is None
+    async with services.sessions() as session:
+        wait = (await due_of(services, ticket)).due_at - await db_now(session)  # type: ignore[operator]
+    assert wait < timedelta(seconds=1.5)
+
+
+async def test_a_pause_that_was_asked_for_does_not_lengthen_others(
+    services: Services, tenant: Tenant
+) -> None:
+    """And one hang is judged by the mailbox's own answer."""
+    tenant.mail.fail(MailFault("throttled", retry_after="1", times=3))
+    for _ in range(3):
+        with pytest.raises(MailboxShut):
+            await read(services)
+        await let_pause_pass(services)
+    tenant.mail.fail(MailFault("reset"))
+    with pytest.raises(MailboxShut) as caught:
+        await read(services)
+    assert (caught.value.until - datetime.now(UTC)).total_seconds() < 11
+
+
+async def test_a_mailbox_that_does_not_answer_even_the_check_is_shut(
+    services: Services, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without an answer in time may be long; the check is short."""
+    monkeypatch.setattr(graph_client, "REQUEST_SECONDS", 0.2)
+    tenant.mail.fail(MailFault("hang", pages=True))
+    with pytest.raises(Unread):
+        await read(services)
+    assert (await gate_of(services)).code is None
+    tenant.mail.fail(MailFault("hang", times=2))
+    with pytest.raises(MailboxShut):
+        await read(services)
+    assert (await gate_of(services)).code == "mailbox_away"
 
 
 async def test_after_a_pause_one_call_asks_for_all(services: Services, tenant: Tenant) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -242,12 +242,19 @@ async def test_a_mailbox_that_is_too_busy_shuts_nobody_out(
     services: Services, tenant: Tenant, people: Seed
 ) -> None:
     """The tickets of that hour end, and say why; those of other hours go on."""
-    tenant.mail.switches.page_size, tenant.mail.switches.pages_overlap = 1, False
-    for n in range(25):
-        tenant.mail.deliver(HELP_DESK, sender="x@evil.example", subject=str(n))
+    tenant.mail.switches.page_size, tenant.mail.switches.pages_overlap = 3, False
+    now = datetime.now(UTC)
+    for n in range(150):
+        at = now - timedelta(seconds=n)
+        tenant.mail.deliver(HELP_DESK, sender="x@evil.example", subject=str(n), received_at=at)
     ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, title=SUBJECT)
-    assert await look_at(services, ticket) is None
-    assert "more than 20 messages" in str((await record_of(services, ticket)).note)
+    for _ in range(4):
+        assert await look_at(services, ticket) is None
+        assert "read on at the next look" in str((await record_of(services, ticket)).note)
+    for _ in range(2):
+        assert await look_at(services, ticket) is None
+        assert "more than 116 messages" in str((await record_of(services, ticket)).note)
+    assert tenant.mail.calls["messages"] == 40
     assert await services.mailbox.pause() is None
     await let_pass(services, ticket, 2_401)
     assert await look_at(services, ticket) == Result.NO_LIST

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
@@ -353,10 +354,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def make(ticket_id: int) -> None:
         usual = look_module._look
 
-        async def look(services: Services, lease: Lease) -> Any:
+        async def look(services: Services, autotask: Autotask, lease: Lease) -> Any:
             if lease.ref == ticket_id:
                 raise ZeroDivisionError("a defect")
-            return await usual(services, lease)
+            return await usual(services, autotask, lease)
 
         monkeypatch.setattr(look_module, "_look", look)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.database import Base
@@ -67,6 +70,9 @@ class Due(Base):
     attempt: Mapped[Count]
     tries: Mapped[Count]  # claims since it became due, without those that only had to wait
     deaths: Mapped[Count]  # claims whose holder died
+    waits_for: Mapped[Str | None]  # of WaitsFor: why its last look did not end its work
+    waits_since: Mapped[At | None]  # since when its looks have ended for that reason
+    vain: Mapped[Count]  # looks since it became due that had to wait, not on purpose
     holder: Mapped[Str | None]
     lease_until: Mapped[At | None]
 
@@ -97,6 +103,9 @@ class TicketRecord(Base):
     message_id: Mapped[Str | None]  # of the message that its list was read from
     # Whether the last look found no list and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
+    # How far its part of the mailbox has been read, while that takes more than one look: times and
+    # counts, see app/sources/window.py.
+    mailbox_position: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # Whether it was first decided on in observe mode; then it stays so.
     observed: Mapped[bool] = mapped_column(server_default=text("false"))
     over_at: Mapped[At | None]  # since when it is known to be complete or gone

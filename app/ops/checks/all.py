@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import flow, knowledge, people
+from app.ops.checks import flow, knowledge, people, waiting
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -20,8 +20,8 @@ async def problems_of_work(
 ) -> list[WorkProblem]:
     """Return what is wrong with the work.
 
-    `oldest` is since when the oldest ticket is due; None if none is. `lists` are the mail tickets
-    of a day, and how many of them had a list.
+    `oldest` is since when the oldest ticket is wanted; None if none is. `lists` are the mail
+    tickets of a day, and how many of them had a list.
     """
     of_flow = await problems_of_flow(session, services, now, oldest)
     of_people = [
@@ -48,6 +48,9 @@ async def problems_of_flow(
         await flow.refused(session),
         await flow.mailbox_trouble(session) if services.mailbox.configured else None,
         flow.late(oldest, now),
+        await waiting.stuck(session, services, now),
+        await waiting.unanswered_creates(session, services, now),
+        await waiting.endings(session, now),
         await flow.reconciliation(session, services, now),
         await flow.webhook_trouble(session),
         await flow.scarce(session, services),

@@ -96,8 +96,9 @@ def late(oldest: datetime | None, now: datetime) -> WorkProblem | None:
     return WorkProblem(
         code="late",
         since=oldest,
-        detail="Tickets wait longer than they should.",
-        cure="Read the workers' log; more workers help only while calls to Autotask are left.",
+        detail="Tickets were wanted more than five minutes ago, and are not done.",
+        cure="GET /admin/tickets?result=open lists them, and their notes say why. Where there is "
+        "no note, more workers help, but only while calls to Autotask are left.",
     )
 
 

@@ -28,9 +28,9 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     """Return contacts to be ended, first those whose ending has begun, for whatever reason.
 
     The others: contacts whose tickets are all over as far as we know; contacts that a move left
-    behind; contacts whose address was forgotten; unanswered creates for a forgotten address, which
-    no look asks about any more; and contacts that were about to be brought back for a ticket that
-    does not want them any more.
+    behind; contacts whose address was forgotten; unanswered creates which no look asks about any
+    more, because the address was forgotten or the ticket is over; and contacts that were about to
+    be brought back for a ticket that does not want them any more.
     """
     forgotten = Ledger.end_why == EndedBy.FORGOTTEN
     begun = Ledger.state == LedgerState.RETIRING
@@ -41,7 +41,8 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     )
     stands = Ledger.state.in_(_NOT_BEGUN)
     ordered = and_(stands, or_(Ledger.end_why == EndedBy.MOVED, forgotten))
-    unknown = and_(Ledger.state.in_(UNSETTLED), is_forgotten(Ledger.email))
+    abandoned = or_(is_forgotten(Ledger.email), _own_is_over())
+    unknown = and_(Ledger.state.in_(UNSETTLED), abandoned)
     over = and_(stands, Ledger.lifetime.is_not(None), _all_over())
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
     rows = await session.execute(
@@ -54,15 +55,17 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
 
 
 def _all_over() -> ColumnElement[bool]:
-    """Each ticket that the contact may be on is over, and so is its own.
+    """Each ticket that the contact may be on is over, and so is its own."""
+    return and_(_own_is_over(), ~_on_open_ticket())
 
-    Its own ticket may also have moved to another account.
-    """
+
+def _own_is_over() -> ColumnElement[bool]:
+    """The ticket that the contact was created for is over, or has moved to another account."""
     own = select(TicketRecord.id).where(
         TicketRecord.id == Ledger.ticket_id,
         or_(TicketRecord.over_at.is_not(None), TicketRecord.account_id != Ledger.account_id),
     )
-    return and_(own.exists(), ~_on_open_ticket())
+    return own.exists()
 
 
 def _on_open_ticket() -> ColumnElement[bool]:

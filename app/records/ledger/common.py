@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import OPEN, STANDING, EndedBy
+from app.db.states import OPEN, STANDING, EndedBy, WaitsFor
 from app.db.tables import Ledger
 from app.records import audit, forgotten
 
@@ -24,13 +24,17 @@ class Pending:
     """A request is under way, or its fate is unknown: look again at `until`."""
 
     until: datetime
+    ends: datetime | None = None
+    """When the request can no longer take effect."""
+
+    waits_for: WaitsFor = WaitsFor.REQUEST
 
     @classmethod
     def since(cls, sent_at: datetime, now: datetime, settle: timedelta) -> Pending:
         """Wait as long as it has taken so far: most requests take effect at once or soon."""
         waited = max(now - sent_at, FIRST_WAIT)
         settled_at = max(sent_at + settle, now) + timedelta(milliseconds=100)
-        return cls(min(now + waited, settled_at))
+        return cls(min(now + waited, settled_at), settled_at)
 
     @classmethod
     def for_ending(cls, row: Ledger, now: datetime) -> Pending:
@@ -39,7 +43,8 @@ class Pending:
         Each time as long again as it was wanted, so that an ending that is stuck uses up few calls.
         """
         row.needed_at = row.needed_at or now
-        return cls(now + min(max(now - row.needed_at, FIRST_WAIT), LONGEST_WAIT))
+        waited = min(max(now - row.needed_at, FIRST_WAIT), LONGEST_WAIT)
+        return cls(now + waited, waits_for=WaitsFor.ENDING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Overview(View):
     held: int
     """Participants that wait for an approval."""
     oldest_due: datetime | None
-    """Since when the ticket that has waited longest is due."""
+    """Since when the ticket is wanted that has waited longest, whenever its next try is."""
     paused: PausedView | None
     autotask: TroubleView | None
     mailbox: TroubleView | None
