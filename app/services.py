@@ -40,7 +40,7 @@ class Services:
     async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
         """Return a client of Autotask; with a lease it makes calls only while that is held.
 
-        calm: a 403 does not close the gate for other calls.
+        calm: a missing right keeps no other call back.
         """
         api_url = await self.tenancy.api_url()
         throttle = self.budget.throttle(lease, calm=calm)
@@ -72,7 +72,13 @@ async def open_services(
                 sessions=sessions,
                 http=http,
                 tenancy=Tenancy(settings, sessions, http),
-                budget=Budget(sessions, share=share, window=window, observer=observer),
+                budget=Budget(
+                    sessions,
+                    share=share,
+                    window=window,
+                    observer=observer,
+                    credentials=settings.credentials.digest(),
+                ),
                 directory=Directory(),
                 mailbox=Mailbox(settings, sessions, http),
             )

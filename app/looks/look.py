@@ -19,7 +19,7 @@ from app.db.states import ENDS_WORK, Result
 from app.decide import decide
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
-from app.looks import merges, moves, read
+from app.looks import merges, moves, read, waits
 from app.looks.act import Acting
 from app.looks.facts import gather
 from app.looks.note import write_note
@@ -90,10 +90,11 @@ async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:  # noqa: P
     except Barred as error:
         return LookEnd(None, str(error), _jittered(after(_PAUSE), 5), excused=True)
     except Overloaded as error:
-        pause = max(timedelta(seconds=error.retry_after or 0), _PAUSE)
+        pause = timedelta(seconds=error.retry_after) if error.retry_after else _PAUSE
         return LookEnd(None, str(error), _jittered(after(pause), 5), excused=True)
     except Busy as error:
-        pause = timedelta(seconds=error.retry_after or 0) + _backoff(lease.tries, longest=60)
+        asked = timedelta(seconds=error.retry_after or 0)
+        pause = asked or _backoff(lease.tries, longest=60)
         return LookEnd(None, str(error), after(pause), spent=True)
     except AutotaskError as error:
         return LookEnd(None, str(error), after(_backoff(lease.tries)), spent=True)
@@ -140,7 +141,7 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
             return LookEnd(None, note, halt.until, spent=True, ticket=ticket, found=found)
-        end = _acted(ticket, search, found, acting.waits)
+        end = _acted(ticket, search, found, acting)
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
     raise Unanswered(f"the ticket changed at each of {_ROUNDS} readings")
 
@@ -160,11 +161,12 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
     return LookEnd(reading.result, reading.note, ticket=reading.ticket)
 
 
-def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> LookEnd:
+def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> LookEnd:
     """Return the end of a look that has done all that could be done now."""
-    if waits:
+    if acting.waits:
         note = "a participant has to wait: for another ticket's request, or to be tried again"
-        return LookEnd(None, note, min(waits), excused=True, ticket=ticket, found=found)
+        note = f"a participant has to wait: {acting.why}" if acting.why else note
+        return LookEnd(None, note, min(acting.waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
         over = read.without_list(ticket, search)
         return LookEnd(over.result, over.note, ticket=ticket)
@@ -209,7 +211,9 @@ async def _without_list(
 
 
 async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
-    """Skip the reading of a ticket whose list only the mailbox can have, while that is shut."""
+    """Skip the reading of a ticket that waits for a right, or only for the mailbox, still shut."""
+    if missing := await waits.for_a_right(services, lease):
+        return LookEnd(None, missing.reason, _jittered(missing.until, 30), excused=True)
     if lease.age <= sources.REREADS[-1]:
         return None  # fields and attachments may still come
     until = await services.mailbox.pause()

@@ -59,14 +59,16 @@ def make_short() -> None:
     from app.contacts import retire, retire_chore
     from app.looks import look
     from app.ops import reconcile
-    from app.outbound import budget, gate
+    from app.outbound import budget, gate, refusals, slots
     from app.records import deliveries, participants
     from app.records.ledger import candidates
     from app.worker import chores
 
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
     _set(client, REQUEST_SECONDS=8.0)
-    _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)
+    _set(slots, SLOT_LIFE=timedelta(seconds=11))
+    _set(budget, _SLOT_WAIT=8.0)
+    _set(refusals, _PAUSES=(1, 1, 2), _PROBE=timedelta(seconds=2))
     _set(gate, _SHUT=(1, 1, 2), _AWAY=(1, 1, 2))
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
     # Longer than a run, it would hide a watermark that passes over something.

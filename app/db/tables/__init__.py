@@ -1,7 +1,7 @@
 """The tables. Due work is kept apart from what is known about a ticket."""
 
 from app.db.tables.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
-from app.db.tables.calls import Calls, Gate, MailboxGate, Slot, Tenant
+from app.db.tables.calls import Calls, Gate, MailboxGate, RefusedCall, Slot, Tenant
 from app.db.tables.chores import Reconciliation, RetiredSecret, Webhook
 from app.db.tables.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
 from app.db.tables.tickets import CalloutCount, Delivery, Due, Look, TicketRecord, Worker
@@ -24,6 +24,7 @@ __all__ = [
     "Note",
     "Participant",
     "Reconciliation",
+    "RefusedCall",
     "RetiredSecret",
     "Slot",
     "Tenant",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import flow, people
+from app.ops.checks import flow, people, refusals
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -46,10 +46,12 @@ async def problems_of_flow(
         await flow.unknown_tenant(session),
         await flow.paused(session),
         await flow.refused(session),
+        await refusals.intercepted(session),
         await flow.mailbox_trouble(session) if services.mailbox.configured else None,
         flow.late(oldest, now),
         await flow.reconciliation(session, services, now),
         await flow.webhook_trouble(session),
         await flow.scarce(session, services),
     ]
-    return [problem for problem in problems if problem]
+    of_rights = await refusals.missing_rights(session)
+    return [problem for problem in problems if problem] + of_rights
