@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.autotask.entity_info import EntityInfo
+from app.autotask.entity_info import Access, EntityInfo
 from app.autotask.errors import AutotaskError, Forbidden
 from app.db.states import LedgerState
 from app.db.tables import AccountPolicy, Ledger, LinkRecord, Note
@@ -94,10 +95,20 @@ async def creating(deployment: Deployment) -> Sequence[Finding]:
         refused = await _refused(session)
         done = await _created(session, notes=deployment.settings.ticket_note != "off")
     info = deployment.entity_info()
-    return [
-        _lacks(entity, refused[entity]) if entity in refused else await _may(info, entity, at)
+    levels = {entity: await _access(info, entity) for entity in done}
+    found = [
+        _lacks(entity, refused[entity]) if entity in refused else _may(levels[entity], entity, at)
         for entity, at in done.items()
     ]
+    return [*found, *_sees_and_changes(levels)]
+
+
+async def _access(info: EntityInfo, entity: str) -> Access:
+    """Return what Autotask says of the API user's rights; nothing where it cannot be asked."""
+    try:
+        return await info.access(entity)
+    except AutotaskError:
+        return Access()
 
 
 async def _created(session: AsyncSession, *, notes: bool) -> dict[str, datetime | None]:
@@ -139,10 +150,29 @@ def _lacks(entity: str, where: str) -> Finding:
     return problem(code, f"Autotask has refused to create {entity} of {where}.", cure)
 
 
-async def _may(info: EntityInfo, entity: str, at: datetime | None) -> Finding:
+def _sees_and_changes(levels: Mapping[str, Access]) -> list[Finding]:
+    """Return what Autotask limits of the other rights on contacts and links."""
+    found = []
+    rights: tuple[tuple[str, Literal["query", "update"], str], ...] = (
+        ("Contacts", "query", "people of other accounts are not found, and created again"),
+        ("Contacts", "update", "contacts there cannot be activated or retired"),
+        ("TicketAdditionalContacts", "query", "nobody can be added to other tickets"),
+    )
+    for entity, verb, needed in rights:
+        level = levels[entity].level(verb)
+        text = f"Autotask gives the API user {level} to {verb} {entity}: {needed}."
+        code, cure = f"{verb}_{entity}", f"Make it All: {_LEVEL}; {_BY_TYPE}"
+        if level == "None" and verb == "query":
+            found.append(problem(code, text, cure))
+        elif level in ("None", "Restricted"):
+            found.append(warning(code, text, cure))
+    return found
+
+
+def _may(access: Access, entity: str, at: datetime | None) -> Finding:
     """Return what Autotask says of the right to create an entity's records."""
     code = f"create_{entity}"
-    level = (await info.access(entity)).level("create")
+    level = access.level("create")
     last = f"; the last was at {at:%Y-%m-%d %H:%M} UTC" if at else ""
     if level == "None":
         found = f"The API user may not create {entity} (Autotask says None)."
