@@ -41,7 +41,7 @@ class Services:
     async def autotask(self, lease: Lease | None = None, *, calm: bool = False) -> Autotask:
         """Return a client of Autotask; with a lease it makes calls only while that is held.
 
-        calm: neither a 403 nor a missing answer closes the gate for other calls.
+        calm: neither a missing right nor a missing answer keeps other calls back.
         """
         api_url = await self.tenancy.api_url()
         throttle = self.budget.throttle(lease, calm=calm)
@@ -80,7 +80,8 @@ async def open_services(
     engine = make_engine(database_url)
     sessions = make_sessions(engine)
     share, window = settings.budget_share, settings.budget_window
-    budget = Budget(sessions, share=share, window=window, observer=observer)
+    mine = settings.credentials.digest()
+    budget = Budget(sessions, share=share, window=window, observer=observer, credentials=mine)
     try:
         async with http_client() as http:
             tenancy = Tenancy(settings, sessions, http)

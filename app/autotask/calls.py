@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,6 +15,7 @@ import httpx
 from app.autotask import protocol
 from app.autotask.answers import R, read_record, read_records
 from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
+from app.autotask.meaning import decipher
 from app.autotask.models import Record
 from app.autotask.sending import send
 
@@ -24,6 +26,7 @@ PERMIT_SECONDS = 10.0
 """Send a write within this time of its permission, or not at all: a process that was stopped in
 between must not send it later, when another has taken over."""
 
+_VERBS = {"POST": "create", "PATCH": "change", "DELETE": "delete"}
 _PAGE = 500  # rows at most, says .../REST/API_Calls/REST_Advanced_Query_Features.htm
 _PAGE_LIMIT = 200
 
@@ -31,8 +34,13 @@ _PAGE_LIMIT = 200
 class Throttle(Protocol):
     """Asks for permission to make one call, and holds it during the call."""
 
-    def __call__(self, entity: str, *, write: bool) -> AbstractAsyncContextManager[None]:
-        """Return a context for one call on an entity; `write` if it changes something there."""
+    def __call__(
+        self, entity: str, *, write: bool, verb: str = "", about: str = ""
+    ) -> AbstractAsyncContextManager[None]:
+        """Return a context for one call on an entity; `write` if it changes something there.
+
+        verb: how it changes it. about: the account or record that the call is about, in words.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,11 @@ class Credentials:
             "Secret": self.secret,
             "ApiIntegrationCode": self.integration_code,
         }
+
+    def digest(self) -> str:
+        """Return a keyed hash, by which other credentials are told from these."""
+        named = f"{self.username.casefold()}\0{self.integration_code}"
+        return hmac.new(self.secret.encode(), named.encode(), "sha256").hexdigest()
 
 
 class Calls:
@@ -129,17 +142,21 @@ class Calls:
         """List the records below another one."""
         return await self._pages("GET", path, None, model)
 
-    async def create(self, path: str, body: dict[str, Any], not_after: float) -> int:
-        """Create a record and return its id."""
-        return _named(await self._call("POST", path, body, not_after=not_after, write=True))
+    async def create(
+        self, path: str, body: dict[str, Any], not_after: float, about: str = ""
+    ) -> int:
+        """Create a record and return its id. about: where the path does not say it."""
+        answer = await self._call("POST", path, body, not_after=not_after, write=True, about=about)
+        return _named(answer)
 
     async def change(self, path: str, body: dict[str, Any], not_after: float) -> None:
         """Change the fields of a record that the body names beside its id; the rest stays."""
         _named(await self._call("PATCH", path, body, not_after=not_after, write=True))
 
-    async def delete(self, path: str, not_after: float) -> None:
+    async def delete(self, path: str, not_after: float, about: str = "") -> None:
         """Delete a record; raise Refused as MISSING if it does not exist."""
-        _named(await self._call("DELETE", path, not_after=not_after, write=True))
+        answer = await self._call("DELETE", path, not_after=not_after, write=True, about=about)
+        _named(answer)
 
     async def _pages(
         self,
@@ -182,10 +199,13 @@ class Calls:
         not_after: float = float("inf"),
         write: bool = False,
         most: int | None = None,
+        about: str = "",
     ) -> dict[str, Any]:
         entity = protocol.entity_of(path)
+        verb = _VERBS[method] if write else "read"
+        about = about or protocol.about(path)
         try:
-            async with self._throttle(entity, write=write):
+            async with self._throttle(entity, write=write, verb=verb, about=about):
                 self.asked_at = time.monotonic()
                 self.made += 1
                 not_after = min(not_after, self.asked_at + PERMIT_SECONDS)
@@ -193,7 +213,7 @@ class Calls:
                 if write and body is None:
                     request.extensions["trace"] = _gate(not_after)
                 answer = await send(self._http, request, REQUEST_SECONDS, most)
-                return protocol.decipher(*answer)
+                return decipher(*answer)
         except AutotaskError as error:
             error.call = f"{method} {entity}"
             raise

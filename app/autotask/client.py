@@ -12,6 +12,7 @@ from app.autotask.answers import read_data, read_picklists, read_record, read_re
 from app.autotask.calls import PERMIT_SECONDS, REQUEST_SECONDS, Calls, Credentials, Throttle
 from app.autotask.entity_info import EntityInfo
 from app.autotask.errors import Refused, TooLarge, Unanswered
+from app.autotask.meaning import decipher
 from app.autotask.models import (
     Attachment,
     Choice,
@@ -257,14 +258,20 @@ class Autotask:
         body = {"id": contact_id, "isActive": active}
         await self._calls.change(f"/Companies/{company_id}/Contacts", body, not_after)
 
-    async def link_contact(self, ticket_id: int, contact_id: int, not_after: float) -> int:
-        """Make a contact an additional contact of a ticket and return the link's id."""
+    async def link_contact(
+        self, ticket_id: int, contact_id: int, not_after: float, account_id: int | None = None
+    ) -> int:
+        """Make a contact an additional contact of an account's ticket; return the link's id."""
+        path = f"/Tickets/{ticket_id}/AdditionalContacts"
         body = {"id": 0, "ticketID": ticket_id, "contactID": contact_id}
-        return await self._calls.create(f"/Tickets/{ticket_id}/AdditionalContacts", body, not_after)
+        return await self._calls.create(path, body, not_after, _account(account_id))
 
-    async def unlink(self, ticket_id: int, link_id: int, not_after: float) -> None:
+    async def unlink(
+        self, ticket_id: int, link_id: int, not_after: float, account_id: int | None = None
+    ) -> None:
         """Delete an additional contact's row by its own id; Refused as MISSING if it is gone."""
-        await self._calls.delete(f"/Tickets/{ticket_id}/AdditionalContacts/{link_id}", not_after)
+        path = f"/Tickets/{ticket_id}/AdditionalContacts/{link_id}"
+        await self._calls.delete(path, not_after, _account(account_id))
 
     async def create_note(
         self,
@@ -291,6 +298,10 @@ class Autotask:
         return await self._calls.create(f"/Tickets/{ticket_id}/Notes", body, not_after)
 
 
+def _account(account_id: int | None) -> str:
+    return "" if account_id is None else f"account {account_id}"
+
+
 async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
     """Read the zone of a user's tenant; needs no other credentials.
 
@@ -299,7 +310,7 @@ async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
     url = f"{protocol.api_root(_ZONES)}/ZoneInformation"
     request = http.build_request("GET", url, params={"user": username})
     answer = await send(http, request, REQUEST_SECONDS)
-    zone = read_record(protocol.decipher(*answer), Zone)
+    zone = read_record(decipher(*answer), Zone)
     if not protocol.is_zone_url(zone.url):
         raise Unanswered("the zone's address is not one of Autotask's")
     return zone

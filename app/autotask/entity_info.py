@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -15,6 +15,7 @@ from app.autotask.calls import Calls
 from app.autotask.models import Choice, Record
 
 _NO_ACCESS = ("None", "0")  # RestUserAccessLevel: None, All, Restricted, by name or as 0, 1, 2
+_LEVELS = {"0": "None", "1": "All", "2": "Restricted"}
 _ANY_ID = json.dumps(
     {"MaxRecords": 1, "IncludeFields": ["id"], "filter": [{"op": "gte", "field": "id", "value": 0}]}
 )
@@ -30,9 +31,17 @@ class Access(Record):
     query: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
         None, alias="userAccessForQuery"
     )
+    create: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
+        None, alias="userAccessForCreate"
+    )
     update: Annotated[str | None, BeforeValidator(lambda v: v if v is None else str(v))] = Field(
         None, alias="userAccessForUpdate"
     )
+
+    def level(self, verb: Literal["query", "create", "update"]) -> str | None:
+        """Return None, All or Restricted by name; None if Autotask does not say."""
+        said: str | None = getattr(self, verb)
+        return _LEVELS.get(said, said) if said else None
 
     @property
     def may_update(self) -> bool:

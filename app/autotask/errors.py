@@ -32,6 +32,14 @@ class Unanswered(AutotaskError):
     """
 
 
+class Intercepted(Unanswered):
+    """Something between this machine and Autotask answered in its place: a firewall, a proxy.
+
+    It says nothing about credentials or rights. A firewall may also keep back the answer to a
+    request that it let through, so a write may have taken effect.
+    """
+
+
 class TooLarge(AutotaskError):
     """The answer is larger than the caller accepts; the rest was not read."""
 

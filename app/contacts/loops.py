@@ -22,6 +22,7 @@ from app.db.tables import LinkRecord
 from app.due.exclusive import InUse, holding
 from app.due.work import Lease
 from app.mail.addresses import mask
+from app.outbound.rules import RightMissing
 from app.records import audit, forgotten, links, loops, policies
 from app.records.loops import Suspect
 from app.services import Services
@@ -108,7 +109,7 @@ async def _try(services: Services, autotask: Autotask, link: LinkRecord) -> None
         log.info("loop_link_waits", ticket=link.ticket_id, why="it is being looked at")
     except (Barred, Overloaded):
         raise
-    except AutotaskError as error:
+    except (AutotaskError, RightMissing) as error:
         log.warning("loop_link_waits", ticket=link.ticket_id, why=mask(str(error)))
 
 

@@ -17,7 +17,7 @@ from app.db.tables import Ledger
 from app.decide.policy import Policy, Side, in_effect
 from app.due.work import Lease, LeaseLost
 from app.mail.addresses import mask, spellings
-from app.outbound.rules import NotNow
+from app.outbound.rules import NotNow, RightMissing
 from app.records import policies
 from app.records.ledger import candidates, creating, ending
 from app.services import Services
@@ -53,6 +53,8 @@ async def retire_due(services: Services, lease: Lease) -> timedelta:
             if isinstance(error, Barred) and not isinstance(error, Forbidden):
                 raise
             await _put_off(services, row, error)
+        except RightMissing as missing:
+            await _put_off(services, row, missing)
         except (NotNow, LeaseLost):
             raise
         except Exception as error:
@@ -64,9 +66,10 @@ async def retire_due(services: Services, lease: Lease) -> timedelta:
     return _SOON if len(rows) == AT_ONCE else pause
 
 
-async def _put_off(services: Services, row: Ledger, error: AutotaskError) -> None:
+async def _put_off(services: Services, row: Ledger, error: AutotaskError | RightMissing) -> None:
     """Put off the ending of a contact that Autotask does not allow now."""
-    code = LedgerError.FORBIDDEN if isinstance(error, Forbidden) else None
+    forbidden = isinstance(error, Forbidden | RightMissing)
+    code = LedgerError.FORBIDDEN if forbidden else None
     why = f"{code}: {mask(str(error))}" if code else mask(str(error))
     log.warning("contact_not_ended_yet", contact=row.contact_id, error=why)
     await _later(services, row, AGAIN, why, code)

@@ -71,7 +71,7 @@ async def take_off(
     try:
         left = list(ids)
         for _ in range(_TRIES):
-            await _delete(autotask, link.ticket_id, left)
+            await _delete(autotask, link, left)
             may_be_off = True
             now = (await links_by_contact(autotask, link.ticket_id)).get(link.contact_id, [])
             left = [link_id for link_id in now if link_id in ids]
@@ -91,12 +91,12 @@ async def take_off(
     return Unlinked(False, UNDER_WAY, again=True)
 
 
-async def _delete(autotask: Autotask, ticket_id: int, ids: Collection[int]) -> None:
+async def _delete(autotask: Autotask, link: LinkRecord, ids: Collection[int]) -> None:
     """Delete links; the next reading shows the effect, also where an answer was lost."""
     for link_id in ids:
         try:
             with suppress(Unanswered):
-                await autotask.unlink(ticket_id, link_id, leave_by())
+                await autotask.unlink(link.ticket_id, link_id, leave_by(), link.account_id)
         except Refused as refused:
             if refused.kind is not Refusal.MISSING:
                 raise

@@ -130,6 +130,7 @@ class WaitsFor(StrEnum):
     RETRY = "retry"  # a person whom Autotask refused: it is tried again as planned
     GATE = "gate"  # Autotask may not be asked now
     PAUSED = "paused"  # an administrator has paused all writes
+    RIGHT = "right"  # the API user lacks a right in its account
     BUDGET = "budget"  # our share of the calls is spent
     SLOT = "slot"  # no request to that entity may begin: as many are under way as may be
     MAILBOX = "mailbox"  # the mailbox cannot be read

@@ -268,6 +268,12 @@ async def is_held(session: AsyncSession, lease: Lease) -> bool:
     return (await session.execute(held)).scalar_one_or_none() is not None
 
 
+async def wanted_anew(session: AsyncSession, lease: Lease) -> bool:
+    """Return whether a trigger came since the last look; else the look was due by itself."""
+    anew = select(Due.ref).where(_holds(lease), Due.done < Due.wanted)
+    return (await session.execute(anew)).scalar_one_or_none() is not None
+
+
 async def want_new(
     session: AsyncSession, kind: str, refs: Collection[int], delay: timedelta, priority: Priority
 ) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.autotask.errors import Refusal, Refused
+from app.autotask.errors import Intercepted, Refusal, Refused
 from app.db.database import db_now
 from app.db.states import ON_TICKET, WOULD, Outcome, WaitsFor
 from app.db.tables import Participant
@@ -18,6 +18,7 @@ from app.looks import facts
 from app.looks.on_record import Gathered
 from app.looks.restore import restore
 from app.looks.writes import Halt, ReadAgain, Wait, Writes
+from app.outbound.rules import RightMissing
 from app.records import forgotten, links, mappings, participants, tickets
 from app.records.ledger import creating
 
@@ -33,6 +34,8 @@ class Acting:
     """Keys whose refusal has made this look read again; the next refusal counts as a failure."""
     waits: list[Waiting] = field(default_factory=list)
     """What those wait for who could not be finished now."""
+    why: str | None = None
+    """What one of them waits for, if it is not the ticket's own trouble."""
 
     @property
     def gathered(self) -> Gathered:
@@ -50,7 +53,9 @@ class Acting:
             if row.outcome is not None:
                 continue
             if row.retry_at and row.retry_at > self.gathered.read_at:
-                self.waits.append(Waiting(WaitsFor.RETRY, row.retry_at))
+                cause = WaitsFor.RETRY if row.failures else WaitsFor.RIGHT
+                self.waits.append(Waiting(cause, row.retry_at))
+                self.why = self.why or (None if row.failures else row.detail)
                 continue
             try:
                 await self._bring(decision)
@@ -157,6 +162,12 @@ class Acting:
         except Refused as refusal:
             await self._refused(decision, contact_id, refusal)
             return
+        except Intercepted as error:
+            await self._count(decision, contact_id, error)
+            return
+        except RightMissing as missing:
+            await self._wait_for_right(decision, missing)
+            return
         ticket_id, outcome = self.gathered.ticket.id, self._brought(contact_id)
         async with self.writes.fenced() as session:
             await participants.record_outcome(session, ticket_id, decision.key, outcome, contact_id)
@@ -168,11 +179,27 @@ class Acting:
         if explained and decision.key not in self.refused:
             self.refused.add(decision.key)
             raise ReadAgain from refusal
+        await self._count(decision, contact_id, refusal)
+
+    async def _count(
+        self, decision: Decision, contact_id: int | None, error: Refused | Intercepted
+    ) -> None:
+        """Count a failure of one person's request; raise Wait until it is tried again."""
         made = contact_id if contact_id in self.writes.created else None
         async with self.writes.fenced() as session:
             retry_at = await participants.record_failure(
-                session, self.gathered.ticket.id, decision.key, str(refusal), made
+                session, self.gathered.ticket.id, decision.key, str(error), made
             )
-        log.warning("refused", kind=refusal.kind, again_at=retry_at and retry_at.isoformat())
+        kind = error.kind if isinstance(error, Refused) else "intercepted"
+        log.warning("refused", kind=kind, again_at=retry_at and retry_at.isoformat())
         if retry_at:
             raise Wait(retry_at, WaitsFor.RETRY)
+
+    async def _wait_for_right(self, decision: Decision, missing: RightMissing) -> None:
+        """Let a person wait for a right; the ticket's others need not, nor other accounts."""
+        async with self.writes.fenced() as session:
+            await participants.record_wait(
+                session, self.gathered.ticket.id, decision.key, missing.reason, missing.until
+            )
+        self.why = missing.reason
+        raise Wait(missing.until, missing.waits_for)

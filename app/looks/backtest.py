@@ -28,7 +28,7 @@ from app.looks.preview import Preview, preview_of, preview_without
 from app.looks.read import Reading, why_nobody
 from app.mail.addresses import mask
 from app.outbound.budget import BUSY
-from app.outbound.rules import NotNow
+from app.outbound.rules import NotNow, RightMissing
 from app.services import Services
 from app.settings.settings import Settings
 
@@ -120,7 +120,7 @@ class Backtest:
             ended = await self._patiently(lambda: self._preview(autotask, ticket))
         except Barred:
             raise
-        except AutotaskError as error:
+        except (AutotaskError, RightMissing) as error:
             return Tried(ticket, 0.0, error=mask(str(error)))
         except Exception as error:
             if is_outage(error):
@@ -150,6 +150,8 @@ class Backtest:
         while True:
             try:
                 return await call()
+            except RightMissing:
+                raise
             except NotNow as wait:
                 await self._wait(wait)
             except Overloaded:

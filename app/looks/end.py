@@ -18,6 +18,7 @@ from app.sources import Found, Position
 _SHARED = (
     WaitsFor.GATE,
     WaitsFor.PAUSED,
+    WaitsFor.RIGHT,
     WaitsFor.BUDGET,
     WaitsFor.SLOT,
     WaitsFor.MAILBOX,

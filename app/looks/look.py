@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,7 +19,7 @@ from app.decide import decide
 from app.decide.waiting import Waiting
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
-from app.looks import merges, moves, read
+from app.looks import merges, moves, read, waits
 from app.looks.act import Acting
 from app.looks.end import LookEnd, again_at, unread
 from app.looks.facts import gather
@@ -139,7 +138,7 @@ async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd
             end = LookEnd(None, note, [halt.waiting], spent=True, ticket=ticket, found=found)
             return replace(end, position=search.position)
         written += acting.writes.announced
-        end = _acted(ticket, search, found, acting.waits)
+        end = _acted(ticket, search, found, acting)
         end = replace(end, progress=written > 1)  # a single one may be the one that is stuck
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
     assert searched
@@ -163,11 +162,12 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
     return LookEnd(reading.result, reading.note, ticket=reading.ticket)
 
 
-def _acted(ticket: Ticket, search: Search, found: Found, waits: Sequence[Waiting]) -> LookEnd:
+def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> LookEnd:
     """Return the end of a look that has done all that could be done now."""
-    if waits:
+    if acting.waits:
         note = "a participant has to wait: for another ticket's request, or to be tried again"
-        end = LookEnd(None, note, waits, excused=True, ticket=ticket, found=found)
+        note = f"a participant has to wait: {acting.why}" if acting.why else note
+        end = LookEnd(None, note, acting.waits, excused=True, ticket=ticket, found=found)
         return replace(end, position=search.position)
     if search.ambiguous:
         over = read.without_list(ticket, search)
@@ -212,7 +212,10 @@ async def _without_list(
 
 
 async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
-    """Skip the reading of a ticket whose list only the mailbox can have, while that is shut."""
+    """Skip the reading of a ticket that waits for a right, or only for the mailbox, still shut."""
+    if missing := await waits.for_a_right(services, lease):
+        right = [Waiting(missing.waits_for, missing.until)]
+        return LookEnd(None, missing.reason, right, excused=True)
     if lease.age <= sources.REREADS[-1]:
         return None  # fields and attachments may still come
     until = await services.mailbox.pause()
@@ -224,8 +227,8 @@ async def _still_waiting(services: Services, lease: Lease) -> LookEnd | None:
         if await participants.of_ticket(session, lease.ref):
             return None
     note = "the mailbox cannot be read now; see /health/work"
-    waits = [Waiting(WaitsFor.MAILBOX, until)]
-    return LookEnd(None, note, waits, excused=True, waits_for_mailbox=True)
+    mailbox = [Waiting(WaitsFor.MAILBOX, until)]
+    return LookEnd(None, note, mailbox, excused=True, waits_for_mailbox=True)
 
 
 async def _record(services: Services, lease: Lease, end: LookEnd) -> None:

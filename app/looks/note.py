@@ -17,7 +17,7 @@ from app.due.work import Lease, LeaseLost, fenced
 from app.looks.note_text import compose
 from app.looks.note_writers import Writers
 from app.mail.addresses import mask
-from app.outbound.rules import NotNow, leave_by
+from app.outbound.rules import NotNow, RightMissing, leave_by
 from app.records import notes, participants, tickets
 from app.records.notes import Claim
 from app.services import Services
@@ -119,7 +119,7 @@ async def _write(services: Services, autotask: Autotask, lease: Lease, text: str
         )
     except Refused as error:
         await _refused(services, claim, str(error))
-    except Forbidden as error:
+    except (Forbidden, RightMissing) as error:
         await _refused(services, claim, f"forbidden: {error}", NoteError.FORBIDDEN)
     except (Busy, NotSent, NotNow, LeaseLost):
         await persist_with(services.sessions, notes.withdraw, claim=claim)

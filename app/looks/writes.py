@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
-from app.autotask.errors import Refused, TooLate, Unanswered
+from app.autotask.errors import Intercepted, Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
 from app.db import database
 from app.db.database import persist_with
@@ -112,7 +113,7 @@ class Writes:
         except Exception as error:
             await persist_with(sessions, creating.unsure, claim=claim, error=str(error))
             if isinstance(error, Unanswered):
-                raise Halt(await self.soon()) from error
+                await self._halt(error)
             raise
         await persist_with(sessions, _record_created, claim, contact_id, account_id, decision.key)
         self.created.add(contact_id)
@@ -160,7 +161,13 @@ class Writes:
         except TooLate as error:
             raise ReadAgain from error
         except Unanswered as error:
-            raise Halt(await self.soon()) from error
+            await self._halt(error)
+
+    async def _halt(self, error: Unanswered) -> NoReturn:
+        """Let the ticket wait for a write without an answer; one that was intercepted need not."""
+        if isinstance(error, Intercepted):
+            raise error
+        raise Halt(await self.soon()) from error
 
     def counts(self, decision: Decision) -> bool:
         """Return whether a contact counts as new from outside; an approved one does not."""
@@ -226,8 +233,7 @@ class Writes:
         if contact_id == ticket.contact_id:
             raise Wait(await self.soon())
         self.require_fresh()
-        fresh_until = self.gathered.asked_at + FRESH_SECONDS
-        not_after = min(leave_by(), fresh_until)
+        not_after = min(leave_by(), self.gathered.asked_at + FRESH_SECONDS)
         async with self.fenced() as session:
             await self.require_same_policy(session)
             settle = self.services.create_settle
@@ -244,15 +250,16 @@ class Writes:
         if isinstance(intent, Pending):
             raise Wait.for_other(intent)
         self.announced += 1
+        send = self.autotask.link_contact
         try:
-            link_id = await self.autotask.link_contact(ticket.id, contact_id, not_after)
+            link_id = await send(ticket.id, contact_id, not_after, ticket.company_id)
         except NOT_DONE as error:
             await persist_with(self.services.sessions, links.link_refused, intent=intent)
             if isinstance(error, TooLate):
                 raise ReadAgain from error
             raise
         except Unanswered as error:
-            raise Halt(await self.soon()) from error
+            await self._halt(error)
         self.linked.add(contact_id)
         there = {contact_id: link_id}
         await persist_with(

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.autotask.errors import Barred, Forbidden, Overloaded
 from app.db.database import db_now
 from app.db.tables import Gate, Slot
+from app.outbound import refusals, slots
 
 log = structlog.get_logger()
 
@@ -57,8 +58,8 @@ class Change:
     """Why the gate must shut; None: it may open."""
 
     reason: str | None = None
-    seconds: float = 0.0
-    """How long it stays shut at least."""
+    seconds: float | None = None
+    """How long it stays shut, as Autotask asks; None: longer each time."""
 
     silent: bool = False
     """There was no answer, which shuts the gate only after several in a row."""
@@ -67,22 +68,28 @@ class Change:
 SILENT = Change(None, GateCode.AWAY, "Autotask does not answer", silent=True)
 """The change after a call without an answer."""
 
+INTERCEPTED = Change(
+    None,
+    GateCode.AWAY,
+    "Something between this machine and Autotask answers in its place",
+    silent=True,
+)
+"""The change after an answer that is not Autotask's."""
 
-def call_name(entity: str, *, write: bool) -> str:
-    """Return how the gate names a call."""
-    return f"{'write' if write else 'read'} {entity}"
+ANSWERED = Change("")
+"""The change after any answer: Autotask is there, and accepts us."""
 
 
 def refused(call: str, error: Barred | Overloaded) -> Change:
     """Return the change after an error that every other call would meet, too."""
     if isinstance(error, Overloaded):
         reason = "The tenant's API requests of this hour are used up, by all its tools together"
-        return Change(None, GateCode.OVERLOADED, reason, error.retry_after or 0.0)
+        return Change(None, GateCode.OVERLOADED, reason, error.retry_after)
     if isinstance(error, Forbidden):
         reason = f"Autotask does not allow the API user this call: {call}"
         return Change(call, GateCode.FORBIDDEN, reason)
     reason = "Autotask does not accept the API user's credentials"
-    return Change(call, GateCode.UNAUTHORIZED, reason)
+    return Change(None, GateCode.UNAUTHORIZED, reason)
 
 
 async def state(session: AsyncSession) -> Shut | None:
@@ -91,6 +98,33 @@ async def state(session: AsyncSession) -> Shut | None:
     if row.code is None or row.reason is None or row.since is None:
         return None
     return Shut(GateCode(row.code), row.reason, row.since, row.shut_until, row.call)
+
+
+async def shut_until(session: AsyncSession, row: Gate, now: datetime) -> datetime | None:
+    """Return until when no call leaves; None if calls may leave, or one may try.
+
+    A call that tried, and whose process was killed, keeps the others back no longer.
+    """
+    if row.shut_until is None or row.shut_until <= now:
+        return None
+    if row.probe and not await slots.is_held(session, row.probe, now):
+        return None
+    return row.shut_until
+
+
+async def start_with(session: AsyncSession, credentials: str) -> None:
+    """Open the gate if a process starts with other credentials than the one before.
+
+    credentials: a keyed hash of them. What was refused was refused to another user.
+    """
+    row = (await session.execute(select(Gate).with_for_update())).scalar_one()
+    known, row.credentials = row.credentials, credentials
+    if known in (None, credentials):
+        return
+    row.shut_until = row.code = row.since = row.reason = row.call = row.probe = None
+    row.times = row.silent = 0
+    await refusals.forget(session)
+    log.info("credentials_changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +158,21 @@ async def pause(session: AsyncSession, who: str | None) -> bool:
 async def writing(session: AsyncSession) -> int:
     """Count the writes that are under way."""
     now = await db_now(session)
-    held = select(func.count()).where(Slot.writes, Slot.expires_at > now)
+    held = select(func.count()).where(Slot.writes, slots.held(now))
     return (await session.execute(held)).scalar_one()
 
 
-async def apply(session: AsyncSession, change: Change, *, probe: bool) -> None:
-    """Shut or open the gate. A probe is the call that a shut gate let through."""
+async def apply(
+    session: AsyncSession, change: Change, *, probe: bool, credentials: str | None = None
+) -> None:
+    """Shut or open the gate. A probe is the call that a shut gate let through.
+
+    credentials: those of the call. Whether old ones are refused says nothing about those in use.
+    """
     row = (await session.execute(select(Gate).with_for_update())).scalar_one()
     now = await db_now(session)
+    if change.code is GateCode.UNAUTHORIZED and credentials and row.credentials != credentials:
+        return
     if row.shut_until and row.shut_until > now and not probe:
         return  # the call left before the gate was shut, so its end says nothing about it
     row.silent = row.silent + 1 if change.silent else 0
@@ -140,7 +181,7 @@ async def apply(session: AsyncSession, change: Change, *, probe: bool) -> None:
     if change.code:
         _shut(row, change, now)
         return
-    row.shut_until = None
+    row.shut_until = row.probe = None
     if row.call in (None, change.call) and row.code:
         # The refused call succeeds. Another call's success opens the gate, but forgets nothing.
         row.code = row.since = row.reason = row.call = None
@@ -151,8 +192,8 @@ async def apply(session: AsyncSession, change: Change, *, probe: bool) -> None:
 def _shut(row: Gate, change: Change, now: datetime) -> None:
     """Shut the gate: other calls would fail alike, and repeated logins could lock the user."""
     pauses = _AWAY if change.silent else _SHUT
-    seconds = max(pauses[min(row.times, len(pauses) - 1)], change.seconds)
-    row.shut_until = now + timedelta(seconds=seconds)
+    seconds = change.seconds or pauses[min(row.times, len(pauses) - 1)]
+    row.shut_until, row.probe = now + timedelta(seconds=seconds), None
     row.times += 1
     if not change.silent or row.code is None:  # silence says nothing new about a refusal
         row.since = row.since or now

@@ -20,6 +20,16 @@ class NotNow(Exception):
         self.waits_for = waits_for
 
 
+class RightMissing(NotNow):
+    """The call waits for a right of the API user's, and is tried again by itself.
+
+    It is no other account's trouble, nor that of the ticket's people who need no such call.
+    """
+
+    def __init__(self, until: datetime, reason: str) -> None:
+        super().__init__(until, reason, WaitsFor.RIGHT)
+
+
 LEAVE_SECONDS = 20.0
 """Send a write within this time of storing its intent, waiting included, or not at all. Together
 with the five minutes that Autotask may work on it this stays below CREATE_SETTLE."""

@@ -227,6 +227,23 @@ async def record_failure(
     return None
 
 
+async def record_wait(
+    session: AsyncSession, ticket_id: int, key: str, why: str, until: datetime
+) -> None:
+    """Record what a participant waits for, and until when; it is no failure."""
+    await session.execute(
+        update(Participant)
+        .where(Participant.ticket_id == ticket_id, Participant.key == key)
+        .values(detail=why[:500], retry_at=until)
+    )
+
+
+async def only_wait(session: AsyncSession, ticket_id: int) -> bool:
+    """Return whether all that is left to do on a ticket waits for rights, as recorded."""
+    left = [row for row in await of_ticket(session, ticket_id) if row.outcome is None]
+    return bool(left) and all(row.retry_at and not row.failures for row in left)
+
+
 async def close(
     session: AsyncSession, ticket_id: int, created: Collection[int], detail: str | None
 ) -> None:
@@ -244,7 +261,8 @@ async def retry_failures(session: AsyncSession, ticket_id: int) -> None:
     """Try a ticket's failures again: a person asked for it, or the ticket is open again."""
     await session.execute(
         update(Participant)
-        .where(Participant.ticket_id == ticket_id, Participant.failures > 0)
+        .where(Participant.ticket_id == ticket_id)
+        .where((Participant.failures > 0) | Participant.retry_at.is_not(None))
         .where(Participant.outcome.is_(None) | Participant.outcome.in_(FAILURES))
         .values(outcome=None, failures=0, retry_at=None)
     )

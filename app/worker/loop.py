@@ -102,6 +102,7 @@ class Worker:
         if room <= 0:
             return 0
         await self._services.tenancy.api_url()
+        await self._services.budget.start()
         async with self._services.sessions() as session, session.begin():
             if not self._scheduled:
                 await chores.schedule(session)

@@ -60,7 +60,7 @@ def make_short() -> None:
     from app.decide import waiting
     from app.looks import look
     from app.ops import reconcile
-    from app.outbound import budget, gate, known
+    from app.outbound import budget, gate, known, refusals, slots
     from app.records import deliveries, participants
     from app.records import known as known_records
     from app.records.ledger import candidates, common
@@ -68,7 +68,9 @@ def make_short() -> None:
 
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
     _set(client, REQUEST_SECONDS=8.0)
-    _set(budget, _SLOT_LIFE=timedelta(seconds=11), _SLOT_WAIT=8.0)
+    _set(slots, SLOT_LIFE=timedelta(seconds=11))
+    _set(budget, _SLOT_WAIT=8.0)
+    _set(refusals, _PAUSES=(1, 1, 2), _PROBE=timedelta(seconds=2))
     _set(gate, _SHUT=(1, 1, 2), _AWAY=(1, 1, 2))
     _set(known, READ_SECONDS=3.0, PATIENCE_SECONDS=6.0)
     _set(known_records, PAUSES=(1, 1, 2))

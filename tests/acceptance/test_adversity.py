@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from app.db import database
 from app.db.states import LedgerState, Origin, Result
-from app.db.tables import Due, Gate, Ledger, Mapping, Slot
+from app.db.tables import Due, Gate, Ledger, Mapping, Participant, RefusedCall, Slot
 from app.outbound import gate, rules
 from app.services import Services
 from sandbox.calls import Call
@@ -243,14 +243,15 @@ async def test_a_right_that_is_missing_is_asked_for_less_and_less_often(
     pauses = []
     for _ in range(3):
         assert await look_at(services, ticket) is None
-        [gate] = await rows(services, Gate)
-        pauses.append(gate.times)
-        assert gate.call == "write Contacts"
+        [refused] = await rows(services, RefusedCall)
+        pauses.append(refused.times)
+        assert (refused.call, refused.about) == ("create Contacts", f"account {people.alpine}")
+        assert (refused.until - refused.last_at).total_seconds() == [60, 120, 300][len(pauses) - 1]
         async with services.sessions() as session, session.begin():
-            await session.execute(update(Gate).values(shut_until=func.now()))
+            await session.execute(update(RefusedCall).values(until=func.now()))
+            await session.execute(update(Participant).values(retry_at=func.now()))
 
     assert pauses == [1, 2, 3]
     tenant.faults.clear()
     assert await look_at(services, ticket) == Result.DONE
-    [gate] = await rows(services, Gate)
-    assert (gate.code, gate.times) == (None, 0)
+    assert await rows(services, RefusedCall) == []

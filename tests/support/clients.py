@@ -26,7 +26,7 @@ class Door:
         self.inside = 0
 
     @asynccontextmanager
-    async def __call__(self, entity: str, *, write: bool) -> AsyncIterator[None]:
+    async def __call__(self, entity: str, *, write: bool, **_about: str) -> AsyncIterator[None]:
         self.entered.append(entity)
         self.writes += write
         self.inside += 1

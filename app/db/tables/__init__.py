@@ -1,7 +1,7 @@
 """The tables. Due work is kept apart from what is known about a ticket."""
 
 from app.db.tables.accounts import AccountPolicy, Audit, Forgotten, Loop, Note
-from app.db.tables.calls import Calls, Gate, MailboxGate, Slot, Tenant
+from app.db.tables.calls import Calls, Gate, MailboxGate, RefusedCall, Slot, Tenant
 from app.db.tables.chores import Reconciliation, RetiredSecret, Webhook
 from app.db.tables.known import KnownFact
 from app.db.tables.people import Ledger, LinkRecord, Mapping, Participant, TicketContact
@@ -26,6 +26,7 @@ __all__ = [
     "Note",
     "Participant",
     "Reconciliation",
+    "RefusedCall",
     "RetiredSecret",
     "Slot",
     "Tenant",

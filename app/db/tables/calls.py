@@ -33,6 +33,8 @@ class Gate(Base):
     since: Mapped[At | None]
     call: Mapped[Str | None]  # whose success ends it; null: any call's
     times: Mapped[Count]  # how often in a row the gate was shut
+    probe: Mapped[Str | None]  # the slot's holder that tries whether it may open
+    credentials: Mapped[Str | None]  # a keyed hash of those that the latest start had
     paused_at: Mapped[At | None]
     paused_by: Mapped[Str | None]  # the key that paused all writes
     silent: Mapped[Count]  # calls in a row without an answer
@@ -64,6 +66,29 @@ class Slot(Base):
     holder: Mapped[Str]
     expires_at: Mapped[At]
     writes: Mapped[bool] = mapped_column(server_default=text("false"))
+    # The lease with which it ends; null: it ends by itself.
+    kind: Mapped[Str | None]
+    ref: Mapped[Big | None]
+    attempt: Mapped[Big | None]
+    backend: Mapped[Big | None]  # the process's connection to PostgreSQL
+
+
+class RefusedCall(Base):
+    """A kind of call that was refused: a right is missing, or something in between answered."""
+
+    __tablename__ = "refused_calls"
+    __table_args__ = (PrimaryKeyConstraint("code", "call", "about"),)
+    code: Mapped[Str]
+    call: Mapped[Str]
+    about: Mapped[Str]  # the account, or the record; empty: whatever it is about
+    since: Mapped[At]
+    last_at: Mapped[At]
+    until: Mapped[At | None]  # until when no such call leaves
+    times: Mapped[Count]
+    reason: Mapped[Str]
+    probe: Mapped[Big | None]  # the ticket that tries again for all
+    # Whether it has succeeded elsewhere since.
+    elsewhere: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Calls(Base):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import flow, knowledge, people, waiting
+from app.ops.checks import flow, knowledge, people, refusals, waiting
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -46,6 +46,7 @@ async def problems_of_flow(
         await flow.unknown_tenant(session),
         await flow.paused(session),
         await flow.refused(session),
+        await refusals.intercepted(session),
         await flow.mailbox_trouble(session) if services.mailbox.configured else None,
         flow.late(oldest, now),
         await waiting.stuck(session, services, now),
@@ -56,4 +57,5 @@ async def problems_of_flow(
         await flow.scarce(session, services),
         await knowledge.facts_not_read(session, services, now),
     ]
-    return [problem for problem in problems if problem]
+    of_rights = await refusals.missing_rights(session)
+    return [problem for problem in problems if problem] + of_rights

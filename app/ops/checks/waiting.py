@@ -30,6 +30,7 @@ REASONS: dict[WaitsFor | None, tuple[str, str]] = {
     WaitsFor.RETRY: ("people whom Autotask refused", f"{_SEE} Cure what Autotask says there."),
     WaitsFor.GATE: ("Autotask, which may not be asked now", _OTHERS),
     WaitsFor.PAUSED: ("the end of the pause", 'PUT /admin/pause with {"paused": false}.'),
+    WaitsFor.RIGHT: ("a right of the API user's in their account", _OTHERS),
     WaitsFor.BUDGET: ("calls of the next hour", "Raise BUDGET_SHARE; GET /health/work has calls."),
     WaitsFor.SLOT: (
         "one of the three requests at once that Autotask takes",

@@ -13,7 +13,7 @@ from app.autotask.client import Autotask, discover_zone
 from app.autotask.errors import AutotaskError, Forbidden, Unauthorized
 from app.autotask.models import Zone
 from app.db.tables import Tenant
-from app.ops.checks import flow
+from app.ops.checks import flow, refusals
 from app.ops.doctor.database import SKEW
 from app.ops.doctor.deployment import Deployment, unthrottled
 from app.ops.doctor.findings import Finding, Skip, ok, problem, skipped, warning
@@ -131,7 +131,11 @@ async def gate(deployment: Deployment) -> Sequence[Finding]:
     """Check what keeps the service from calls, as health does."""
     async with deployment.records() as session:
         shut, pause = await flow.refused(session), await flow.paused(session)
+        waits = await refusals.missing_rights(session)
+        between = await refusals.intercepted(session)
     found = [problem("gate", shut.detail, shut.cure)] if shut else []
+    found += [problem(one.code, one.detail, one.cure) for one in waits]
+    found += [warning(between.code, between.detail, between.cure)] if between else []
     found += [warning("gate", pause.detail, pause.cure)] if pause else []
     return found or [ok("gate", "Nothing keeps the service from calling Autotask.")]
 

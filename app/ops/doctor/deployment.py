@@ -98,7 +98,7 @@ async def open_deployment(settings: Settings, database_url: str) -> AsyncIterato
 
 
 @asynccontextmanager
-async def unthrottled(entity: str, *, write: bool) -> AsyncIterator[None]:
+async def unthrottled(entity: str, *, write: bool, **_about: str) -> AsyncIterator[None]:
     """Permit a call without counting it; a write is refused."""
     assert not write, f"The doctor writes nothing: {entity}."
     yield

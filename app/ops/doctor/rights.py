@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.autotask.entity_info import EntityInfo
+from app.autotask.entity_info import Access, EntityInfo
 from app.autotask.errors import AutotaskError, Forbidden
 from app.db.states import LedgerState
 from app.db.tables import AccountPolicy, Ledger, LinkRecord, Note
 from app.decide.policy import in_effect
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
-from app.outbound import gate
-from app.outbound.gate import GateCode, call_name
+from app.outbound import gate, refusals
+from app.outbound.gate import GateCode
+from app.outbound.refusals import Why
 from app.settings.cc_sources import EML
 from app.settings.settings import Settings
 
 _LEVEL = "Admin > Account Settings & Users > Security Levels, the API user's level"
+_BY_TYPE = (
+    "CRM > Organization & Contact Access gives it by type of organization, and contacts need the "
+    "right to add and edit organizations."
+)
+_RECENT = timedelta(days=1)
 _ALWAYS = ("Tickets", "Contacts", "Companies", "Resources", "TicketAdditionalContacts")
 _NEVER_EMPTY = ("Tickets", "Contacts", "Companies", "Resources")
 
@@ -78,34 +87,105 @@ async def linking(deployment: Deployment) -> Sequence[Finding]:
 
 
 async def creating(deployment: Deployment) -> Sequence[Finding]:
-    """Check in our own records whether contacts, links and notes could be created lately."""
+    """Check whether contacts, links and notes may be created, by Autotask's word and our records.
+
+    A refusal that is on record counts more than what Autotask says of the level.
+    """
     async with deployment.records() as session:
-        shut = await gate.state(session)
-        done = {
-            "Contacts": await session.scalar(
-                select(func.max(Ledger.settled_at)).where(Ledger.state == LedgerState.CREATED)
-            ),
-            "TicketAdditionalContacts": await session.scalar(
-                select(func.max(LinkRecord.first_seen_linked_at)).where(LinkRecord.ours)
-            ),
-        }
-        if deployment.settings.ticket_note != "off":
-            done["TicketNotes"] = await session.scalar(
-                select(func.max(Note.sent_at)).where(Note.state == LedgerState.CREATED)
-            )
-    refused = shut.call if shut and shut.code == GateCode.FORBIDDEN else None
-    found = []
-    for entity, at in done.items():
-        code = f"create_{entity}"
-        if refused == call_name(entity, write=True):
-            cure = f"Give the right to add them: {_LEVEL}."
-            found.append(problem(code, f"Autotask has refused to create {entity}.", cure))
-        elif at:
-            found.append(ok(code, f"{entity} were created, at {at:%Y-%m-%d %H:%M} UTC last."))
-        else:
-            why = (
-                f"Autotask does not say whether {entity} may be created; we have created none yet."
-            )
-            where = f"{_LEVEL}; then `autotask-cc watch` and a test mail."
-            found.append(skipped(code, why, where))
+        refused = await _refused(session)
+        done = await _created(session, notes=deployment.settings.ticket_note != "off")
+    info = deployment.entity_info()
+    levels = {entity: await _access(info, entity) for entity in done}
+    found = [
+        _lacks(entity, refused[entity]) if entity in refused else _may(levels[entity], entity, at)
+        for entity, at in done.items()
+    ]
+    return [*found, *_sees_and_changes(levels)]
+
+
+async def _access(info: EntityInfo, entity: str) -> Access:
+    """Return what Autotask says of the API user's rights; nothing where it cannot be asked."""
+    try:
+        return await info.access(entity)
+    except AutotaskError:
+        return Access()
+
+
+async def _created(session: AsyncSession, *, notes: bool) -> dict[str, datetime | None]:
+    """Return when each entity was created last; None: never."""
+    done = {
+        "Contacts": await session.scalar(
+            select(func.max(Ledger.settled_at)).where(Ledger.state == LedgerState.CREATED)
+        ),
+        "TicketAdditionalContacts": await session.scalar(
+            select(func.max(LinkRecord.first_seen_linked_at)).where(LinkRecord.ours)
+        ),
+    }
+    if notes:
+        done["TicketNotes"] = await session.scalar(
+            select(func.max(Note.sent_at)).where(Note.state == LedgerState.CREATED)
+        )
+    return done
+
+
+async def _refused(session: AsyncSession) -> dict[str, str]:
+    """Return where creating was refused of late, by entity; in words, empty: everywhere."""
+    places: dict[str, list[str]] = {}
+    for known in await refusals.latest(session, Why.RIGHT, _RECENT):
+        verb, _, entity = known.call.partition(" ")
+        if verb == "create":
+            places.setdefault(entity, []).append(known.about)
+    found = {entity: ", ".join(filter(None, where)) for entity, where in places.items()}
+    shut = await gate.state(session)
+    if shut and shut.code == GateCode.FORBIDDEN and shut.call:
+        verb, _, entity = shut.call.partition(" ")
+        found |= {entity: ""} if verb in ("create", "write") else {}
     return found
+
+
+def _lacks(entity: str, where: str) -> Finding:
+    code, cure = f"create_{entity}", f"Give the right to add them: {_LEVEL}; {_BY_TYPE}"
+    if not where:
+        return problem(code, f"Autotask has refused to create {entity}.", cure)
+    return problem(code, f"Autotask has refused to create {entity} of {where}.", cure)
+
+
+def _sees_and_changes(levels: Mapping[str, Access]) -> list[Finding]:
+    """Return what Autotask limits of the other rights on contacts and links."""
+    found = []
+    rights: tuple[tuple[str, Literal["query", "update"], str], ...] = (
+        ("Contacts", "query", "people of other accounts are not found, and created again"),
+        ("Contacts", "update", "contacts there cannot be activated or retired"),
+        ("TicketAdditionalContacts", "query", "nobody can be added to other tickets"),
+    )
+    for entity, verb, needed in rights:
+        level = levels[entity].level(verb)
+        text = f"Autotask gives the API user {level} to {verb} {entity}: {needed}."
+        code, cure = f"{verb}_{entity}", f"Make it All: {_LEVEL}; {_BY_TYPE}"
+        if level == "None" and verb == "query":
+            found.append(problem(code, text, cure))
+        elif level in ("None", "Restricted"):
+            found.append(warning(code, text, cure))
+    return found
+
+
+def _may(access: Access, entity: str, at: datetime | None) -> Finding:
+    """Return what Autotask says of the right to create an entity's records."""
+    code = f"create_{entity}"
+    level = access.level("create")
+    last = f"; the last was at {at:%Y-%m-%d %H:%M} UTC" if at else ""
+    if level == "None":
+        found = f"The API user may not create {entity} (Autotask says None)."
+        return problem(code, found, f"Give the right to add them: {_LEVEL}; {_BY_TYPE}")
+    if level == "Restricted":
+        found = (
+            f"The API user may create {entity} in some accounts only (Autotask says Restricted): "
+            f"people of others will wait{last}."
+        )
+        return warning(code, found, f"Make it All: {_LEVEL}; {_BY_TYPE}")
+    if level == "All":
+        return ok(code, f"{entity} may be created (Autotask says All){last}.")
+    if at:
+        return ok(code, f"{entity} were created, at {at:%Y-%m-%d %H:%M} UTC last.")
+    why = f"Autotask does not say whether {entity} may be created; we have created none yet."
+    return skipped(code, why, f"{_LEVEL}; then `autotask-cc watch` and a test mail.")

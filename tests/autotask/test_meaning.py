@@ -14,13 +14,14 @@ from app.autotask.errors import (
     AutotaskError,
     Busy,
     Forbidden,
+    Intercepted,
     Overloaded,
     Refusal,
     Refused,
     Unanswered,
     Unauthorized,
 )
-from app.autotask.protocol import decipher, retry_after
+from app.autotask.meaning import decipher, retry_after
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -43,12 +44,12 @@ def texts(*errors: object) -> bytes:
     ("status", "body", "expected"),
     [
         (200, b"", Unanswered),
-        (200, HTML, Unanswered),
-        (200, b"[]", Unanswered),
-        (200, b"null", Unanswered),
-        (200, b"[" * 100_000, Unanswered),
+        (200, HTML, Intercepted),
+        (200, b"[]", Intercepted),
+        (200, b"null", Intercepted),
+        (200, b"[" * 100_000, Intercepted),
         (204, b"", Unanswered),
-        (302, b"", Unanswered),
+        (302, b"", Intercepted),
         (401, b"", Unauthorized),
         (401, texts("Duplicate"), Unauthorized),
         (403, b"", Forbidden),
@@ -203,14 +204,14 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         (None, None),
         ("", None),
         ("  ", None),
-        ("0", 0.0),
+        ("0", 1.0),
         ("120", 120.0),
         (" 7 ", 7.0),
         ("99999999", 3600.0),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Mar 2026 13:00:30 +0100", 30.0),
         ("Sun, 01 Mar 2026 12:00:30", 30.0),
-        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 1.0),
         ("-5", None),
         ("1.5", None),
         ("٣", None),
@@ -259,3 +260,86 @@ def test_what_a_stranger_wrote_decides_nothing(text: str) -> None:
     with pytest.raises(Refused) as caught:
         decipher(500, {}, texts(text))
     assert caught.value.kind is Refusal.OTHER
+
+
+@pytest.mark.parametrize("status", [200, 203, 301, 307, 400, 401, 403, 404, 405, 407, 418])
+@pytest.mark.parametrize(
+    "body",
+    [
+        HTML,
+        b"<!DOCTYPE html><title>Web Page Blocked!</title>",
+        b"Access denied by policy 17",
+        b"The logged in Resource does not have the adequate permissions",
+        b'{"error":"blocked","id":17}',
+        b'{"fault":{"faultstring":"Rate limit"}}',
+        b'[{"errors":["IntegrationCode is invalid."]}]',
+        b'"IntegrationCode is invalid."',
+        b"\xff\xfe\x00garbage",
+    ],
+)
+def test_what_is_not_in_autotasks_form_says_nothing_about_us(status: int, body: bytes) -> None:
+    """A firewall, a proxy or a captive portal: neither credentials nor rights, nor its effect."""
+    with pytest.raises(Intercepted, match=f"answered in its place \\({status}, text/html\\)"):
+        decipher(status, {"content-type": "text/html; charset=utf-8"}, body)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
+def test_a_page_with_a_5xx_is_as_good_as_no_answer(status: int) -> None:
+    """Autotask's own load balancer answers so in an outage, in which no person may fail."""
+    with pytest.raises(Unanswered, match="in Autotask's form") as caught:
+        decipher(status, {}, HTML)
+    assert not isinstance(caught.value, Intercepted)
+
+
+@pytest.mark.parametrize("body", [b"", b"  ", MESSAGE, texts("no"), texts()])
+@pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden)])
+def test_a_401_and_a_403_in_autotasks_form(
+    status: int, error: type[AutotaskError], body: bytes
+) -> None:
+    """Live tenants answer them without a body; the framework below with a Message."""
+    with pytest.raises(error):
+        decipher(status, {}, body)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You do not have permission to delete time entries that you did not create.",
+        "You do not have permission to edit contacts that you did not create.",
+        "User not authorized to change the contact.",
+    ],
+)
+def test_one_record_that_may_not_be_touched(status: int, text: str) -> None:
+    """It says nothing about any other record."""
+    with pytest.raises(Refused) as caught:
+        decipher(status, {}, texts(text))
+    assert caught.value.kind is Refusal.OTHER
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "The logged in Resource does not have the adequate permissions",
+        "thread threshold",
+        "request threshold",
+        "The external request threshold of the database has been exceeded.",
+        "IntegrationCode is invalid.",
+        "Invalid username or password.",
+        "x\r\nThe logged in Resource does not have the adequate permissions",
+        "User not authorized to change",
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lastName: {}",
+        "lastName {} has the wrong form.",
+        "Value '{}' of lastName is wrong.",
+        "The lastName {} is wrong.",
+    ],
+)
+def test_a_strangers_name_widens_no_reach(name: str, text: str) -> None:
+    """Whatever a person calls themself in a mail, only they are refused."""
+    with pytest.raises(Refused):
+        decipher(500, {}, texts(text.format(name)))
