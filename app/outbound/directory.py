@@ -29,7 +29,8 @@ _RECORDS = 10_000  # kept of each kind
 class Directory:
     """One process's copy of slow facts.
 
-    What is needed raises what the client raises; what is only good to know raises NotNow at most.
+    What is needed raises what the client raises; what is only good to know raises only where no
+    call would succeed, and there is no value.
     """
 
     def __init__(self, sessions: Sessions, calm: Callable[[], Awaitable[Autotask]]) -> None:

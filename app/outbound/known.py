@@ -18,7 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from app.autotask.client import Autotask
-from app.autotask.errors import AutotaskError, NotSent, Unanswered
+from app.autotask.errors import AutotaskError, NotSent, Overloaded, Unanswered, Unauthorized
 from app.db.database import Sessions, db_now
 from app.mail.addresses import mask
 from app.outbound.facts import FACTS, USE, Fact
@@ -38,8 +38,10 @@ RENEW_SECONDS = 120.0
 _WINDOW = 60.0
 _SPARE = 1.0  # seconds for the database
 _LOOK_AGAIN = 0.2  # seconds until a row is read again that another process is about to fill
+_OLD_COPY = 60.0  # seconds for which a copy of an old value is used while it cannot be read
 _COPIES = 10_000
 _RENEWED = 20  # facts at once
+_EVERYBODYS = (NotNow, Unauthorized, Overloaded)  # no call would fare better: no fact's trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class _Asker:
 
     since: float = field(default_factory=time.monotonic)
     waited: float = 0.0
-    lacks: dict[str, None] = field(default_factory=dict)
+    lacks: dict[tuple[str, int], None] = field(default_factory=dict)
 
     @property
     def left(self) -> float:
@@ -86,30 +88,29 @@ class Known:
         """Return a fact, of a record if it is of one; None if it is not known.
 
         asker: the look's client, whose patience is spent. matters: whether it lacks the fact if it
-        is not known. Raise NotNow if no call may leave and there is no value; and what an outage of
-        the database raises.
+        is not known. While no call would succeed and there is no value, raise NotNow, Unauthorized
+        or Overloaded.
         """
-        copy = self._copy(fact, ref)
-        if copy:
-            return copy.value
         who = self._askers.setdefault(asker, _Asker())
         began = time.monotonic()
-        found = await self._newest(fact, ref, who)
+        found = self._copy(fact, ref) or await self._newest(fact, ref, who)
         who.waited += time.monotonic() - began
-        if not found.there and matters:
-            who.lacks[fact.title] = None
+        if found.there:
+            who.lacks.pop((fact.title, ref), None)
+        elif matters:
+            who.lacks[fact.title, ref] = None
         return found.value
 
     def lacks(self, asker: object) -> list[str]:
         """Return what a caller has asked for and was not known."""
-        return list(self._askers.get(asker, _Asker()).lacks)
+        return list(dict.fromkeys(title for title, _ in self._askers.get(asker, _Asker()).lacks))
 
     async def renew(self, fact: Fact[T], ref: int = 0) -> T | None:
         """Ask for a fact now, with patience; None if that failed, or its pause is not over."""
-        async with self._locks[fact.name, ref]:
-            if not await self._claim(fact, ref, RENEW_SECONDS):
-                return None
-            return (await self._ask(fact, ref, RENEW_SECONDS)).value
+        # Without the lock: looks use the old value meanwhile.
+        if not await self._claim(fact, ref, RENEW_SECONDS):
+            return None
+        return (await self._ask(fact, ref, RENEW_SECONDS)).value
 
     async def renew_all(self) -> None:
         """Ask for what will soon be too old, and for what could not be read."""
@@ -117,8 +118,9 @@ class Known:
         ages.pop(USE.name)  # asked for by its own chore
         async with self._sessions() as session:
             rows = await known.to_renew(session, ages, _RENEWED)
+        began = time.monotonic()
         for name, ref in rows:
-            if name in FACTS:
+            if name in FACTS and time.monotonic() - began < RENEW_SECONDS:
                 await self.renew(FACTS[name], ref)
 
     async def _newest(self, fact: Fact[T], ref: int, who: _Asker) -> _Stored[T]:
@@ -139,7 +141,7 @@ class Known:
             try:
                 # One lost answer must not decide without any value.
                 read = await self._ask(fact, ref, seconds, tries=1 if stored.there else 2)
-            except NotNow:
+            except _EVERYBODYS:
                 if not stored.there:
                     raise
                 return stored
@@ -160,7 +162,7 @@ class Known:
         try:
             async with asyncio.timeout(seconds) as limit:
                 value = await self._read(fact, ref, tries)
-        except NotNow:
+        except _EVERYBODYS:
             async with self._sessions() as session, session.begin():
                 await known.give_back(session, fact.name, ref)
             raise
@@ -206,8 +208,9 @@ class Known:
             log.warning("fact_not_understood", fact=fact.name)
             return _Stored(failing=failing)
         left = (row.read_at + fact.age - now).total_seconds()
-        if left > 0:
-            self._keep(fact, ref, value, left)
+        pause = (row.again_at - now).total_seconds() if failing and row.again_at else 0.0
+        if left > 0 or pause > 0:
+            self._keep(fact, ref, value, max(left, min(pause, _OLD_COPY)))
         return _Stored(value, there=True, failing=failing, left=left)
 
     def _copy(self, fact: Fact[T], ref: int) -> _Stored[T] | None:

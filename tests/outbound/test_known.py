@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import update
 
 from app.autotask import client
-from app.autotask.errors import Unanswered
+from app.autotask.errors import Unanswered, Unauthorized
 from app.autotask.models import Choice, Company
 from app.db.states import Result
 from app.db.tables import KnownFact, Look, Worker
@@ -328,6 +328,35 @@ async def test_where_no_call_may_leave_nothing_is_concluded(
     found = await later.directory.clients(await later.autotask())
     assert found.others(people.alpine, [domain], {1}) == {domain}
     assert tenant.count("POST", "Companies") == 1
+
+
+async def test_what_is_known_again_is_not_lacking(
+    working: Services, clock: Clock, tenant: Tenant, people: Seed
+) -> None:
+    """A backtest asks with one client for a long time; each account's domain counts by itself."""
+    for name in ("companies", "web_domain"):
+        tenant.faults.add(trouble_with(name, "no right", 1))
+    asker, desk = await working.autotask(), working.directory
+    await desk.clients(asker)
+    await desk.company_domains(asker, people.alpine)
+    await desk.company_domains(asker, people.harbour)
+    lacking = [COMPANIES.title, FACTS["web_domain"].title]
+    assert (desk.lacks(asker), desk.lacks(await working.autotask())) == (lacking, [])
+    clock.advance(seconds=31)
+    await desk.clients(asker)
+    assert desk.lacks(asker) == lacking[1:]
+    await desk.company_domains(asker, people.alpine)
+    assert desk.lacks(asker) == []
+
+
+async def test_wrong_credentials_are_no_facts_trouble(
+    working: Services, tenant: Tenant, people: Seed
+) -> None:
+    """Every call meets them: the ticket waits, and no pause of the fact's outlives them."""
+    tenant.faults.add(Fault("unauthorized", times=1))
+    with pytest.raises(Unauthorized):
+        await working.directory.clients(await working.autotask())
+    assert [row.failing_since for row in await rows(working, KnownFact)] == [None]
 
 
 async def test_failures_in_a_row_shut_no_gate(

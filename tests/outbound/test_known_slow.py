@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -86,6 +87,25 @@ async def test_all_of_it_slow_together_has_one_patience(
     assert time.monotonic() - began < 2.0 + 3.0
     assert len(desk.lacks(asker)) == 3
     assert await look_at(working, ticket) == Result.DONE
+
+
+async def test_no_ticket_waits_while_the_chore_reads(
+    working: Services, make_services: MakeServices, clock: Clock, tenant: Tenant, people: Seed
+) -> None:
+    """It uses the old value meanwhile, in the chore's process as in any."""
+    await look_at(working, tenant.new_ticket(people.alpine, cc=NINA))
+    clock.advance(hours=25)
+    restarted = await make_services()
+    tenant.faults.add(slow("companies", "slow", 1.5))
+    reading = asyncio.create_task(restarted.directory.renew())
+    while asked_for(tenant, "companies") < 2:
+        await asyncio.sleep(0.01)
+    began = time.monotonic()
+    found = await restarted.directory.clients(await restarted.autotask())
+    assert found.others(people.alpine, ["harbour-soehne.example"], {1})
+    assert time.monotonic() - began < 1.0
+    assert not reading.done()
+    await reading
 
 
 async def test_the_chore_has_the_time_that_a_look_has_not(

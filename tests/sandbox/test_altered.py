@@ -36,8 +36,8 @@ def api(tenant: Tenant) -> Iterator[httpx.Client]:
 
 def pages(api: httpx.Client, most: int = 6) -> list[tuple[str, list[int]]]:
     """Follow the pages of all companies; give each one's address and ids."""
-    url = "/v1.0/Companies/query"
     found: list[tuple[str, list[int]]] = []
+    url = "/v1.0/Companies/query"
     while url and len(found) < most:
         answer: dict[str, Any] = api.post(url, json=ALL).json()
         found.append((url, [item["id"] for item in answer["items"]]))
