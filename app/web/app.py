@@ -48,6 +48,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.deactivations = webhooks.DeactivationCounter()
+    app.state.large_callouts = asyncio.Semaphore(webhooks.LARGE_AT_ONCE)
     app.include_router(webhooks.router)
     app.include_router(health.router)
     app.include_router(admin.router)

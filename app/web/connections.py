@@ -11,7 +11,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections import Counter
+from collections import Counter, deque
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 log = structlog.get_logger()
 
-MOST = 500
+MOST = 256
 """Connections at once."""
 
 OTHER_DESCRIPTORS = 128
@@ -31,8 +31,9 @@ OTHER_DESCRIPTORS = 128
 LEAST = 16
 """Connections at once where descriptors are that few."""
 
-_PER_TURN = 32  # accepted between two turns of the loop, in which those before are read
-_READ_BYTES = 8 * 1024  # at once, so that no client keeps the loop from others for long
+_PER_TURN = 32  # accepted in a turn of the loop, so that those before are read
+_READ_PER_TURN = 8  # bodies that go on in a turn, so that callouts go on, too
+_READ_BYTES = 32 * 1024  # at once, so that no client keeps the loop from others for long
 _TINY_BYTES, _TINY_LINES = 10, 500  # a chunk costs as much time as 10 kB
 _SAY_SECONDS = 60.0
 _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -61,6 +62,7 @@ class Connections(ServerState):
         super().__init__()
         self.most = most
         self._waiting: dict[Connection, tuple[Waits, float]] = {}  # longest first
+        self._paused: deque[Connection] = deque()
         self._cut: Counter[str] = Counter()
         self._said_at = -_SAY_SECONDS
 
@@ -77,6 +79,21 @@ class Connections(ServerState):
             self._cut["to_make_room"] += 1
             oldest.cut_off()
         return oldest is not None
+
+    def read_later(self, one: Connection) -> None:
+        """Pause a body, and go on with it in its turn."""
+        one.transport.pause_reading()
+        if not self._paused:
+            one.loop.call_soon(self._go_on)
+        self._paused.append(one)
+
+    def _go_on(self) -> None:
+        for _ in range(min(_READ_PER_TURN, len(self._paused))):
+            one = self._paused.popleft()
+            if not one.flow.read_paused:  # else the application goes on when it is ready
+                one.transport.resume_reading()
+        if self._paused:
+            self._paused[0].loop.call_soon(self._go_on)
 
     def refused(self, number: int = 1) -> None:
         """Count connections that were refused."""
@@ -99,9 +116,9 @@ class Connection(H11Protocol):
 
     server_state: Connections
     _waits: Waits | None = None
-    _bytes = _lines = 0  # of a body that comes in chunks
+    _bytes = _lines = 0  # of a request
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse the client if every other connection is being answered."""
         assert isinstance(transport, asyncio.Transport)
         transport.max_size = _READ_BYTES  # type: ignore[attr-defined]
@@ -115,12 +132,14 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Go on with a request; cut off one that comes in tiny chunks."""
-        if self._waits is Waits.BODY and self._is_tiny(data):
+        if self._is_tiny(data):
             self.server_state.refused()
             self.cut_off()
             return
         super().data_received(data)
         self._note()
+        if self._waits is Waits.BODY and not self.transport.is_closing():
+            self.server_state.read_later(self)
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -150,11 +169,13 @@ class Connection(H11Protocol):
 
     def _is_tiny(self, data: bytes) -> bool:
         """Return whether a body comes in chunks of which each costs more than it brings."""
-        if not any(name == b"transfer-encoding" for name, _ in self.headers):
-            return False
         self._bytes += len(data)
         self._lines += data.count(b"\r\n")
-        return self._lines > _TINY_LINES and self._bytes < _TINY_BYTES * self._lines
+        if self._lines <= _TINY_LINES or self._bytes >= _TINY_BYTES * self._lines:
+            return False
+        if self._waits is Waits.BODY:
+            return any(name == b"transfer-encoding" for name, _ in self.headers)
+        return b"chunked" in data.lower()
 
     def _note(self, *, anew: bool = False) -> None:
         """Tell what the connection waits for, if that changed."""
@@ -167,7 +188,7 @@ class Connection(H11Protocol):
             what = Waits.BODY
         elif self.flow.write_paused:
             what = Waits.READING
-        if what is not Waits.BODY:
+        if anew:
             self._bytes = self._lines = 0
         if anew or what is not self._waits:
             self.server_state.waits(self, what, self.loop.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,8 +24,11 @@ PLACE_SECONDS = 3.0
 """A request waits so long for its place."""
 
 _UNLIMITED = ("/webhooks/", "/health/live")  # the first verify their callers before they cost much
-_HEALTH_AT_ONCE, _OTHERS_AT_ONCE = 4, 10  # of 20 connections to PostgreSQL: callouts have the rest
+_KEYED = ("/admin/", "/intake/", "/console")
+_KEYED_AT_ONCE, _HEALTH_AT_ONCE = 10, 4  # of 20 connections to PostgreSQL: callouts have the rest
+_PAGES_AT_ONCE = 1  # of documentation: each takes the loop for milliseconds
 _PROVEN = re.compile(r"/webhooks/autotask$|/admin/|/intake/")  # by a signature or a key
+_PER_TURN = 4  # requests that begin in one turn of the loop, so that turns stay short
 _QUEUE = 50  # that wait for a place; more are refused at once
 _LINES = 30  # a minute, route and status, of requests that prove nothing
 
@@ -43,8 +47,11 @@ class Requests:
         self._app = app
         self._sparing = Sparing(_LINES)
         self._health = asyncio.Semaphore(_HEALTH_AT_ONCE)
-        self._others = asyncio.Semaphore(_OTHERS_AT_ONCE)
+        self._keyed = asyncio.Semaphore(_KEYED_AT_ONCE)
+        self._pages = asyncio.Semaphore(_PAGES_AT_ONCE)
         self._queue = 0
+        self._begun = 0  # in this turn of the loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -60,6 +67,7 @@ class Requests:
             await send(message)
 
         try:
+            await self._turn(scope["path"])
             async with self._place(scope["path"]):
                 await self._app(scope, receive, noting)
         except ClientDisconnect:
@@ -70,13 +78,43 @@ class Requests:
                 await response(scope, receive, noting)
         self._log(scope, status, began)
 
+    async def _turn(self, path: str) -> None:
+        """Wait for a turn of the loop in which few requests begin; raise _NoPlace if many wait.
+
+        Most are answered without a pause: a thousand in one turn would keep callouts, which wait
+        for PostgreSQL many times, from going on.
+        """
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= _QUEUE and not path.startswith(_UNLIMITED):
+            raise _NoPlace
+        if self._begun >= _PER_TURN:
+            turn = loop.create_future()
+            self._waiting.append(turn)
+            await turn
+            return
+        if self._begun == 0:
+            loop.call_soon(self._next_turn)
+        self._begun += 1
+
+    def _next_turn(self) -> None:
+        self._begun = 0
+        while self._waiting and self._begun < _PER_TURN:
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled
+                turn.set_result(None)
+                self._begun += 1
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
     @asynccontextmanager
     async def _place(self, path: str) -> AsyncIterator[None]:
         """Wait for a place; raise _NoPlace if there is none in time."""
         if path.startswith(_UNLIMITED):
             yield
             return
-        places = self._health if path.startswith("/health/") else self._others
+        places = self._keyed if path.startswith(_KEYED) else self._pages
+        if path.startswith("/health/"):
+            places = self._health
         if self._queue >= _QUEUE:
             raise _NoPlace
         self._queue += 1
@@ -88,6 +126,7 @@ class Requests:
         finally:
             self._queue -= 1
         try:
+            await asyncio.sleep(0)  # even where nothing else is waited for, others have a turn
             yield
         finally:
             places.release()

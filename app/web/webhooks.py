@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
@@ -18,6 +19,9 @@ log = structlog.get_logger()
 router = APIRouter(tags=["webhooks"])
 
 MAX_BODY = 256 * 1024
+SMALL_BODY, LARGE_AT_ONCE = 32 * 1024, 16
+"""Bodies are kept before their signature can be checked: few of them may be larger than most."""
+
 BODY_SECONDS = 10.0
 STORE_SECONDS = 8.0
 """Autotask waits ten seconds for an answer:
@@ -97,9 +101,12 @@ async def _store(services: Services, callout: Callout, body: bytes, signed: list
 async def _read_body(request: Request) -> bytes:
     """Read a body up to the limit; its Content-Length may be wrong."""
     body = bytearray()
+    large: asyncio.Semaphore = request.app.state.large_callouts
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS), AsyncExitStack() as stack:
             async for chunk in request.stream():
+                if len(body) <= SMALL_BODY < len(body) + len(chunk):
+                    await stack.enter_async_context(large)
                 body += chunk
                 if len(body) > MAX_BODY:
                     raise Problem(413, f"A callout has at most {MAX_BODY} bytes.")

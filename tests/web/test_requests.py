@@ -134,15 +134,33 @@ async def test_other_requests_leave_room_for_callouts(
 
 
 async def test_a_queue_for_places_is_short(
-    api: httpx.AsyncClient, crowd: Callable[[str], list[asyncio.Task[httpx.Response]]]
+    api: httpx.AsyncClient,
+    crowd: Callable[[str], list[asyncio.Task[httpx.Response]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Those beyond it are refused at once, instead of holding connections."""
+    monkeypatch.setattr(requests, "PLACE_SECONDS", 60.0)
     waiting = [one for _ in range(5) for one in crowd("/health/ready")]
+    refused = 100 - requests._HEALTH_AT_ONCE - requests._QUEUE
+    async with asyncio.timeout(5):
+        while sum(one.done() for one in waiting) < refused:
+            await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
-    assert sum(one.done() for one in waiting) == 100 - requests._HEALTH_AT_ONCE - requests._QUEUE
+    assert sum(one.done() for one in waiting) == refused
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_few_requests_begin_in_one_turn_of_the_loop(api: httpx.AsyncClient) -> None:
+    """Those that are answered without a pause would else be answered all before the next turn."""
+    waiting = [asyncio.create_task(api.get("/health/live")) for _ in range(100)]
+    longest = 0
+    while not all(one.done() for one in waiting):
+        before = sum(one.done() for one in waiting)
+        await asyncio.sleep(0)
+        longest = max(longest, sum(one.done() for one in waiting) - before)
+    assert longest <= requests._PER_TURN
 
 
 async def test_a_place_is_given_back(
@@ -173,3 +191,26 @@ async def test_a_callout_that_stops_coming_is_told_so(
     answer = await api.post("/webhooks/autotask", content=slow(), headers=SIGNED)
     assert answer.status_code == 408
     assert [call.method_name for call in logged.calls] == ["info"]
+
+
+async def test_few_callouts_may_be_large_before_they_are_known(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait, read no further, and small ones pass."""
+    monkeypatch.setattr(webhooks, "BODY_SECONDS", 0.5)
+    read = 0
+
+    async def large() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(6):
+            yield b"x" * 10_000
+            read += 10_000
+        await asyncio.sleep(60)
+
+    posts = [
+        asyncio.create_task(api.post("/webhooks/autotask", content=large())) for _ in range(100)
+    ]
+    await asyncio.sleep(0.2)
+    assert read <= webhooks.LARGE_AT_ONCE * 60_000 + 84 * 40_000
+    assert (await api.post("/webhooks/autotask", content=CALLOUT, headers=SIGNED)).is_success
+    assert {answer.status_code for answer in await asyncio.gather(*posts)} == {408}
