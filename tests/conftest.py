@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -43,8 +44,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "postgres" in item.fixturenames:
             item.add_marker("database")
-    long = ("process", "wait")
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in long))
+    long = [item for item in items if any(map(item.get_closest_marker, ("process", "wait")))]
+    short = [item for item in items if item not in set(long)]
+    # Each worker is given an equal part of the list. Half of them begin with the long ones, which
+    # wait most of the time, while the others compute.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    half, part = max(workers // 2, 1), -(-len(items) // workers)
+    items.clear()
+    for n in range(workers):
+        begins = long[n::half] if n < half else []
+        rest = part - len(begins)
+        items += begins + short[:rest]
+        del short[:rest]
+    items += short
 
 
 @pytest.fixture(scope="session")

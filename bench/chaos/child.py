@@ -61,7 +61,7 @@ def make_short() -> None:
     from app.ops import reconcile
     from app.outbound import budget, gate
     from app.records import deliveries, participants
-    from app.records.ledger import candidates
+    from app.records.ledger import candidates, common
     from app.worker import chores
 
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
@@ -75,6 +75,7 @@ def make_short() -> None:
     _set(deliveries, UPDATE_SETTLE=timedelta(seconds=0.5))
     _set(retire, AGAIN=AGAIN, _SOON=timedelta(seconds=1))
     _set(retire_chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))
+    _set(common, LONGEST_WAIT=timedelta(seconds=5))
     _set(candidates, _STALLED=timedelta(seconds=CREATE_SETTLE + 10))
     _set(look, _PAUSE=timedelta(seconds=1), _backoff=_one_second)
 

@@ -216,6 +216,9 @@ def _choose(tenant: Tenant, seed: int) -> None:
     switches = tenant.switches
     switches.moved_links = dice.choice(("stay", "dropped"))
     switches.merged_links = dice.choice(("left", "carried"))
+    if switches.merged_links == "carried":
+        # A reading counts for 30 s. A merge that carries a link meanwhile makes ours the second.
+        switches.duplicate_link = "refused"
     switches.clearing_address = dice.choice(("empty", "null", "either"))
     switches.absorbed_title = dice.choice(("brackets", "plain"))
 

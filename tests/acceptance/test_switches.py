@@ -32,14 +32,14 @@ CREATE = {"method": "POST", "path_contains": "/Companies/"}
 LINK = {"method": "POST", "path_contains": "AdditionalContacts"}
 NEW = ("nina@radiology.example", "new@alpine-dental.example")
 
-# These bear on what a link, a lost answer or a repeated callout does, so they are combined.
+# These bear on what a link, a lost answer or a repeated callout does: each with each other.
 COMBINED: dict[str, tuple[Any, ...]] = {
     "duplicate_link": ("refused", "no_op", "second_row"),
     "own_contact": ("refused", "clears"),
     "thread_limit": (429, 500),
     "retry_ids": ("same", "new"),
 }
-# The others, one at a time, with the value that is not the default.
+# The others, with the value that is not the default: one beside each combination.
 SINGLE: tuple[dict[str, Any], ...] = (
     {"link_touches_ticket": False},
     {"parent_company_contact": "accepted"},
@@ -63,9 +63,11 @@ SINGLE: tuple[dict[str, Any], ...] = (
 )
 # Other customers' people are created, too: they are in these lists to be kept apart.
 OPEN = PolicyDocument(other_client="create")
-MATRIX = [
-    *(dict(zip(COMBINED, values, strict=True)) for values in itertools.product(*COMBINED.values())),
-    *SINGLE,
+MATRIX: list[dict[str, Any]] = [
+    dict(zip(COMBINED, values, strict=True)) | other
+    for values, other in itertools.zip_longest(
+        itertools.product(*COMBINED.values()), SINGLE, fillvalue=dict[str, Any]()
+    )
 ]
 
 
