@@ -1,10 +1,12 @@
 """Answer the entityInformation routes: what an entity can do, its fields, its UDFs."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args
 
+from sandbox import rights
 from sandbox.model import LINKS, TICKETS, Entity, Field
-from sandbox.switches import Switches
+from sandbox.switches import Switches, Verb
+from sandbox.tenant import Tenant
 from sandbox.webhook_model import UDF_FIELDS
 
 _DATA_TYPES = {
@@ -18,18 +20,20 @@ _DATA_TYPES = {
 _REFERENCES = {"contactID": "Contact", "companyID": "Account", "ticketID": "Ticket"}
 
 
-def entity_info(entity: Entity) -> dict[str, Any]:
+def entity_info(tenant: Tenant, entity: Entity) -> dict[str, Any]:
     """Return `info`; access levels are by name, one of the two spellings seen."""
+    levels = {
+        f"userAccessFor{verb.capitalize()}": rights.level(tenant, verb, entity.name)
+        for verb in get_args(Verb)
+    }
     return {
         "name": entity.singular,
         "canCreate": True,
         "canDelete": entity is LINKS,
         "canQuery": True,
         "canUpdate": entity is not LINKS,
-        "userAccessForCreate": "All",
-        "userAccessForDelete": "All" if entity is LINKS else "None",
-        "userAccessForQuery": "All",
-        "userAccessForUpdate": "All" if entity is not LINKS else "None",
+        **levels,
+        **({"userAccessForUpdate": "None"} if entity is LINKS else {"userAccessForDelete": "None"}),
         "hasUserDefinedFields": "userdefinedfields" in entity.fields,
         "supportsWebhookCallouts": entity is not LINKS,
     }

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from sandbox import rights
 from sandbox.calls import THREADS, Call
 from sandbox.model import RefusedError
 from sandbox.reads import Ask, DeniedError, NoRouteError
@@ -23,6 +24,10 @@ THREAD_TEXT = f"The Autotask API thread threshold of {THREADS} threads has been 
 # zone; the list of versions knows no tenant.
 _OPEN = ("zoneinformation", "versioninformation")
 _SERVER_ERROR = "<html><head><title>Runtime Error</title></head><body>Server Error</body></html>"
+_BLOCKED = (
+    "<!DOCTYPE html><html><head><title>Web Page Blocked</title></head><body><h1>Blocked</h1>"
+    "<p>Your request violates the policy of this network. Incident 7000-42.</p></body></html>"
+)
 _GARBAGE = "<html><body><h1>We'll be back soon</h1></body></html>"
 
 _Outcome = Callable[[], Response]
@@ -98,11 +103,12 @@ class Gate:
         try:
             await asyncio.sleep(tenant.faults.delay() + self._threshold_latency())
             outcome = self._outcome(call, scope, body)
-            fault = tenant.faults.take(call.method, call.entity, call.path)
+            sent = "" if body is None else json.dumps(body, ensure_ascii=False, default=repr)
+            fault = tenant.faults.take(call.method, call.entity, call.path, sent)
             if fault is None:
                 return outcome()
             scope["sandbox"]["off_contract"] = fault.kind
-            if fault.kind in ("reset_after", "hang_after"):
+            if fault.kind.endswith("_after"):
                 outcome()
             elif fault.kind == "late_commit":
                 busy_later = limited and tenant.switches.late_commit_holds_thread
@@ -134,6 +140,10 @@ class Gate:
                     origin=f"http://{host}:{port}",
                 )
                 tenant.before_call(call)
+                if text := rights.refusal(tenant, call.method, call.path, call.entity):
+                    if tenant.switches.denied == "status_403":
+                        raise DeniedError
+                    raise RefusedError(text)
                 with tenant.lock:
                     return JSONResponse(handler(ask))
             except RefusedError as refused:
@@ -202,6 +212,8 @@ _ANSWERS: dict[FaultKind, Callable[[Gate, Fault, Scope], Response]] = {
     "status_429": _too_many,
     "unauthorized": lambda _gate, _fault, _scope: _unauthorized(),
     "forbidden": lambda _gate, _fault, _scope: Response(status_code=403),
+    "firewall": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
+    "firewall_after": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
     "garbage": lambda _gate, _fault, _scope: HTMLResponse(_GARBAGE),
 }
 

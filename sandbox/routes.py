@@ -163,12 +163,14 @@ for _entity in (TICKETS, LINKS, CONTACTS):
 for _entity in (TICKETS, CONTACTS, NOTES):
     _path = f"/v1.0/{_entity.name.lower()}/entityinformation"
     _TABLE.append((f"{_path}/fields", _entity, {"GET": _field_definitions}))
-for _entity in (TICKETS, CONTACTS):
+for _entity in (TICKETS, CONTACTS, LINKS, NOTES):
     _path = f"/v1.0/{_entity.name.lower()}/entityinformation"
-    _TABLE += [
-        (_path, _entity, {"GET": lambda ask: {"info": entity_info(ask.entity)}}),
-        (f"{_path}/userdefinedfields", _entity, {"GET": _udf_definitions}),
-    ]
+    _TABLE.append(
+        (_path, _entity, {"GET": lambda ask: {"info": entity_info(ask.tenant, ask.entity)}})
+    )
+for _entity in (TICKETS, CONTACTS):
+    _path = f"/v1.0/{_entity.name.lower()}/entityinformation/userdefinedfields"
+    _TABLE.append((_path, _entity, {"GET": _udf_definitions}))
 _TABLE += webhook_routes.TABLE
 
 _ROUTES = [

@@ -15,12 +15,16 @@ FaultKind = Literal[
     "unauthorized",
     "forbidden",
     "garbage",
+    "firewall",
+    "firewall_after",
     "reset_before",
     "reset_after",
     "hang_before",
     "hang_after",
     "late_commit",
 ]
+
+Verb = Literal["query", "create", "update", "delete"]
 
 # Wordings that no source gives; a client must decide by the state it reads again, never by these.
 _TEXTS = {
@@ -31,6 +35,8 @@ _TEXTS = {
     "bad_user": "Invalid username or password.",
     "picklist": "The value is not a valid choice for the field",
     "request_limit": "The external request threshold of the database has been exceeded.",
+    "right": "The logged in Resource does not have the adequate permissions to {verb} this entity"
+    " type.",
     "webhook_right": "The logged in Resource does not have the adequate permissions to create or"
     " change webhooks.",
     "webhook_limit": "The maximum number of webhooks for this resource has been reached.",
@@ -115,6 +121,8 @@ class Switches:
     # 1.3, 8.6: the Deactivated message: signed or not, and where it goes.
     deactivated_signed: bool = False
     deactivated_to: Literal["deactivation_url", "webhook_url", "both"] = "both"
+    # A live tenant answered 500 for a right that the level lacks; 403 is published.
+    denied: Literal["error_500", "status_403"] = "error_500"
     # 1.1: the answer to a level without "Can create WebHooks", and how many webhooks it may have.
     webhook_right: Literal["granted", "error_500", "status_403"] = "granted"
     webhook_limit: int = 10
@@ -135,6 +143,25 @@ class Switches:
     texts: dict[str, str] = field(default_factory=lambda: dict(_TEXTS))
 
 
+@dataclass(frozen=True)
+class Denied:
+    """A right that the level lacks: everywhere, in one company, or in those of a type.
+
+    Rights on organizations and their contacts are given by type of organization:
+    https://ww4.autotask.net/help/Content/4_Admin/2SecurityLevels/Settings_CRM.htm
+    """
+
+    verb: Verb
+    entity: str
+    company_id: int | None = None
+    company_type: int | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is not limited to some companies."""
+        return self.company_id is None and self.company_type is None
+
+
 @dataclass(eq=False)
 class Fault:
     """A fault of matching requests. `seconds` belongs to the hangs and to `late_commit`.
@@ -143,6 +170,7 @@ class Fault:
     reset_*      a reset before or after the write took effect
     late_commit  a reset at once (`silent`: no answer at all until then), and the write takes
                  effect `seconds` later, whether or not the client is still there
+    firewall*    a firewall's page with `status`; the write never or already took effect
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """
@@ -151,6 +179,7 @@ class Fault:
     method: str | None = None
     entity: str | None = None
     path_contains: str | None = None
+    body_contains: str | None = None
     times: int | None = 1
     after: int = 0
     seconds: float = 30.0
@@ -158,13 +187,15 @@ class Fault:
     retry_after: str | None = None
     silent: bool = False
     chance: float = 1.0
+    status: int = 403
 
-    def matches(self, method: str, entity: str, path: str) -> bool:
+    def matches(self, method: str, entity: str, path: str, body: str = "") -> bool:
         """Return whether a request is one of those this fault is for."""
         return (
             self.method in (None, method)
             and self.entity in (None, entity)
             and (self.path_contains is None or self.path_contains.lower() in path.lower())
+            and (self.body_contains is None or self.body_contains.lower() in body.lower())
         )
 
 
@@ -203,11 +234,11 @@ class Faults:
         with self._lock:
             return list(self._waiting)
 
-    def take(self, method: str, entity: str, path: str) -> Fault | None:
+    def take(self, method: str, entity: str, path: str, body: str = "") -> Fault | None:
         """Return the fault that hits this request, and use it up by one."""
         with self._lock:
             for fault in self._waiting:
-                if not fault.matches(method, entity, path):
+                if not fault.matches(method, entity, path, body):
                     continue
                 if fault.after > 0:
                     fault.after -= 1

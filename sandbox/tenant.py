@@ -10,7 +10,7 @@ from sandbox.graph import HELP_DESK, MailSystem, Who, person
 from sandbox.model import Entity, Record
 from sandbox.moves import Moves
 from sandbox.store import EMAIL_FIELDS, Table
-from sandbox.switches import Faults, Switches
+from sandbox.switches import Denied, Faults, Switches
 from sandbox.webhook_model import WEBHOOK_ENTITIES
 from sandbox.webhook_table import webhook_table
 
@@ -44,6 +44,7 @@ class Tenant(Moves):
         self.api_resource_id = 29682999
         self.faults = Faults()
         self.required_contact_fields: tuple[str, ...] = ()
+        self.denied: list[Denied] = []  # the rights that the API user's level lacks
         # Called on the server's thread just before a request is worked on, so that a test can
         # let another client be faster.
         self.before_call: Callable[[Call], None] = lambda _call: None

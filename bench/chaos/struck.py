@@ -29,9 +29,9 @@ class Struck(Faults):
         self.counts: Counter[str] = Counter()
         self._late_until = 0.0
 
-    def take(self, method: str, entity: str, path: str) -> Fault | None:
+    def take(self, method: str, entity: str, path: str, body: str = "") -> Fault | None:
         """Return the fault that hits this request, and count it."""
-        fault = super().take(method, entity, path)
+        fault = super().take(method, entity, path, body)
         if fault is None:
             return None
         if fault.times is None:

@@ -72,7 +72,7 @@ def test_a_correct_conversation_breaks_nothing(
         ("POST", "/Companies/174/Contacts", {"phone": None, "title": "T"}, ""),
         ("POST", "/Contacts/query", {"pageSize": 5}, "Additional properties"),
         ("GET", "/Contacts/1?fields=id", None, "query parameter fields is unknown"),
-        ("GET", "/Contacts/entityInformation", None, "not in the contract"),
+        ("GET", "/Companies/entityInformation", None, "not in the contract"),
         ("PATCH", "/Tickets/351181", {"id": 351181}, "not in the contract"),
     ],
 )
