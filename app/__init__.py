@@ -20,6 +20,7 @@ Packages, top to bottom; an arrow points down, and none runs within a floor (pyp
     db/         PostgreSQL: tables, schema, connections, an embedded server
     autotask/   Autotask's protocol, callouts, client and models
     graph/      Microsoft Graph's client and models
+    fetch/      one answer of another server, bounded
 """
 
 __version__ = "0.1.0"

@@ -4,11 +4,52 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Hashable
 from typing import Any
 
 import structlog
 
 from app.mail.addresses import mask
+
+_SPARED = ("uvicorn.error", "asyncio")  # what strangers can make them say has no end
+
+
+class Sparing:
+    """Lets a few lines of each kind through every minute, and counts the others."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kinds: dict[Hashable, tuple[float, int]] = {}  # since when, how many
+
+    def spare(self, kind: Hashable) -> dict[str, int] | None:
+        """Return None for a line that is to be left out, else what to add to it: how many were.
+
+        Kinds come from a closed set: none is forgotten.
+        """
+        now = time.monotonic()
+        since, number = self._kinds.get(kind, (now, 0))
+        if now - since >= 60.0:
+            self._kinds[kind] = now, 1
+            return {"left_out": number - self._most} if number > self._most else {}
+        self._kinds[kind] = since, number + 1
+        return {} if number < self._most else None
+
+
+class _SparingFilter(logging.Filter):
+    """Spares lines of libraries; a kind is how a line begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sparing = Sparing(5)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name not in _SPARED:
+            return True
+        more = self._sparing.spare((record.name, str(record.msg)[:30]))
+        if more:
+            record.msg = f"{record.msg} ({more['left_out']} more in the minute before)"
+        return more is not None
 
 
 def configure(log_format: str, *, quiet: bool = False) -> None:
@@ -41,6 +82,7 @@ def configure(log_format: str, *, quiet: bool = False) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_SparingFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -56,6 +57,8 @@ def http_client() -> httpx.AsyncClient:
         follow_redirects=False,
         timeout=httpx.Timeout(REQUEST_SECONDS - 5, connect=10.0),
         limits=httpx.Limits(max_connections=40, keepalive_expiry=5.0),
+        # A jar without a limit would grow by what each answer sets, and so would our requests.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )
 
 

@@ -10,7 +10,6 @@ from types import FrameType
 
 import structlog
 import typer
-import uvicorn
 
 from app.autotask.errors import AutotaskError
 from app.cli.common import configured, opened
@@ -18,6 +17,7 @@ from app.db import schema
 from app.services import Services
 from app.settings.settings import Settings
 from app.web.app import create_app
+from app.web.server import Server
 from app.worker.loop import Worker
 
 EXIT_SECONDS = 18.0
@@ -52,19 +52,11 @@ def migrate(context: typer.Context) -> None:
 async def _serve(settings: Settings, url: str) -> None:
     async with opened(settings, url) as services:
         await _check_tenant(services)
-        config = uvicorn.Config(
-            create_app(services),
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-        await _Server(config).serve()
+        server = _Server(create_app(services), settings.host, settings.port)
+        await server.run_until_told()
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop, also if the database hangs."""
         _exit_soon()

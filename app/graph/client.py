@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import httpx
 from pydantic import ValidationError
 
+from app.fetch import bounded
 from app.graph.errors import (
     GraphError,
     PageError,
@@ -171,10 +172,12 @@ class Graph:
     async def _send(self, method: str, url: str, **parts: Any) -> httpx.Response:
         try:
             request = self._http.build_request(method, url, **parts)
-            return await self._http.send(request, follow_redirects=False)
+            return await bounded.fetch(self._http, request)
         except (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError):
             # Their texts and causes quote the invalid part, which may be a secret.
             raise GraphError(Trouble.AWAY, "the request cannot be written") from None
+        except bounded.TooMuch:
+            raise GraphError(Trouble.AWAY, "the answer is longer than any") from None
         except httpx.HTTPError as error:
             raise GraphError(Trouble.AWAY, f"no answer: {type(error).__name__}") from error
 

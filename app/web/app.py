@@ -1,23 +1,22 @@
-"""The HTTP application: its routes, its log line, and a worker beside it."""
+"""The HTTP application: its routes, and a worker beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 
 from app import __version__
-from app.db.database import is_outage
 from app.services import Services
 from app.web import admin, health, problems, webhooks
+from app.web.requests import Requests
 from app.worker.loop import Worker
 
 log = structlog.get_logger()
@@ -49,10 +48,11 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.deactivations = webhooks.DeactivationCounter()
+    app.state.large_callouts = asyncio.Semaphore(webhooks.LARGE_AT_ONCE)
     app.include_router(webhooks.router)
     app.include_router(health.router)
     app.include_router(admin.router)
-    app.middleware("http")(_log_request)
+    app.add_middleware(Requests)
     problems.install(app)
 
     @app.get("/", tags=["health"])
@@ -84,31 +84,3 @@ async def _working(services: Services) -> AsyncIterator[None]:
     finally:
         worker.stop()
         await asyncio.gather(working, return_exceptions=True)
-
-
-async def _log_request(
-    request: Request, answer: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Log each request by its route's template: paths contain addresses."""
-    began = time.monotonic()
-    try:
-        response = await answer(request)
-    except Exception as error:
-        # An outage of the database is no defect: the caller is to try again.
-        if not is_outage(error):
-            log.exception("request_failed")
-            response = problems.response(500, "Something went wrong on our side; see the log.")
-        else:
-            log.warning("database_away", error=type(error).__name__)
-            response = problems.response(
-                503, "The database does not answer; try again.", {"Retry-After": "30"}
-            )
-    route = request.scope.get("route")
-    log.info(
-        "request",
-        method=request.method,
-        route=getattr(route, "path", "none"),
-        status=response.status_code,
-        ms=round((time.monotonic() - began) * 1000),
-    )
-    return response

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
 from fastapi import APIRouter, Request, Response
 
 from app.autotask.callouts import BadCallout, Callout, parse_callout, signature_is_valid
+from app.log import Sparing
 from app.records import deliveries, webhook
 from app.services import Services
 from app.web.problems import Problem
@@ -17,6 +19,10 @@ log = structlog.get_logger()
 router = APIRouter(tags=["webhooks"])
 
 MAX_BODY = 256 * 1024
+SMALL_BODY, LARGE_AT_ONCE = 32 * 1024, 16
+"""Bodies are kept before their signature can be checked: few of them may be larger than most."""
+
+BODY_SECONDS = 10.0
 STORE_SECONDS = 8.0
 """Autotask waits ten seconds for an answer:
 https://www.autotask.net/help/developerhelp/Content/APIs/Webhooks/Webhooks_Error_Handling.htm"""
@@ -57,6 +63,7 @@ class DeactivationCounter:
     def __init__(self) -> None:
         self._waiting = 0
         self._writing = False
+        self._sparing = Sparing(5)
 
     async def add(self, services: Services) -> None:
         """Count one message; the call that is writing also counts those that arrive meanwhile."""
@@ -70,7 +77,8 @@ class DeactivationCounter:
                     await deliveries.deactivated(session, number)
                     await session.commit()
                 self._waiting -= number
-                log.warning("webhook_said_to_be_deactivated", times=number)
+                if (more := self._sparing.spare("deactivated")) is not None:
+                    log.warning("webhook_said_to_be_deactivated", times=number, **more)
         finally:
             self._writing = False
 
@@ -93,8 +101,15 @@ async def _store(services: Services, callout: Callout, body: bytes, signed: list
 async def _read_body(request: Request) -> bytes:
     """Read a body up to the limit; its Content-Length may be wrong."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise Problem(413, f"A callout has at most {MAX_BODY} bytes.")
+    large: asyncio.Semaphore = request.app.state.large_callouts
+    try:
+        async with asyncio.timeout(BODY_SECONDS), AsyncExitStack() as stack:
+            async for chunk in request.stream():
+                if len(body) <= SMALL_BODY < len(body) + len(chunk):
+                    await stack.enter_async_context(large)
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise Problem(413, f"A callout has at most {MAX_BODY} bytes.")
+    except TimeoutError:
+        raise Problem(408, "The callout did not come as a whole in time.") from None
     return bytes(body)

@@ -190,3 +190,20 @@ def test_credentials_do_not_show_when_logged(
     shown = read()
     assert "cannot use" in shown
     assert "hunter2-" not in shown
+
+
+def test_what_strangers_make_a_library_say_is_spared(
+    configured: Callable[..., Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five lines of a kind a minute; the next one says how many were left out."""
+    clock = [0.0]
+    monkeypatch.setattr("app.log.time.monotonic", lambda: clock[0])
+    read = configured("json")
+    for n in range(100):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        logging.getLogger("asyncio").error("socket.accept() out of system resource\nsocket: %s", n)
+        logging.getLogger("some.library").warning("Not spared.")
+    assert len(read().splitlines()) == 5 + 5 + 100
+    clock[0] += 60
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    assert "(95 more in the minute before)" in read()

@@ -19,7 +19,7 @@ from app.db.tables import Worker
 from app.outbound.tenant import WrongTenant
 from app.services import Services
 from app.web import app as main
-from app.web import health
+from app.web import health, requests
 from app.web.admin import tickets
 from app.web.app import create_app
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
@@ -37,6 +37,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     """What the application logs."""
     captured = CapturingLogger()
     monkeypatch.setattr(main, "log", captured)
+    monkeypatch.setattr(requests, "log", captured)
     return captured
 
 

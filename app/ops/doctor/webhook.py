@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import httpx
@@ -10,6 +11,7 @@ from sqlalchemy import func, select
 from app.autotask.errors import Forbidden, Refused
 from app.autotask.webhooks import Webhooks
 from app.db.tables import Delivery
+from app.fetch import bounded
 from app.ops.doctor.deployment import Deployment
 from app.ops.doctor.findings import Finding, ok, problem, skipped, warning
 from app.ops.webhook.common import WebhookError, explain
@@ -80,10 +82,12 @@ async def public(deployment: Deployment) -> Sequence[Finding]:
     url = settings.public_url + PATH
     try:
         # Connections of its own: another Date, and a proxy's answer counts as it is.
-        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as http:
-            answer = await http.post(url, content=b"{}")
-            inside = await http.get(f"{settings.public_url}/health/work")
-    except httpx.HTTPError as error:
+        async with asyncio.timeout(2 * _SECONDS), httpx.AsyncClient(timeout=_SECONDS) as http:
+            unsigned = http.build_request("POST", url, content=b"{}")
+            answer = await bounded.fetch(http, unsigned)
+            health = http.build_request("GET", f"{settings.public_url}/health/work")
+            inside = await bounded.fetch(http, health)
+    except (httpx.HTTPError, TimeoutError) as error:
         why = f" ({error})" if str(error) else ""
         text = f"{url} is not reached from this machine: {type(error).__name__}{why}."
         how = f"{_PROXY} Autotask may reach it all the same, as it calls from outside."

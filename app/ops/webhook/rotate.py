@@ -13,6 +13,7 @@ import uuid
 import httpx
 
 from app.autotask.errors import Forbidden, Refused, Unanswered
+from app.fetch import bounded
 from app.mail.addresses import mask
 from app.ops.webhook import common
 from app.ops.webhook.compare import PATH, choose_ours
@@ -68,9 +69,10 @@ async def _probe(url: str, secret: str) -> None:
     try:
         async with (
             asyncio.timeout(_PROBE_SECONDS),
-            httpx.AsyncClient(follow_redirects=False, timeout=_PROBE_SECONDS) as http,
+            httpx.AsyncClient(timeout=_PROBE_SECONDS) as http,
         ):
-            answer = await http.post(url, content=body, headers=headers)
+            request = http.build_request("POST", url, content=body, headers=headers)
+            answer = await bounded.fetch(http, request)
     except (TimeoutError, httpx.TimeoutException):
         raise _not(url, f"gave no answer within {_PROBE_SECONDS:.0f} seconds") from None
     except httpx.HTTPError as error:

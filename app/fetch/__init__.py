@@ -1,0 +1,1 @@
+"""One answer of another server, bounded; for vendors, which import nothing else of app."""
