@@ -186,6 +186,7 @@ async def test_the_limit_is_exact(size: int) -> None:
         ("deflate", zlib.compress(b"{}")),
         ("gzip", b""),
     ],
+    ids=["as it is", "identity", "gzip", "x-gzip", "deflate", "empty"],
 )
 async def test_an_ordinary_answer_is_read(encoding: str | None, body: bytes) -> None:
     """Plain or compressed, as was requested; an empty one may be called compressed."""

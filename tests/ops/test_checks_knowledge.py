@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -56,7 +57,7 @@ def failing(name: str, minutes: float, *, ref: int = 0, read: bool = False) -> K
         ([failing("contact_fields", 1)], False),
         ([failing("of an older build", 99)], False),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 async def test_it_is_said_at_once_where_people_are_decided_about(
     api: httpx.AsyncClient, working: Services, rows: list[KnownFact], said: bool
