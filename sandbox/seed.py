@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sandbox.graph import HELP_DESK
 from sandbox.model import COMPLETE
+from sandbox.picklists import API_USER
 from sandbox.tenant import Tenant
 
 
@@ -49,6 +50,32 @@ def seed(tenant: Tenant) -> Seed:
 
 
 VENDOR = "sam.okafor@dentsoft.example"
+
+
+@dataclass(frozen=True)
+class Lookalikes:
+    """Ids of people and companies that are easily taken for others."""
+
+    ida: int  # contact of Alpine Dental, who is a co-managing user, too
+    robot: int  # API user, with the address of a contact of Alpine Dental
+    vendor: int  # company of the type Vendor: copier.example
+    lead: int  # company of the type Lead: clinic.example
+    kiosk: int  # customer whose web address is gmail.com
+
+
+def lookalikes(tenant: Tenant, ids: Seed) -> Lookalikes:
+    """Add people with other licences, and companies of other types and with a provider's domain."""
+    ida = tenant.add_contact(ids.alpine, "ida@alpine-dental.example", first="Ida", last="Brandt")
+    tenant.add_comanaging(ida)
+    tenant.add_contact(ids.alpine, "sync@alpine-dental.example", first="Sync", last="Account")
+    return Lookalikes(
+        ida=ida,
+        robot=tenant.add_resource("sync@alpine-dental.example", licenseType=API_USER),
+        vendor=tenant.add_company("Copier", "www.copier.example", companyType=7),
+        lead=tenant.add_company("Clinic", "clinic.example", companyType=2),
+        kiosk=tenant.add_company("Kiosk", "www.gmail.com"),
+    )
+
 
 _COMPANY_IDS = {"msp": 0, "alpine": 174, "alpine_west": 175, "harbour": 176, "bakery": 177}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,11 +39,10 @@ def _moment(value: object) -> datetime | None:
 
 
 def _whole(value: object) -> int | None:
-    # An unreadable number must not make the record unreadable.
-    try:
-        return int(float(value)) if isinstance(value, int | float | str) else None
-    except (ValueError, OverflowError):
-        return None
+    # An unreadable number must not make the record unreadable. The contract has doubles, too.
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) else None
 
 
 _Moment = Annotated[datetime | None, BeforeValidator(_moment)]

@@ -35,7 +35,7 @@ async def suspected(session: AsyncSession, ticket_id: int) -> Suspect | None:
     row = await session.get(TicketRecord, ticket_id, populate_existing=True)
     if row is None or row.contact_id is None or row.stem is None or row.account_id is None:
         return None
-    created_at = min(row.created_at or row.first_seen_at, row.first_seen_at)
+    created_at = row.created_at or row.first_seen_at
     return Suspect(ticket_id, row.account_id, row.contact_id, row.stem, created_at)
 
 
@@ -47,8 +47,7 @@ async def lock(session: AsyncSession, suspect: Suspect) -> None:
 
 async def count(session: AsyncSession, suspect: Suspect, within: timedelta) -> int:
     """Count the tickets of the contact and stem around this one, the most within `within`."""
-    # A date that lies ahead says nothing; least() passes over a missing one.
-    created = func.least(TicketRecord.created_at, TicketRecord.first_seen_at)
+    created = func.coalesce(TicketRecord.created_at, TicketRecord.first_seen_at)
     found = await session.execute(
         select(created)
         .where(

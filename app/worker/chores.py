@@ -32,6 +32,7 @@ log = structlog.get_logger()
 _START = timedelta(seconds=5)
 _BACKOFF = timedelta(seconds=15)
 _LONGEST = timedelta(minutes=5)
+_USE_AGAIN = timedelta(seconds=30)  # when it could not be read; known.PAUSES spares the calls
 _USE_OFTEN, _USE_SELDOM = timedelta(minutes=1), timedelta(minutes=5)
 
 
@@ -80,7 +81,9 @@ async def _record_usage(services: Services, lease: Lease) -> timedelta:
             await services.budget.record_usage(session, usage.used, usage.limit)
     await services.directory.renew()
     await _write_owed_notes(services, lease)
-    return _USE_OFTEN if usage and usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
+    if usage is None:
+        return _USE_AGAIN
+    return _USE_OFTEN if usage.used * 5 >= usage.limit * 2 else _USE_SELDOM
 
 
 async def _write_owed_notes(services: Services, lease: Lease) -> None:

@@ -82,23 +82,27 @@ async def test_a_second_look_finds_nothing_to_do(
     assert await outcomes(services, ticket) == before
 
 
-@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize(("count", "relatives"), [(1, 0), (5, 0), (20, 0), (5, 1)])
 async def test_known_people_cost_three_calls_and_one_each(
-    services: Services, tenant: Tenant, people: Seed, count: int
+    services: Services, tenant: Tenant, people: Seed, count: int, relatives: int
 ) -> None:
-    """k known people: at most k + 3 calls; k + 2 when they were seen within the hour."""
-    emails = [f"p{n}@alpine-dental.example" for n in range(count)]
+    """k known people: at most k + 3 calls; k + 2 when they were seen within the hour.
+
+    In an account with a parent or sub-organisations they are read each time.
+    """
+    account, own = (people.alpine, people.ana) if relatives else (people.harbour, people.jurgen)
+    emails = [f"p{n}@elsewhere.example" for n in range(count)]
     for email in emails:
-        tenant.add_contact(people.alpine, email)
-    first = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=", ".join(emails))
-    second = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=", ".join(emails))
+        tenant.add_contact(account, email)
+    first = tenant.new_ticket(account, contact_id=own, cc=", ".join(emails))
+    second = tenant.new_ticket(account, contact_id=own, cc=", ".join(emails))
 
     await look_at(services, first)
     assert calls(tenant) == count + 3
 
     tenant.forget_calls()
     await look_at(services, second)
-    assert calls(tenant) == count + 2
+    assert calls(tenant) == count + 2 + relatives
     assert len(tenant.linked_contacts(second)) == count
 
 

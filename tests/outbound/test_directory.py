@@ -112,7 +112,7 @@ async def test_technicians_are_known_by_all_their_addresses(
         *(pytest.param(number, True, id=f"staff {number}") for number in (1, 2, 3, 4, 5, 6, 8)),
         pytest.param(7, False, id="API user"),
         pytest.param(9, False, id="co-managing"),
-        pytest.param("9", False, id="as text"),
+        pytest.param("9", True, id="as text"),
         pytest.param(9.0, False, id="as a float"),
         pytest.param(None, True, id="not shown"),
         pytest.param(0, True, id="none"),

@@ -443,7 +443,7 @@ async def test_the_tenants_use_is_only_good_to_know(
     """The chore goes on with the rest, no gate shuts, and health has it after a while."""
     kind, more = TROUBLES[trouble]
     tenant.faults.add(Fault(kind, **more, entity="ThresholdInformation", times=None))
-    assert await renew(working) == timedelta(minutes=5)
+    assert await renew(working) == timedelta(seconds=30)
     async with working.sessions() as session:
         assert await gate.state(session) is None
         assert (await working.budget.use(session)).share == 5000

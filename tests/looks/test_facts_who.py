@@ -10,7 +10,7 @@ import pytest
 from app.db.states import Result
 from app.services import Services
 from sandbox.picklists import API_USER, CO_MANAGING
-from sandbox.seed import Seed
+from sandbox.seed import Seed, lookalikes
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.helpers import look_at, outcomes
@@ -25,6 +25,27 @@ async def became(services: Services, tenant: Tenant, account: int, address: str)
     ticket = tenant.new_ticket(account, cc=address)
     await look_at(services, ticket)
     return (await outcomes(services, ticket))[address]
+
+
+async def test_who_is_easily_taken_for_another(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """All of them on one ticket."""
+    lookalikes(tenant, people)
+    expected = {
+        IDA: ("known", "linked"),
+        "sync@alpine-dental.example": ("known", "linked"),
+        SAM: ("outside", "created_and_linked"),
+        "eve@clinic.example": ("outside", "created_and_linked"),
+        "zoe@gmail.com": ("outside", "created_and_linked"),
+        "juergen@harbour-soehne.example": ("other_client", "held"),
+        "omar+x@northwind-msp.example": ("own_address", "ignored"),
+        "omar.haddad+x@mail.test": ("technician", "ignored"),
+        "ana.ruiz+x@alpine-dental.example": ("ticket_contact", "ignored"),
+    }
+    ticket = tenant.new_ticket(people.alpine, contact_id=people.ana, cc=", ".join(expected))
+    await look_at(services, ticket)
+    assert await outcomes(services, ticket) == expected
 
 
 # --- licences ------------------------------------------------------------------------------------
