@@ -91,8 +91,7 @@ class Budget:
 
     An observer takes slots and counts calls as usual, but passes a shut gate and never moves it:
     after a repair it shows whether that worked, and its settings may differ from the service's.
-    credentials: a keyed hash of those that the calls have; other ones than at the start before open
-    the gate.
+    credentials: a keyed hash of those that the calls have.
     """
 
     def __init__(
@@ -109,15 +108,12 @@ class Budget:
         self._counter = CallCounter(share, timedelta(seconds=window), limit)
         self._observer = observer
         self._credentials = credentials
-        self._started = observer or credentials is None
 
     async def start(self) -> None:
-        """Open the gate if the process before had other credentials; once in a process."""
-        if self._started or self._credentials is None:
-            return
-        async with self._sessions() as session, session.begin():
-            await gate.start_with(session, self._credentials)
-        self._started = True
+        """Open the gate if the worker that started before had other credentials."""
+        if self._credentials:
+            async with self._sessions() as session, session.begin():
+                await gate.start_with(session, self._credentials)
 
     def throttle(self, lease: Lease | None = None, *, calm: bool = False) -> Throttle:
         """Return what a client asks before each call; with a lease only while that is held.
@@ -137,7 +133,6 @@ class Budget:
     @asynccontextmanager
     async def _permit(self, asked: _Asked) -> AsyncIterator[None]:
         assert not (asked.write and self._observer), "An observer writes nothing."
-        await self.start()
         taken = await self._wait_for_slot(asked)
         error: AutotaskError | None = None
         answered = False

@@ -113,7 +113,7 @@ async def shut_until(session: AsyncSession, row: Gate, now: datetime) -> datetim
 
 
 async def start_with(session: AsyncSession, credentials: str) -> None:
-    """Open the gate if a process starts with other credentials than the one before.
+    """Open the gate if a worker starts with other credentials than the one before.
 
     credentials: a keyed hash of them. What was refused was refused to another user.
     """

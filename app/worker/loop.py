@@ -102,7 +102,8 @@ class Worker:
         if room <= 0:
             return 0
         await self._services.tenancy.api_url()
-        await self._services.budget.start()
+        if not self._scheduled:
+            await self._services.budget.start()
         async with self._services.sessions() as session, session.begin():
             if not self._scheduled:
                 await chores.schedule(session)

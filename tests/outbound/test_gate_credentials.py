@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -18,19 +18,21 @@ from tests.support.budgets import all_of, call, fail, state
 from tests.support.clock import Clock
 
 ONE = Credentials("api@msp.example", "secret-one", "CODE1")
-Start = Callable[[Credentials], Budget]
+Start = Callable[[Credentials], Awaitable[Budget]]
 
 
 @pytest.fixture
 async def start(database_url: str) -> AsyncIterator[Start]:
-    """Start a process with these credentials."""
+    """Start a worker with these credentials."""
     async with AsyncExitStack() as stack:
 
-        def begin(credentials: Credentials) -> Budget:
+        async def begin(credentials: Credentials) -> Budget:
             engine = make_engine(database_url)
             stack.push_async_callback(engine.dispose)
             sessions, digest = make_sessions(engine), credentials.digest()
-            return Budget(sessions, share=1.0, window=3600.0, credentials=digest)
+            budget = Budget(sessions, share=1.0, window=3600.0, credentials=digest)
+            await budget.start()
+            return budget
 
         yield begin
 
@@ -49,15 +51,15 @@ async def test_other_credentials_try_at_once(
 ) -> None:
     """Whatever the pause of before: an operator has mended the setting and restarted."""
     for _ in range(3):
-        await fail(start(ONE), error)
+        await fail(await start(ONE), error)
         async with sessions() as session, session.begin():
             [row] = await all_of(sessions, Gate)
             (await session.get_one(Gate, row.id)).shut_until = None
-    await fail(start(ONE), error)
+    await fail(await start(ONE), error)
     with pytest.raises(NotNow):
-        await call(start(ONE))  # the same ones wait, also after a start
+        await call(await start(ONE))  # the same ones wait, also after a start
 
-    await call(start(other))
+    await call(await start(other))
     assert await state(sessions) is None
     [row] = await all_of(sessions, Gate)
     assert (row.times, row.shut_until) == (0, None)
@@ -69,9 +71,9 @@ async def test_rights_that_another_user_lacked_are_forgotten(
     """They were given to that user's level."""
     about = {"verb": "create", "about": "account 174"}
     with pytest.raises(RightMissing):
-        async with start(ONE).throttle()("Contacts", write=True, **about):
+        async with (await start(ONE)).throttle()("Contacts", write=True, **about):
             raise Forbidden("no")
-    other = start(Credentials("other@msp.example", "s", "c"))
+    other = await start(Credentials("other@msp.example", "s", "c"))
     async with other.throttle()("Contacts", write=True, **about):
         pass
     assert await all_of(sessions, RefusedCall) == []
@@ -81,9 +83,9 @@ async def test_a_process_with_the_old_credentials_shuts_nothing(
     start: Start, sessions: Sessions
 ) -> None:
     """It is restarted last; those that are mended go on meanwhile."""
-    old = start(ONE)
+    old = await start(ONE)
     await call(old)
-    new = start(Credentials("api@msp.example", "secret-two", "CODE1"))
+    new = await start(Credentials("api@msp.example", "secret-two", "CODE1"))
     await call(new)
     await fail(old, Unauthorized("401"))
     assert await state(sessions) is None
@@ -93,7 +95,7 @@ async def test_a_process_with_the_old_credentials_shuts_nothing(
 
 async def test_only_a_keyed_hash_is_stored(start: Start, sessions: Sessions) -> None:
     """The secret is its key."""
-    await call(start(ONE))
+    await call(await start(ONE))
     [row] = await all_of(sessions, Gate)
     assert len(row.credentials) == 64
     assert not any(part in row.credentials for part in ("secret", "CODE1", "api"))
@@ -105,7 +107,7 @@ async def test_a_429_is_obeyed_as_it_asks(
     clock: Clock, start: Start, sessions: Sessions, asked: float
 ) -> None:
     """No longer, also the third time in a row."""
-    budget = start(ONE)
+    budget = await start(ONE)
     for _ in range(3):
         await fail(budget, Overloaded("429", asked))
         clock.advance(seconds=asked - 0.9)
@@ -121,7 +123,7 @@ async def test_the_pause_of_before_is_forgotten_once_a_call_succeeds(
     clock: Clock, start: Start, sessions: Sessions, error: Exception
 ) -> None:
     """The next one is as short as the first."""
-    budget = start(ONE)
+    budget = await start(ONE)
     times = 5 if isinstance(error, Unanswered) else 1
     for _ in range(times):
         await fail(budget, error)
