@@ -82,6 +82,8 @@ class Calls:
         """time.monotonic() when the latest call was permitted, just before it left."""
         self.made = 0
         """How many calls were permitted."""
+        self.written = 0
+        """How many of them have changed something."""
 
     async def get(self, path: str, most: int | None = None) -> dict[str, Any]:
         """Read any answer; raise TooLarge if it has more than `most` bytes."""
@@ -213,7 +215,9 @@ class Calls:
                 if write and body is None:
                     request.extensions["trace"] = _gate(not_after)
                 answer = await send(self._http, request, REQUEST_SECONDS, most)
-                return decipher(*answer)
+                deciphered = decipher(*answer)
+                self.written += write
+                return deciphered
         except AutotaskError as error:
             error.call = f"{method} {entity}"
             raise

@@ -89,6 +89,11 @@ class Autotask:
         """How many calls were made."""
         return self._calls.made
 
+    @property
+    def written(self) -> int:
+        """How many of them have changed something."""
+        return self._calls.written
+
     # --- reading ---------------------------------------------------------------------------------
 
     async def ticket(self, ticket_id: int) -> Ticket | None:

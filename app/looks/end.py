@@ -47,9 +47,7 @@ class LookEnd:
     position: Position | None = None
     """How far the ticket's part of the mailbox has been read, if that takes several looks."""
     calls: int = 0
-    """To Autotask."""
-    progress: bool = False
-    """It has done something, so what it cost says nothing about the next look."""
+    """To Autotask, in vain."""
 
     @property
     def waits_for(self) -> WaitsFor | None:
@@ -60,8 +58,7 @@ class LookEnd:
 
 def again_at(now: datetime, lease: Lease, end: LookEnd) -> datetime:
     """Return when to look again, by what helps first."""
-    calls = 0 if end.progress else end.calls
-    at = min(next_look(now, lease.vain + 1, waiting, calls) for waiting in end.waits)
+    at = min(next_look(now, lease.vain + 1, waiting, end.calls) for waiting in end.waits)
     if end.waits_for not in _SHARED or any(at == waiting.ends for waiting in end.waits):
         return at
     return at + min((at - now) / 5, _SPREAD) * random.random()  # noqa: S311  no secret

@@ -88,7 +88,9 @@ async def _look_or_wait(services: Services, lease: Lease) -> LookEnd:
         log.exception("look_failed")
         note = f"a bug in this service, see the log: {type(error).__name__}"
         end = LookEnd(None, note, [Waiting(WaitsFor.BUG)], spent=True)
-    return replace(end, calls=autotask.made if autotask else 0)
+    # A look that has changed something is no measure of the next one.
+    calls = autotask.made if autotask and not autotask.written else 0
+    return replace(end, calls=calls)
 
 
 def _after(error: AutotaskError, now: datetime) -> LookEnd:
@@ -104,7 +106,7 @@ def _after(error: AutotaskError, now: datetime) -> LookEnd:
 async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd:
     searched: tuple[Ticket, Search] | None = None
     refused: set[str] = set()
-    ask, barren, searches, written = False, 0, 0, 0
+    ask, barren, searches = False, 0, 0
     for _ in range(_ROUNDS):
         reading = await _read(services, autotask, lease)
         if isinstance(reading, LookEnd):
@@ -129,7 +131,6 @@ async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd
         except ReadAgain:
             ask = True
             barren = 0 if acting.writes.announced else barren + 1
-            written += acting.writes.announced
             if barren >= _BARREN:
                 raise Unanswered("Autotask is too slow to act on what was read") from None
             continue
@@ -137,9 +138,7 @@ async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd
             note = "a request got no answer; whether it took effect is looked up"
             end = LookEnd(None, note, [halt.waiting], spent=True, ticket=ticket, found=found)
             return replace(end, position=search.position)
-        written += acting.writes.announced
         end = _acted(ticket, search, found, acting)
-        end = replace(end, progress=written > 1)  # a single one may be the one that is stuck
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
     assert searched
     note = "the ticket changed at each reading of this look"

@@ -34,6 +34,7 @@ T = TypeVar("T")
 # Microsoft takes four requests at once for one app and mailbox, and answers 429 to a fifth:
 # https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
 _AT_ONCE = 1  # per process and kind, as there are several processes
+_LONG_READINGS = 2  # tickets of a process whose further pages are read; others' looks end
 _PAUSES = (10, 30, 60, 120, 300, 600, 900)  # seconds, longer each time
 _PROBE = timedelta(seconds=3 * REQUEST_SECONDS)  # within which a probe has an answer
 _SOON = timedelta(seconds=2)
@@ -95,6 +96,7 @@ class Mailbox:
         # The further pages of long readings have a turn of their own, so that no other ticket
         # waits for them.
         self._long_room = asyncio.Semaphore(_AT_ONCE)
+        self._long_readings = 0
         self._checked = False
         self._client = _open_client(settings, http)
 
@@ -119,11 +121,17 @@ class Mailbox:
         """
         client = self._client
         assert client is not None, "ask `configured` first"
-        async with self._long_room if further else self._room:
-            return await self._ask(
-                lambda: client.page(self._address, since, until, size=size, url=url),
-                doubtful=further,
-            )
+        if further and self._long_readings >= _LONG_READINGS:
+            raise await self.unread("the mailbox: other long parts of it are being read")
+        self._long_readings += further
+        try:
+            async with self._long_room if further else self._room:
+                return await self._ask(
+                    lambda: client.page(self._address, since, until, size=size, url=url),
+                    doubtful=further,
+                )
+        finally:
+            self._long_readings -= further
 
     async def probe(self) -> None:
         """Check the mailbox whatever is recorded of it, and record nothing. Raises GraphError."""

@@ -74,6 +74,32 @@ class Looked:
 
 async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> None:
     """Store how a look ended, and what it read of the ticket."""
+    await session.execute(
+        update(TicketRecord)
+        .where(TicketRecord.id == lease.ref)
+        .values(
+            result=None if looked.again_at else looked.result,
+            note=looked.note,
+            looked_at=func.now(),
+            waits_for_mailbox=looked.waits_for_mailbox,
+            **_known(looked),
+        )
+    )
+    session.add(
+        Look(
+            ticket_id=lease.ref,
+            attempt=lease.attempt,
+            started_at=lease.claimed_at,
+            result=looked.result,
+            note=looked.note,
+            source=looked.source,
+            again_at=looked.again_at,
+        )
+    )
+
+
+def _known(looked: Looked) -> dict[str, object]:
+    """Return what a look has found out about the ticket."""
     ticket = looked.ticket
     over = looked.result in (Result.COMPLETE, Result.GONE)
     known: dict[str, object] = {}
@@ -92,28 +118,7 @@ async def record_look(session: AsyncSession, lease: Lease, looked: Looked) -> No
         known["message_id"] = looked.message_id
     if looked.mailbox_position or not looked.again_at:
         known["mailbox_position"] = looked.mailbox_position if looked.again_at else None
-    await session.execute(
-        update(TicketRecord)
-        .where(TicketRecord.id == lease.ref)
-        .values(
-            result=None if looked.again_at else looked.result,
-            note=looked.note,
-            looked_at=func.now(),
-            waits_for_mailbox=looked.waits_for_mailbox,
-            **known,
-        )
-    )
-    session.add(
-        Look(
-            ticket_id=lease.ref,
-            attempt=lease.attempt,
-            started_at=lease.claimed_at,
-            result=looked.result,
-            note=looked.note,
-            source=looked.source,
-            again_at=looked.again_at,
-        )
-    )
+    return known
 
 
 async def waits_for_mailbox(session: AsyncSession, ticket_id: int) -> bool:

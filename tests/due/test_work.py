@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.db.database import Sessions, make_engine, make_sessions
-from app.db.states import Priority
+from app.db.states import Priority, WaitsFor
 from app.db.tables import Due, Worker
 from app.due import backlog, work
 from app.due.work import LEASE, RUNNING, TICKET, Lease
@@ -265,6 +265,61 @@ async def test_claims_count_as_tries_and_waits_do_not(
         await finish(sessions, lease, NOW, spent=spent)
     [lease] = await claim(sessions)
     assert (lease.tries, lease.attempt) == (tries, 3)
+
+
+# --- what it waits for ---------------------------------------------------------------------------
+
+
+async def wait_for(sessions: Sessions, cause: WaitsFor | None, again: timedelta | None) -> Due:
+    """Claim the ticket, end its look so, and return the row."""
+    [lease] = await claim(sessions)
+    await finish(sessions, lease, again, waits_for=cause)
+    return await row(sessions)
+
+
+async def test_looks_in_vain_are_counted_and_their_reason_kept(sessions: Sessions) -> None:
+    """Since when goes by the reason, how often by the work; what is planned does not count."""
+    await want(sessions, 1)
+    first = await wait_for(sessions, WaitsFor.MAILBOX, NOW)
+    again = await wait_for(sessions, WaitsFor.MAILBOX, NOW)
+    assert (first.vain, again.vain, again.waits_for) == (1, 2, "mailbox")
+    assert first.waits_since == again.waits_since
+    other = await wait_for(sessions, WaitsFor.REQUEST, NOW)
+    assert again.waits_since is not None
+    assert other.waits_since is not None
+    assert (other.vain, other.waits_since > again.waits_since) == (3, True)
+    planned = await wait_for(sessions, WaitsFor.LIST, NOW)
+    assert (planned.vain, planned.waits_for) == (3, "list")
+    done = await wait_for(sessions, None, None)
+    assert (done.vain, done.waits_for, done.waits_since) == (0, None, None)
+
+
+async def test_a_look_that_is_handed_back_waits_as_before(sessions: Sessions) -> None:
+    """A restart of its worker is no look in vain, and no end of the waiting."""
+    await want(sessions, 1)
+    before = await wait_for(sessions, WaitsFor.ENDING, NOW)
+    after = await wait_for(sessions, None, NOW)
+    assert (after.vain, after.waits_for, after.waits_since) == (1, "ending", before.waits_since)
+
+
+async def test_a_trigger_makes_a_ticket_that_waits_due_at_once(sessions: Sessions) -> None:
+    """However long it would still wait; a callout, an approval, an order to process."""
+    await want(sessions, 1)
+    await wait_for(sessions, WaitsFor.ANSWER, timedelta(minutes=15))
+    assert await claim(sessions) == []
+    await want(sessions, 1)
+    [lease] = await claim(sessions)
+    assert (lease.vain, (await row(sessions)).waits_for) == (1, "answer")
+
+
+async def test_a_ticket_that_is_wanted_anew_has_not_waited(sessions: Sessions) -> None:
+    """Also if a version before this one ended its look."""
+    await want(sessions, 1)
+    await wait_for(sessions, WaitsFor.BUSY, NOW)
+    await change(sessions, due_at=None)
+    await want(sessions, 1)
+    anew = await row(sessions)
+    assert (anew.vain, anew.waits_for) == (0, None)
 
 
 # --- how late we are -----------------------------------------------------------------------------
