@@ -15,6 +15,8 @@ FaultKind = Literal[
     "unauthorized",
     "forbidden",
     "garbage",
+    "bomb",
+    "drip",
     "firewall",
     "firewall_after",
     "reset_before",
@@ -171,6 +173,8 @@ class Fault:
     late_commit  a reset at once (`silent`: no answer at all until then), and the write takes
                  effect `seconds` later, whether or not the client is still there
     firewall*    a firewall's page with `status`; the write never or already took effect
+    bomb, drip   an answer that expands to 64 MB, or of which a byte comes now and then for
+                 `seconds`; nothing takes effect
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """
