@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from sandbox import rights
+from sandbox import oversized, rights
 from sandbox.altered import ALTERED
 from sandbox.calls import THREADS, Call
 from sandbox.model import RefusedError
@@ -219,6 +219,8 @@ _ANSWERS: dict[FaultKind, Callable[[Gate, Fault, Scope], Response]] = {
     "firewall": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
     "firewall_after": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
     "garbage": lambda _gate, _fault, _scope: HTMLResponse(_GARBAGE),
+    "bomb": lambda _gate, _fault, _scope: oversized.bomb(),
+    "drip": lambda _gate, fault, _scope: oversized.Drip(fault.seconds),
 }
 
 

@@ -15,6 +15,8 @@ FaultKind = Literal[
     "unauthorized",
     "forbidden",
     "garbage",
+    "bomb",
+    "drip",
     "firewall",
     "firewall_after",
     "reset_before",
@@ -184,6 +186,8 @@ class Fault:
     nonsense     JSON in which nothing has the right type
     empty        an answer without any record or field
     firewall*    a firewall's page with `status`; the write never or already took effect
+    bomb, drip   an answer that expands to 64 MB, or of which a byte comes now and then for
+                 `seconds`; nothing takes effect
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """

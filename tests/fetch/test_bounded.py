@@ -22,6 +22,9 @@ from app.fetch import bounded
 from app.graph import client as graph_client
 from app.graph.client import Graph, GraphCredentials
 from app.graph.errors import GraphError
+from sandbox.seed import Seed
+from sandbox.switches import Fault
+from sandbox.tenant import Tenant
 from tests.support.clients import NIA, Door
 
 MB = 1024 * 1024
@@ -202,6 +205,23 @@ async def test_cookies_are_not_kept() -> None:
         await bounded.fetch(http, http.build_request("GET", url))
         second = http.build_request("GET", url)
     assert "cookie" not in second.headers
+
+
+@pytest.mark.parametrize("fault", [Fault("bomb"), Fault("drip")], ids=lambda fault: fault.kind)
+async def test_the_sandbox_has_such_answers(
+    autotask: Autotask,
+    tenant: Tenant,
+    people: Seed,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Fault,
+) -> None:
+    """For chaos: nothing takes effect, and the next call is answered."""
+    monkeypatch.setattr(calls, "REQUEST_SECONDS", 2.0)
+    tenant.faults.add(fault)
+    with pytest.raises(Unanswered):
+        await autotask.create_contact(people.alpine, NIA, inf)
+    assert tenant.contacts_with(NIA.email) == []
+    assert await autotask.contact(people.ana)
 
 
 def test_every_answer_is_fetched_here() -> None:
