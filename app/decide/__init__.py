@@ -1,7 +1,15 @@
 """Facts in, decisions out: the decision table, without I/O."""
 
-from app.decide.owners import and_parents, belongs_to, is_machine, is_own, not_customer
-from app.decide.table import LIST_LIMIT, decide, needs_contacts
+from app.decide.caps import Brought, Caps
+from app.decide.owners import (
+    and_parents,
+    belongs_most_to,
+    belongs_to,
+    is_machine,
+    is_own,
+    not_customer,
+)
+from app.decide.table import LIST_LIMIT, counts_today, decide, listed, needs_contacts
 from app.decide.types import (
     NO_ADDRESS,
     NOT_CUSTOMER,
@@ -17,17 +25,22 @@ __all__ = [
     "LIST_LIMIT",
     "NOT_CUSTOMER",
     "NO_ADDRESS",
+    "Brought",
     "Candidate",
+    "Caps",
     "Decision",
     "Facts",
     "HelpDesk",
     "Reason",
     "Verdict",
     "and_parents",
+    "belongs_most_to",
     "belongs_to",
+    "counts_today",
     "decide",
     "is_machine",
     "is_own",
+    "listed",
     "needs_contacts",
     "not_customer",
 ]

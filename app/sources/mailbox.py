@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
-from app.decide import not_customer
 from app.graph.errors import TooManyMessages
 from app.graph.models import Message as GraphMessage
 from app.graph.models import Person
@@ -17,7 +17,8 @@ from app.mail.message import Message, automatic_reason, message_id_of
 from app.mail.subjects import opens_ticket
 from app.services import Services
 from app.settings.settings import Settings
-from app.sources.found import AmbiguousMessage, Answer, only
+from app.sources import contactless
+from app.sources.found import AmbiguousMessage, Answer, Found, only
 
 # Autotask's processing takes up to half an hour, 10 minutes as a rule:
 # https://www.autotask.net/help/content/0_admin/1foundationalfeatures/incomingemailprocessing/
@@ -44,33 +45,27 @@ async def read_message(
     # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
     title = ticket.title
     fitting = [m for m in received if not m.is_draft and opens_ticket(m.subject, title)]
-    fitting = [
-        m for m in fitting if m.sender and await _is_sender(services, autotask, ticket, m.sender)
-    ]
+    if ticket.contact_id is None:
+        fitting = await contactless.of_colleagues(services, autotask, ticket, fitting)
+    else:
+        keys = await services.directory.contact_keys(autotask, ticket.contact_id)
+        fitting = [m for m in fitting if m.sender and _key_of(m.sender) in keys]
     if len(fitting) > _MOST_FITTING:
         raise AmbiguousMessage
-    return only(source, await asyncio.to_thread(_read, fitting, services.settings))
+    answer = only(source, await asyncio.to_thread(_read, fitting, services.settings))
+    if ticket.contact_id is None and isinstance(answer, Found):
+        return replace(answer, unknown_sender=True)
+    return answer
 
 
 def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
-    """Return whether to look at all: without a contact, the title alone would decide."""
-    sources = settings.mail_ticket_sources
-    return ticket.contact_id is not None or not sources or ticket.source in sources
+    """Return whether to look at all."""
+    return ticket.contact_id is not None or contactless.may_be_mail(ticket, settings)
 
 
-async def _is_sender(
-    services: Services, autotask: Autotask, ticket: Ticket, sender: Person
-) -> bool:
-    """Return whether a message is from the ticket's contact.
-
-    If the ticket has none: whether it is from a customer, rather than from the help desk.
-    """
+def _key_of(sender: Person) -> str | None:
     address = read_mailbox(sender.address)
-    if not isinstance(address, Address):
-        return False
-    if ticket.contact_id is not None:
-        return address.key in await services.directory.contact_keys(autotask, ticket.contact_id)
-    return not not_customer([address.key], await services.help_desk(autotask))
+    return address.key if isinstance(address, Address) else None
 
 
 def _read(messages: Sequence[GraphMessage], settings: Settings) -> list[Message]:
