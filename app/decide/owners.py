@@ -53,6 +53,17 @@ def belongs_to(domain: str, domains: Collection[str]) -> bool:
     return any(part in domains for part in and_parents(domain))
 
 
+def closest(domain: str, domains: Collection[str]) -> str:
+    """Return the longest of these domains that a domain is or lies below; "" if there is none."""
+    return next((part for part in and_parents(domain) if part in domains), "")
+
+
+def belongs_most_to(domain: str, domains: Collection[str], others: Collection[str]) -> bool:
+    """Return whether a domain is one of these or below, and not of a longer one of the others."""
+    ours = closest(domain, domains)
+    return bool(ours) and len(ours) >= len(closest(domain, others))
+
+
 def and_parents(domain: str) -> Iterator[str]:
     """Yield a domain and those above it, the closest first."""
     while domain:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from app.autotask.protocol import MAX_ADDITIONAL_CONTACTS
-from app.decide.owners import and_parents, is_machine, is_own, is_technician
-from app.decide.policy import Act
+from app.decide.owners import belongs_most_to, belongs_to, is_machine, is_own, is_technician
+from app.decide.policy import Act, Side
 from app.decide.types import Candidate, Decision, Facts, HelpDesk, Reason, Verdict
 from app.mail.addresses import Address, Rejected, is_same_person
 
@@ -26,8 +26,12 @@ def decide(entries: Sequence[Address | Rejected], facts: Facts) -> list[Decision
     for entry in sorted(entries, key=lambda entry: isinstance(entry, Rejected)):
         decision = _decide_alone(entry, facts)
         decisions.setdefault(decision.key, decision)
-    order = list(dict.fromkeys(_key(entry) for entry in entries))
-    return _within_limits([decisions[key] for key in order], facts)
+    return _within_limits([decisions[key] for key in listed(entries)], facts)
+
+
+def listed(entries: Sequence[Address | Rejected]) -> list[str]:
+    """Return the key of each decision about a list, in its order: an address, or another text."""
+    return list(dict.fromkeys(_key(entry) for entry in entries))
 
 
 def _key(entry: Address | Rejected) -> str:
@@ -41,8 +45,8 @@ def needs_contacts(
 
     Only the first hundred are considered, and those approved wherever they stand.
     """
-    listed = list(dict.fromkeys(_key(entry) for entry in entries))
-    order = listed[:LIST_LIMIT] + [key for key in listed[LIST_LIMIT:] if key in approved]
+    keys = listed(entries)
+    order = keys[:LIST_LIMIT] + [key for key in keys[LIST_LIMIT:] if key in approved]
     addresses = {entry.key: entry for entry in entries if isinstance(entry, Address)}
     return [
         key
@@ -132,9 +136,12 @@ def _of_this_account(  # noqa: PLR0911  a line of the table each
         # Letters can look alike, and few systems can send there: a person has to see it first.
         return Verdict.HOLD, Reason.NON_ASCII, None
     reason, act = _origin_of(address, facts)
-    if facts.moved and act == "create" and not wanted and reason is not Reason.INSIDE:
+    if act == "create" and not wanted and reason is not Reason.INSIDE:
         # Copied on another customer's ticket: no person has seen the address here yet.
-        return Verdict.HOLD, Reason.MOVED, None
+        if facts.moved:
+            return Verdict.HOLD, Reason.MOVED, None
+        if facts.unknown_sender:
+            return Verdict.HOLD, Reason.UNKNOWN_SENDER, None
     return Verdict.CREATE if wanted else Verdict(act), reason, None
 
 
@@ -142,12 +149,10 @@ def _origin_of(address: Address, facts: Facts) -> tuple[Reason, Act]:
     """Go through lines 12 to 14: where an unknown address is from, and what the policy says."""
     policy, own = facts.policy, {*facts.account_domains, *facts.policy.own_domains}
     # A domain that is also the account's own counts as its own: one customer has two accounts.
-    closest = next((domain for domain in and_parents(address.domain) if domain in own), None)
-    others = next((d for d in and_parents(address.domain) if d in facts.other_clients), None)
-    if others and (closest is None or len(others) > len(closest)):  # 12
-        return Reason.OTHER_CLIENT, policy.other_client
-    if closest:  # 13
+    if belongs_most_to(address.domain, own, facts.other_clients):  # 13
         return Reason.INSIDE, policy.inside
+    if belongs_to(address.domain, facts.other_clients):  # 12
+        return Reason.OTHER_CLIENT, policy.other_client
     return Reason.OUTSIDE, policy.outside  # 14
 
 
@@ -171,27 +176,37 @@ def _within_limits(decisions: list[Decision], facts: Facts) -> list[Decision]:
     """
     room = MAX_ADDITIONAL_CONTACTS - len(facts.linked)
     new = facts.policy.max_new_per_ticket - len(facts.created)
-    today = facts.new_left if facts.new_left is not None else len(decisions)
+    today = _today(facts, len(decisions))
     placed = set(facts.linked)
     within = list(decisions)
     for position in sorted(range(len(decisions)), key=lambda p: _best_known(p, decisions, facts)):
         decision = decisions[position]
         if not decision.acts or decision.contact_id in placed:
             continue  # two addresses of one contact take one place
-        creates = decision.verdict is Verdict.CREATE
-        approved = decision.key in facts.approved
+        creates, approved = decision.creates, decision.key in facts.approved
         over = not approved and (position >= LIST_LIMIT or (creates and new <= 0))
-        over_today = decision.is_new_outside and not approved and today <= 0
+        counts = counts_today(decision, facts.approved) and decision.key not in facts.begun
+        over_today = counts and today[decision.whose] <= 0
         if room <= 0 or over or over_today:
             reason = Reason.OVER_LIMIT if room <= 0 or over else Reason.OVER_DAILY_LIMIT
             within[position] = replace(decision, verdict=Verdict.HOLD, reason=reason)
             continue
         room -= 1
         new -= creates
-        today -= decision.is_new_outside
+        today[decision.whose] -= counts
         if decision.contact_id is not None:
             placed.add(decision.contact_id)
     return within
+
+
+def counts_today(decision: Decision, approved: Collection[str]) -> bool:
+    """Return whether a decision brings a new person of the day; an approved one does not count."""
+    return decision.creates and decision.key not in approved
+
+
+def _today(facts: Facts, no_limit: int) -> dict[Side, int]:
+    left: dict[Side, int | None] = {"inside": facts.new_inside_left, "outside": facts.new_left}
+    return {whose: no_limit if some is None else some for whose, some in left.items()}
 
 
 def _best_known(position: int, decisions: Sequence[Decision], facts: Facts) -> tuple[int, int]:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     INSIDE = "inside"
     OUTSIDE = "outside"
     MOVED = "moved"
+    UNKNOWN_SENDER = "unknown_sender"
     OVER_LIMIT = "over_limit"
     OVER_DAILY_LIMIT = "over_daily_limit"
 
@@ -115,6 +116,8 @@ class Facts:
     """Addresses that were in the list earlier and are not any more."""
     automatic: bool = False
     """Whether a machine wrote the mail, so that new addresses are held."""
+    unknown_sender: bool = False
+    """Whether only the domain of the mail's sender says that it is the ticket's own."""
     policy: Policy = _BUILT_IN
     other_clients: frozenset[str] = frozenset()
     """Domains of other customer accounts."""
@@ -126,6 +129,10 @@ class Facts:
     """Addresses that a person rejected on this ticket."""
     new_left: int | None = None
     """Contacts from outside that may still be created today; None: no limit."""
+    new_inside_left: int | None = None
+    """The same of contacts in the account's own domains."""
+    begun: frozenset[str] = frozenset()
+    """Addresses whose contact is being created, or was just now: they are counted already."""
     moved: bool = False
     """Whether the ticket was in another account when participants were first decided about."""
     removed_elsewhere: frozenset[str] = frozenset()
@@ -158,10 +165,10 @@ class Decision:
 
     @property
     def whose(self) -> Side:
-        """Which lifetime a contact gets that is created by this decision."""
+        """Whose lifetime a contact gets that is created, and among whom it counts."""
         return "inside" if self.reason is Reason.INSIDE else "outside"
 
     @property
-    def is_new_outside(self) -> bool:
-        """Whether a contact from outside the account is to be created."""
-        return self.verdict is Verdict.CREATE and self.reason is not Reason.INSIDE
+    def creates(self) -> bool:
+        """Whether a contact is to be created, or one that was ended to be brought back."""
+        return self.verdict is Verdict.CREATE

@@ -27,8 +27,9 @@ WHY: Mapping[str, str] = {
     Reason.INSIDE: "it is new, in the account's own domain",
     Reason.OUTSIDE: "it is new, from outside the account",
     Reason.MOVED: "it was copied while the ticket was another customer's",
+    Reason.UNKNOWN_SENDER: "it is new, and the sender of the mail is no contact of the account",
     Reason.OVER_LIMIT: "there is no room: too many people on the ticket or in one mail",
-    Reason.OVER_DAILY_LIMIT: "there are too many new people from outside today",
+    Reason.OVER_DAILY_LIMIT: "there are too many new people today",
 }
 
 

@@ -12,14 +12,14 @@ from app.autotask.errors import Intercepted, Refusal, Refused
 from app.db.database import db_now
 from app.db.states import ON_TICKET, WOULD, Outcome, WaitsFor
 from app.db.tables import Participant
-from app.decide import NO_ADDRESS, Decision, Reason, Verdict
+from app.decide import Decision, Reason, Verdict
 from app.decide.waiting import Waiting
 from app.looks import facts
-from app.looks.on_record import Gathered
+from app.looks.on_record import Gathered, what_people_said
 from app.looks.restore import restore
 from app.looks.writes import Halt, ReadAgain, Wait, Writes
 from app.outbound.rules import RightMissing
-from app.records import forgotten, links, mappings, participants, tickets
+from app.records import links, mappings, participants, tickets
 from app.records.ledger import creating
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class Acting:
         """Store what was seen and decided, and each outcome that takes no request."""
         ticket_id, account_id = self.gathered.ticket.id, self.gathered.ticket.company_id
         async with self.writes.fenced() as session:
-            await self._require_unchanged(session, decisions)
+            await self._require_unchanged(session)
             await facts.record(session, self.gathered, self.writes.services.create_settle)
             if self.gathered.observes and not await participants.of_ticket(session, ticket_id):
                 await tickets.observe(session, ticket_id)
@@ -80,7 +80,12 @@ class Acting:
                 await participants.retry_failures(session, ticket_id)
             await tickets.decided_in(session, ticket_id, account_id)
             rows = await participants.record_decisions(
-                session, ticket_id, account_id, decisions, ours | self.writes.created
+                session,
+                ticket_id,
+                account_id,
+                decisions,
+                ours | self.writes.created,
+                self.gathered.forgotten,
             )
             now = await db_now(session)
             for decision in decisions:
@@ -92,17 +97,15 @@ class Acting:
             await self._remember_contacts(session, decisions)
         return rows
 
-    async def _require_unchanged(
-        self, session: AsyncSession, decisions: Sequence[Decision]
-    ) -> None:
-        """Decide again if an address was approved, rejected or forgotten since the facts."""
-        ticket = self.gathered.ticket
-        known = self.gathered.approved, self.gathered.rejected
-        if known != await participants.approved_and_rejected(session, ticket.id, ticket.company_id):
+    async def _require_unchanged(self, session: AsyncSession) -> None:
+        """Decide again if an address was approved, rejected or forgotten since the facts.
+
+        A forgotten address must not be stored again. What is asked here is what the facts asked,
+        of the same addresses, or a ticket could be decided about for ever.
+        """
+        facts = self.gathered
+        if facts.said != await what_people_said(session, facts.ticket, facts.listed):
             raise ReadAgain
-        keys = [decision.key for decision in decisions if decision.reason not in NO_ADDRESS]
-        if await forgotten.forgotten(session, keys):
-            raise ReadAgain  # a forgotten address must not be stored again
 
     async def _remember_contacts(
         self, session: AsyncSession, decisions: Sequence[Decision]

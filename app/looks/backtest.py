@@ -195,5 +195,7 @@ def as_it_came(facts: Gathered) -> Facts:
         },
         approved=frozenset(),
         rejected=frozenset(),
-        new_left=None,  # today's limit says nothing about the days when these tickets came
+        # Today's caps say nothing about the days when these tickets came.
+        new_left=None,
+        new_inside_left=None,
     )

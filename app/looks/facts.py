@@ -19,7 +19,7 @@ from app.looks import read
 from app.looks.on_record import Gathered, read_records
 from app.looks.read import Reading
 from app.mail.addresses import address_key, address_keys, spellings
-from app.records import links, mappings
+from app.records import forgotten, links, mappings
 from app.records.ledger import creating, restoring
 from app.services import Services
 from app.sources import Found
@@ -151,7 +151,9 @@ async def record(session: AsyncSession, gathered: Gathered, settle: timedelta) -
     if gathered.contacts is None:
         return
     if ticket.contact_id and ticket.contact_id in gathered.contacts:
-        await mappings.remember_contact(session, ticket.contact_id, gathered.contact_keys)
+        keys = gathered.contact_keys
+        keys -= await forgotten.forgotten(session, keys)
+        await mappings.remember_contact(session, ticket.contact_id, keys)
     await restoring.saw_deleted(session, set(gathered.restorable.values()) - set(gathered.contacts))
     await _forget_vanished(session, gathered)
     carrying = {

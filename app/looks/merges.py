@@ -29,7 +29,7 @@ log = structlog.get_logger()
 _ABSORBED = "absorbed ticket description"
 _CANDIDATES = 5  # the last numbers in a ticket's notes are looked up
 _CARRIED = (*ON_TICKET, Outcome.CREATED_NOT_LINKED, Outcome.HELD, None)
-_STAYS = (Reason.AUTOMATIC_MAIL, Reason.MOVED)
+_STAYS = (Reason.AUTOMATIC_MAIL, Reason.MOVED, Reason.UNKNOWN_SENDER)
 
 
 async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> None:
@@ -69,7 +69,8 @@ def to_carry(
     """Return the participants to carry over: those still on the ticket, waiting, or held.
 
     Left out are those that a person took off or rejected, that a machine's mail named, and, unless
-    approved, that were copied in another account: on the other ticket they would be strangers.
+    approved, that were copied in another account, or by a sender who is no contact: on the other
+    ticket they would be strangers.
     """
     return [
         row

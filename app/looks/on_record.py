@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.models import Contact, Ticket
 from app.db.tables import LinkRecord
 from app.db.tables import Mapping as MappingRow
-from app.decide import Candidate, Facts, HelpDesk, needs_contacts
+from app.decide import Candidate, Facts, HelpDesk, listed, needs_contacts
 from app.decide.policy import PolicyDocument, in_effect
 from app.looks.read import Reading
+from app.looks.room import room_of
 from app.records import forgotten, mappings, participants, policies, tickets
 from app.records import links as link_records
 from app.records.ledger import creating, restoring
 from app.services import Services
-from app.settings.settings import Settings
 from app.sources import Found
+
+
+class Said(NamedTuple):
+    """What people had said about the addresses of a list."""
+
+    approved: frozenset[str]
+    rejected: frozenset[str]
+    forgotten: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,8 @@ class Gathered(Facts):
     """time.monotonic() when the request left that read the ticket."""
     read_at: datetime
     """The database's clock before that request."""
+    listed: Sequence[str]
+    """Each address, and each other text, that is decided about, and so is recorded."""
     keys: Sequence[str]
     """The addresses whose decision depends on Autotask's contacts."""
     mappings: Mapping[str, MappingRow]
@@ -41,6 +52,8 @@ class Gathered(Facts):
     """Whether our records have the addresses of the ticket's own contact, or it has none."""
     policy_changed_at: datetime | None = None
     """When the account's own policy was changed; None: it has none."""
+    chain_id: int = 0
+    """The contact who answers for new people of this ticket, see caps.chain_of."""
     observed: bool = False
     """Whether the ticket was first decided on in observe mode."""
     contacts: Mapping[int, Contact] | None = None
@@ -50,6 +63,11 @@ class Gathered(Facts):
     def observes(self) -> bool:
         """Whether decisions are recorded only, and nothing is written to Autotask."""
         return self.observed or self.policy.act == "observe"
+
+    @property
+    def said(self) -> Said:
+        """What people had said about the list's addresses."""
+        return Said(self.approved, self.rejected, self.forgotten)
 
     @property
     def gone(self) -> set[int]:
@@ -94,10 +112,9 @@ async def read_records(
     """Return the facts as our records have them. document: in place of the account's policy."""
     ticket, account_id = reading.ticket, reading.ticket.company_id
     async with services.sessions() as session:
-        approved, rejected = await participants.approved_and_rejected(
-            session, ticket.id, account_id
-        )
-        keys = needs_contacts(found.entries, help_desk, approved)
+        names = listed(found.entries)
+        said = await what_people_said(session, ticket, names)
+        keys = needs_contacts(found.entries, help_desk, said.approved)
         rows = await mappings.of_addresses(session, account_id, keys)
         links = await link_records.links_of(session, ticket.id)
         contact_keys = await _contact_keys(session, ticket.contact_id)
@@ -105,6 +122,7 @@ async def read_records(
             ticket=ticket,
             asked_at=reading.asked_at,
             read_at=reading.read_at,
+            listed=names,
             keys=keys,
             mappings=rows,
             links=links,
@@ -119,30 +137,45 @@ async def read_records(
             candidates={email: [_mapped(row)] for email, row in rows.items()},
             unlisted=found.unlisted,
             automatic=found.automatic,
-            approved=approved,
-            rejected=rejected,
+            unknown_sender=found.unknown_sender,
+            **said._asdict(),
         )
-        return await _with_instructions(session, services.settings, by_records, document)
+        return await _with_instructions(session, services, by_records, document)
+
+
+async def what_people_said(session: AsyncSession, ticket: Ticket, names: Sequence[str]) -> Said:
+    """Return which addresses were approved and rejected on a ticket, and which are forgotten.
+
+    names: the addresses and other texts of its list. Decisions are made on this, and recorded only
+    if it is the same then.
+    """
+    account_id = ticket.company_id
+    approved, rejected = await participants.approved_and_rejected(session, ticket.id, account_id)
+    return Said(approved, rejected, await forgotten.forgotten(session, names))
 
 
 async def _with_instructions(
-    session: AsyncSession, settings: Settings, facts: Gathered, document: PolicyDocument | None
+    session: AsyncSession, services: Services, facts: Gathered, document: PolicyDocument | None
 ) -> Gathered:
-    """Add what people have said: the account's policy, its limits, and forgotten addresses."""
-    ticket, account_id = facts.ticket, facts.ticket.company_id
+    """Add what holds for the whole ticket: the account's policy, today's caps, a move."""
+    ticket, account_id, settings = facts.ticket, facts.ticket.company_id, services.settings
     # Before the policy is read: a policy that is newer than its time would never be noticed.
     changed_at = await policies.changed_at(session, account_id)
     if document is None:
         document = await policies.document_of(session, account_id)
-    by_sender, in_all = await creating.new_outside(session, account_id, ticket.contact_id)
     origin = await tickets.origin_of(session, ticket.id)
+    room = await room_of(session, settings, ticket)
     return replace(
         facts,
+        chain_id=room.chain_id,
+        new_left=room.outside,
+        new_inside_left=room.inside,
+        begun=await creating.begun(
+            session, account_id, facts.keys, services.create_settle, facts.read_at
+        ),
         policy=in_effect(settings.default_policy, document).policy,
         policy_changed_at=changed_at,
         observed=await tickets.is_observed(session, ticket.id),
-        forgotten=await forgotten.forgotten(session, facts.keys),
-        new_left=min(settings.max_new_per_sender - by_sender, settings.max_new_per_day - in_all),
         moved=origin not in (None, account_id),
         removed_elsewhere=await participants.removed_elsewhere(session, ticket.id, account_id),
     )

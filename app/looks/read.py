@@ -108,5 +108,11 @@ async def with_earlier(services: Services, ticket: Ticket, search: Search) -> Fo
     usable = [row for row in before if row.reason not in NO_ADDRESS]
     earlier = [Address(row.key, row.name) for row in usable]
     carried = [row.key for row in usable if row.carried_from]
-    automatic = any(row.reason == Reason.AUTOMATIC_MAIL for row in before)
-    return sources.with_earlier(search.found, earlier, automatic=automatic, carried=carried)
+    reasons = {row.reason for row in before}
+    return sources.with_earlier(
+        search.found,
+        earlier,
+        automatic=Reason.AUTOMATIC_MAIL in reasons,
+        unknown_sender=Reason.UNKNOWN_SENDER in reasons,
+        carried=carried,
+    )

@@ -32,7 +32,8 @@ async def _announce(writes: Writes, decision: Decision, contact_id: int) -> Rest
         )
         if isinstance(claim, Restore):
             await session.flush()
-            await writes.require_left_today(session, decision)
+            if not claim.again:
+                await writes.require_left_today(session, decision)
     if claim is None:
         raise ReadAgain
     if isinstance(claim, Pending):

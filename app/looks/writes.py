@@ -18,10 +18,11 @@ from app.autotask.models import NewContact, Ticket
 from app.db import database
 from app.db.database import persist_with
 from app.db.states import WaitsFor
-from app.decide import Decision
+from app.decide import Decision, counts_today
 from app.decide.waiting import Waiting
 from app.due.work import Lease, fenced
 from app.looks.on_record import Gathered
+from app.looks.room import is_over
 from app.mail.names import person_name
 from app.outbound.rules import NOT_DONE, leave_by
 from app.records import forgotten, links, mappings, policies
@@ -169,19 +170,17 @@ class Writes:
             raise error
         raise Halt(await self.soon()) from error
 
-    def counts(self, decision: Decision) -> bool:
-        """Return whether a contact counts as new from outside; an approved one does not."""
-        return decision.is_new_outside and decision.key not in self.gathered.approved
-
     def wanted(self, decision: Decision) -> Wanted:
         """Return what a claim has to know of a person."""
         ticket = self.ticket
+        counts = counts_today(decision, self.gathered.approved)
         return Wanted(
             ticket.company_id,
             decision.key,
             ticket.id,
-            outside=self.counts(decision),
+            counts_as=decision.whose if counts else None,
             sender_id=ticket.contact_id,
+            chain_id=self.gathered.chain_id,
             lifetime=decision.whose if self.gathered.policy.ends(decision.whose) else None,
         )
 
@@ -192,15 +191,14 @@ class Writes:
             raise ReadAgain
 
     async def require_left_today(self, session: AsyncSession, decision: Decision) -> None:
-        """Raise ReadAgain if other tickets have used up today's limits of new contacts."""
-        if not self.counts(decision):
+        """Raise ReadAgain if other tickets have used up today's caps of new people.
+
+        The person of this decision is claimed, and so is among those who are counted.
+        """
+        if not counts_today(decision, self.gathered.approved):
             return
-        settings = self.services.settings
-        ticket = self.ticket
-        by_sender, in_all = await creating.new_outside(
-            session, ticket.company_id, ticket.contact_id, alone=True
-        )
-        if by_sender > settings.max_new_per_sender or in_all > settings.max_new_per_day:
+        settings, chain_id = self.services.settings, self.gathered.chain_id
+        if await is_over(session, settings, self.ticket, chain_id, decision.whose):
             raise ReadAgain
 
     async def activate(self, contact_id: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.tables import Forgotten
 
+_ALIAS = re.compile(r"forgotten [0-9a-f]{16}")
 _STORING = 7_301_001  # advisory lock: shared by all who may store addresses
 
 
@@ -52,6 +54,11 @@ async def wait_for_writers(session: AsyncSession) -> None:
 def alias(key: str) -> str:
     """Return the text that takes the place of a forgotten address; it is no address."""
     return f"forgotten {_digest(key)[:16]}"
+
+
+def as_typed(text: str) -> str:
+    """Return a text of a list as it is stored: never as an alias, whatever was typed."""
+    return f'"{text}"' if _ALIAS.fullmatch(text) else text
 
 
 def is_forgotten(column: InstrumentedAttribute[str]) -> ColumnElement[bool]:

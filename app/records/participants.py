@@ -37,20 +37,24 @@ async def record_decisions(
     account_id: int,
     decisions: Sequence[Decision],
     ours: Collection[int],
+    gone: Collection[str] = (),
 ) -> dict[str, Participant]:
-    """Store decisions that have changed, and return the participants by key.
+    """Store decisions that have changed, and return the participants by the decisions' keys.
 
     ours: contacts that we linked to the ticket or created for it. They are known now because of
-    that, so the earlier reason is kept. A forgotten address is stored only as its alias.
+    that, so the earlier reason is kept. gone: forgotten addresses; each is stored only as its
+    alias. A text of the list that looks like an alias is stored in quotation marks.
     """
-    rows = {row.key: row for row in await of_ticket(session, ticket_id)}
+    before = {row.key: row for row in await of_ticket(session, ticket_id)}
+    rows: dict[str, Participant] = {}
     for position, decision in enumerate(decisions):
-        key, name = decision.key, decision.name
-        if decision.reason is Reason.FORGOTTEN:
+        key, name = forgotten.as_typed(decision.key), decision.name
+        if decision.reason is Reason.FORGOTTEN or decision.key in gone:
             key, name = forgotten.alias(decision.key), ""
-        row = rows[decision.key] = rows.get(key) or Participant(
+        row = rows[decision.key] = before.get(key) or Participant(
             ticket_id=ticket_id, key=key, name=name, position=position, failures=0
         )
+        before[key] = row
         if row not in session:
             session.add(row)
         elif row.account_id == account_id and _is_as_before(row, decision, ours):

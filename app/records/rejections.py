@@ -86,6 +86,13 @@ async def blank(session: AsyncSession, key: str, alias: str) -> int:
     rows = await session.execute(select(Participant.ticket_id).where(its))
     tickets = list(rows.scalars())
     await work.hold(session, work.TICKET, tickets)
+    # An earlier version stored an alias that was typed into a list, as it stood there.
+    typed = (Participant.key == alias, Participant.reason == Reason.INVALID)
+    await session.execute(
+        delete(Participant)
+        .where(Participant.ticket_id.in_(tickets), *typed)
+        .execution_options(synchronize_session=False)
+    )
     has_alias = select(Participant.ticket_id).where(Participant.key == alias)
     await session.execute(
         delete(Participant)

@@ -133,6 +133,18 @@ async def mailbox_position(session: AsyncSession, ticket_id: int) -> Mapping[str
     return (await session.execute(position)).scalar_one_or_none()
 
 
+async def opened_others(
+    session: AsyncSession, ticket_id: int, message_ids: Collection[str]
+) -> frozenset[str]:
+    """Return those of these messages from which another ticket's list was read."""
+    found = await session.execute(
+        select(TicketRecord.message_id).where(
+            TicketRecord.message_id.in_(list(message_ids)), TicketRecord.id != ticket_id
+        )
+    )
+    return frozenset(message_id for message_id in found.scalars() if message_id)
+
+
 async def is_observed(session: AsyncSession, ticket_id: int) -> bool:
     """Return whether a ticket was first decided on in observe mode."""
     observed = select(TicketRecord.observed).where(TicketRecord.id == ticket_id)

@@ -90,7 +90,8 @@ class Settings(BaseModel):
         (),
         description="ids of your ticket sources that mean mail: their tickets are read again while "
         "they have no list, as tickets with a contact always are, and only they count in the "
-        "share of lists found",
+        "share of lists found; without a contact only they get a list from the mailbox (while "
+        "it is unset, those of Autotask's source 4, Email, or of none)",
     )
     graph_tenant_id: DirectoryId | None = Field(
         None, description="Microsoft 365 directory (tenant) id; the four GRAPH_ ids go together"
@@ -129,10 +130,16 @@ class Settings(BaseModel):
     )
     loop_minutes: int = Field(30, ge=1, le=1440, description="within so many minutes")
     max_new_per_sender: int = Field(
-        20, ge=0, description="new outside people that one sender's mails may bring in 24 hours"
+        20,
+        ge=0,
+        description="new outside people that one sender's mails may bring in 24 hours, with the "
+        "mails of people that it brought; of the account's own domains ten times as many",
     )
     max_new_per_day: int = Field(
-        500, ge=0, description="new outside people that all mails together may bring in 24 hours"
+        500,
+        ge=0,
+        description="new outside people that all mails together may bring in 24 hours, those of "
+        "one account a fifth of it; of the accounts' own domains ten times as many",
     )
     contact_defaults: ContactDefaults = Field(
         {}, description="JSON: further fields of new contacts that the tenant requires"

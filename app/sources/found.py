@@ -26,6 +26,8 @@ class Found:
     """Addresses among the entries that were in the list earlier and are not any more."""
     automatic: bool = False
     """Whether a machine wrote the mail."""
+    unknown_sender: bool = False
+    """Whether only the domain of the mail's sender says that it is the ticket's own."""
     message_id: str | None = None
     """Of the mail that the list was read from, if known."""
     note: str | None = None

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.models import Ticket
 from app.db import database
-from app.decide import not_customer
 from app.graph.models import Message as GraphMessage
 from app.graph.models import Person
-from app.mail.addresses import MAX_ENTRIES, Address, Rejected, read_mailbox
+from app.mail.addresses import MAX_ENTRIES, Address, Rejected, is_same_person, read_mailbox
 from app.mail.message import Message, automatic_reason, message_id_of
 from app.mail.subjects import opens_ticket
 from app.records import tickets
 from app.services import Services
 from app.settings.settings import Settings
-from app.sources.found import AmbiguousMessage, OfMailbox, only
+from app.sources import contactless
+from app.sources.found import AmbiguousMessage, Found, OfMailbox, only
 from app.sources.window import MOST_FITTING, Position, Window, about, position_of
 
 # Autotask's processing takes up to half an hour, 10 minutes as a rule:
@@ -48,9 +49,11 @@ async def read_message(
         # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
         if message.is_draft or not opens_ticket(message.subject, title):
             return False
-        return message.sender is not None and await _is_sender(
-            services, autotask, ticket, message.sender
-        )
+        if ticket.contact_id is None:
+            return bool(await contactless.of_colleagues(services, autotask, ticket, [message]))
+        keys = await services.directory.contact_keys(autotask, ticket.contact_id)
+        sender = _key_of(message.sender) if message.sender else None
+        return sender is not None and is_same_person(sender, keys)
 
     position = await _position(services, ticket, until)
     window = Window(services.mailbox, since, until, fits, position, at_once=at_once)
@@ -62,6 +65,8 @@ async def read_message(
     if max(len(read.fitting), len(kept)) > MOST_FITTING:
         raise AmbiguousMessage
     answer = only(source, await asyncio.to_thread(_read, read.fitting, services.settings))
+    if ticket.contact_id is None and isinstance(answer, Found):
+        answer = replace(answer, unknown_sender=True)
     return OfMailbox(answer, read.position, read.unfinished)
 
 
@@ -73,24 +78,13 @@ async def _position(services: Services, ticket: Ticket, until: datetime) -> Posi
 
 
 def _may_be_mail(ticket: Ticket, settings: Settings) -> bool:
-    """Return whether to look at all: without a contact, the title alone would decide."""
-    sources = settings.mail_ticket_sources
-    return ticket.contact_id is not None or not sources or ticket.source in sources
+    """Return whether to look at all."""
+    return ticket.contact_id is not None or contactless.may_be_mail(ticket, settings)
 
 
-async def _is_sender(
-    services: Services, autotask: Autotask, ticket: Ticket, sender: Person
-) -> bool:
-    """Return whether a message is from the ticket's contact.
-
-    If the ticket has none: whether it is from a customer, rather than from the help desk.
-    """
+def _key_of(sender: Person) -> str | None:
     address = read_mailbox(sender.address)
-    if not isinstance(address, Address):
-        return False
-    if ticket.contact_id is not None:
-        return address.key in await services.directory.contact_keys(autotask, ticket.contact_id)
-    return not not_customer([address.key], await services.help_desk(autotask))
+    return address.key if isinstance(address, Address) else None
 
 
 def _read(messages: Sequence[GraphMessage], settings: Settings) -> list[Message]:

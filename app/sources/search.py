@@ -101,15 +101,18 @@ def with_earlier(
     earlier: Sequence[Address],
     *,
     automatic: bool = False,
+    unknown_sender: bool = False,
     carried: Collection[str] = (),
 ) -> Found | None:
     """Add addresses that were in a ticket's list at an earlier look: their work may be unfinished.
 
     An address that a list lacks is not copied any more, unless it was carried over from a merged
-    ticket. Without a list this is unknown, and then `automatic` stays as it was.
+    ticket. Without a list this is unknown, and then what is said of its mail stays as it was.
     """
+    if found is None and earlier:
+        return Found(None, earlier, automatic=automatic, unknown_sender=unknown_sender)
     if found is None:
-        return Found(None, earlier, automatic=automatic) if earlier else None
+        return None
     present = {entry.key for entry in found.entries if isinstance(entry, Address)}
     missing = [address for address in earlier if address.key not in present]
     unlisted = frozenset(address.key for address in missing if address.key not in carried)
@@ -123,6 +126,7 @@ def _joined(answers: Sequence[Found]) -> Found | None:
         "+".join(str(found.source) for found in answers),
         [entry for found in answers for entry in found.entries],
         automatic=any(found.automatic for found in answers),
+        unknown_sender=any(found.unknown_sender for found in answers),
         message_id=next((found.message_id for found in answers if found.message_id), None),
         note="; ".join(found.note for found in answers if found.note) or None,
     )

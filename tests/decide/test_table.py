@@ -57,6 +57,8 @@ FORGOTTEN: Known = {"forgotten": frozenset([KEY])}
 APPROVED: Known = {"approved": frozenset([KEY])}
 REJECTED: Known = {"rejected": frozenset([KEY])}
 OTHERS: Known = {"other_clients": frozenset(["people.example"])}
+UNKNOWN: Known = {"unknown_sender": True}
+BEGUN: Known = {"begun": frozenset([KEY])}
 X, MACHINE = Address(KEY), Address("noreply@people.example")
 BAD, JORG = Rejected("alice@good)bob@evil", "ambiguous"), Address("jörg@people.example")
 
@@ -126,6 +128,9 @@ LINES: list[tuple[str, Entry, Facts, str, int | None]] = [
     ("15 none new, known", X, policy([ACTIVE], max_new_per_ticket=0), "link known", SOMEBODY),
     ("15 spent today", X, facts(new_left=0), "hold over_daily_limit", None),
     ("15 spent today, inside", X, facts(new_left=0, **INSIDE), "create inside", None),
+    ("15 spent today, outside", X, facts(new_inside_left=0), "create outside", None),
+    ("15 spent inside", X, facts(new_inside_left=0, **INSIDE), "hold over_daily_limit", None),
+    ("15 spent, begun", X, facts(new_left=0, **BEGUN), "create outside", None),
     ("15 spent today, known", X, facts([ACTIVE], new_left=0), "link known", SOMEBODY),
     ("15 allowed", X, policy(max_new_per_ticket=0, allowed=(KEY,)), "hold over_limit", None),
     ("approved 11", X, facts([INACTIVE], **APPROVED), "link inactive", SOMEBODY),
@@ -134,6 +139,26 @@ LINES: list[tuple[str, Entry, Facts, str, int | None]] = [
     ("approved 14", X, policy(outside="ignore", **APPROVED), "create outside", None),
     ("approved 15", X, policy(max_new_per_ticket=0, **APPROVED), "create outside", None),
     ("approved today", X, facts(new_left=0, **APPROVED), "create outside", None),
+    (
+        "approved inside today",
+        X,
+        facts(new_inside_left=0, **APPROVED, **INSIDE),
+        "create inside",
+        None,
+    ),
+    ("unknown sender", X, facts(**UNKNOWN), "hold unknown_sender", None),
+    ("unknown sender, inside", X, facts(**UNKNOWN, **INSIDE), "create inside", None),
+    ("unknown sender, known", X, facts([ACTIVE], **UNKNOWN), "link known", SOMEBODY),
+    ("unknown sender, allowed", X, policy(allowed=(KEY,), **UNKNOWN), "create outside", None),
+    ("unknown sender, approved", X, facts(**UNKNOWN, **APPROVED), "create outside", None),
+    ("unknown sender, ignored", X, policy(outside="ignore", **UNKNOWN), "ignore outside", None),
+    (
+        "unknown sender, 12",
+        X,
+        policy(other_client="create", **UNKNOWN, **OTHERS),
+        "hold unknown_sender",
+        None,
+    ),
     ("approved automatic", X, facts(**AUTOMATIC, **APPROVED), "create outside", None),
     ("approved, no room", X, facts(**FULL, **APPROVED), "hold over_limit", None),
     ("approved, non-ASCII", JORG, facts(approved=frozenset([JORG.key])), "create outside", None),

@@ -108,6 +108,35 @@ def test_those_above_the_days_limit_are_held_in_the_lists_order() -> None:
     assert reasons == [Reason.OUTSIDE, Reason.OUTSIDE, Reason.OVER_DAILY_LIMIT, Reason.INSIDE]
 
 
+def test_each_side_has_a_cap_of_its_own() -> None:
+    """Line 15: neither strangers nor colleagues come without end."""
+    colleagues = [Address(f"new{n}@inside.example") for n in range(3)]
+    inside = frozenset(["inside.example"])
+    known = facts(new_left=1, new_inside_left=2, account_domains=inside)
+    reasons = [one.reason for one in decide([*colleagues, *numbered(2)], known)]
+    assert reasons == [
+        Reason.INSIDE,
+        Reason.INSIDE,
+        Reason.OVER_DAILY_LIMIT,
+        Reason.OUTSIDE,
+        Reason.OVER_DAILY_LIMIT,
+    ]
+
+
+def test_who_is_counted_already_takes_no_second_place_of_the_day() -> None:
+    """Line 15: a create that had no answer was announced, and so was counted."""
+    first, second = numbered(2)
+    known = facts(new_left=0, begun=frozenset([second.key]))
+    assert [one.verdict for one in decide([first, second], known)] == [Verdict.HOLD, Verdict.CREATE]
+
+
+def test_who_was_approved_takes_nobodys_place_of_the_day() -> None:
+    """Line 15: a person's word does not count among the new people of the day."""
+    approved, other = numbered(2)
+    known = facts(new_left=1, approved=frozenset([approved.key]))
+    assert [one.verdict for one in decide([approved, other], known)] == [Verdict.CREATE] * 2
+
+
 def test_approved_people_pass_the_limits_and_leave_the_others_theirs_no_more() -> None:
     """Line 15: a person's word adds one; the ticket's limit counts all the same."""
     first, second, approved = numbered(3)

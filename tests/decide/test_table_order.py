@@ -56,6 +56,7 @@ LINES = {
     "13": "inside",
     "14": "outside",
     "moved": "moved",
+    "unknown sender": "unknown_sender",
     "15": "over_limit",
     "15 today": "over_daily_limit",
 }
@@ -102,6 +103,7 @@ def situation(*lines: str) -> tuple[Entry, Facts]:
         rejected=mine("rejected"),
         new_left=0 if "15 today" in lines else None,
         moved="moved" in lines,
+        unknown_sender="unknown sender" in lines,
     )
     return Rejected(key, "ambiguous") if "1" in lines else Address(key), known
 
@@ -113,7 +115,11 @@ def reason_of(entry: Entry, known: Facts) -> str:
 
 
 # These are about those that the lines before bring.
-LAST_WINS = {("14", "moved"), ("10", "15"), ("13", "15"), ("14", "15"), ("14", "15 today")}
+LAST_WINS = {
+    *(("14", line) for line in ("moved", "unknown sender", "15", "15 today")),
+    ("10", "15"),
+    ("13", "15"),
+}
 # The longer of two domains counts, and of the same the account's own: see SPECIAL.
 BY_LENGTH = {("12", "13")}
 

@@ -18,6 +18,7 @@ from app.decide import (
     belongs_to,
     decide,
     is_machine,
+    listed,
 )
 from app.decide.policy import Policy
 from app.mail.addresses import Address, Rejected
@@ -45,7 +46,7 @@ _LINKED = st.builds(
     st.sampled_from([3, 3, 3, 3, 29, 30]),
 )
 _ACTS = st.sampled_from(["create", "hold", "ignore"])
-_WORDS = "own technician contact forgotten unlisted rejected denied allowed".split()
+_WORDS = "own technician contact forgotten unlisted rejected denied allowed begun".split()
 _PERSON = st.tuples(st.sets(st.sampled_from(_WORDS), max_size=2), st.booleans(), _CANDIDATES)
 
 
@@ -109,6 +110,9 @@ def _facts(
         approved=st.just(said["approved"]),
         rejected=st.just(said["rejected"]),
         new_left=st.sampled_from([None, -1, 0, 1, 5]),
+        new_inside_left=st.sampled_from([None, -1, 0, 1, 5]),
+        begun=st.just(said["begun"]),
+        unknown_sender=_SELDOM,
     )
 
 
@@ -191,11 +195,32 @@ def _new_ones_within_the_policys_limit(entries: Sequence[Address | Rejected], kn
     return unasked <= max(known.policy.max_new_per_ticket - len(known.created), 0)
 
 
-def _new_outside_within_the_days_limit(entries: Sequence[Address | Rejected], known: Facts) -> bool:
-    new = sum(
-        one.is_new_outside and one.key not in known.approved for one in decide(entries, known)
+def _new_ones_within_the_days_caps(entries: Sequence[Address | Rejected], known: Facts) -> bool:
+    """Of each side; the approved pass, and who is counted already takes nothing away."""
+    decisions = decide(entries, known)
+    counted = known.approved | known.begun
+    new: list[str] = [one.whose for one in decisions if one.creates and one.key not in counted]
+    caps = (("outside", known.new_left), ("inside", known.new_inside_left))
+    return all(left is None or new.count(whose) <= max(left, 0) for whose, left in caps)
+
+
+def _what_is_recorded_is_what_was_asked_about(
+    entries: Sequence[Address | Rejected], known: Facts
+) -> bool:
+    """A guard that asks about more than the facts know would have it decided for ever."""
+    return [one.key for one in decide(entries, known)] == listed(entries)
+
+
+def _each_forgotten_address_is_ignored_as_such(
+    entries: Sequence[Address | Rejected], known: Facts
+) -> bool:
+    """Whatever else it is: our own, a technician's, a machine's, beyond the hundredth place."""
+    addresses = {entry.key for entry in entries if isinstance(entry, Address)}
+    return all(
+        one.reason is Reason.FORGOTTEN
+        for one in decide(entries, known)
+        if one.key in known.forgotten & addresses
     )
-    return known.new_left is None or new <= max(known.new_left, 0)
 
 
 def _nobody_new_of_automatic_mail(entries: Sequence[Address | Rejected], known: Facts) -> bool:
@@ -203,6 +228,17 @@ def _nobody_new_of_automatic_mail(entries: Sequence[Address | Rejected], known: 
         one.reason is Reason.ALREADY_LINKED or one.key in known.approved
         for one in decide(entries, known)
         if _acts(one)
+    )
+
+
+def _nobody_new_from_outside_of_an_unknown_sender(
+    entries: Sequence[Address | Rejected], known: Facts
+) -> bool:
+    """Unless a person has said so, for this ticket or for the account."""
+    return not known.unknown_sender or all(
+        one.whose == "inside" or one.key in known.approved or known.policy.says(one.key)
+        for one in decide(entries, known)
+        if one.creates
     )
 
 
@@ -242,10 +278,13 @@ ALWAYS: list[Callable[[Sequence[Address | Rejected], Facts], bool]] = [
     _nobody_who_was_removed,
     _thirty_at_most,
     _new_ones_within_the_policys_limit,
-    _new_outside_within_the_days_limit,
+    _new_ones_within_the_days_caps,
+    _what_is_recorded_is_what_was_asked_about,
+    _each_forgotten_address_is_ignored_as_such,
     _no_second_link,
     _nobody_against_peoples_word,
     _nobody_new_of_automatic_mail,
+    _nobody_new_from_outside_of_an_unknown_sender,
     _in_the_lists_order,
 ]
 

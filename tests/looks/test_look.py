@@ -62,7 +62,7 @@ async def test_a_new_contact_is_marked_and_gets_no_bulk_mail(
     opted_out = ("isOptedOutFromBulkEmail", "solicitationOptOut", "surveyOptOut")
     assert all(nina[name] for name in opted_out)
     number = tenant.tickets[ticket]["ticketNumber"]
-    assert nina["note"] == f"autotask-cc {row.id}: Cc of {number}"
+    assert nina["note"] == f"autotask-cc {row.id}-{row.token}: Cc of {number}"
     assert (row.state, row.contact_id) == (LedgerState.CREATED, nina["id"])
 
 

@@ -13,7 +13,7 @@ from app.db.database import Sessions, db_now, make_engine, make_sessions
 from app.db.states import Origin, Outcome
 from app.db.tables import LinkRecord, Mapping, Participant, TicketContact
 from app.decide import Decision, Reason, Verdict
-from app.records import links, mappings, participants
+from app.records import forgotten, links, mappings, participants
 from app.records.ledger.common import Pending
 from app.records.links import Intent
 
@@ -420,3 +420,15 @@ async def test_a_contacts_addresses_are_kept_for_an_hour(sessions: Sessions) -> 
         session.expire_all()
         late = await mappings.contact_addresses(session, CONTACT)
     assert (fresh, late) == (frozenset([NINA]), None)
+
+
+async def test_a_text_that_is_a_forgotten_address_is_stored_as_its_alias(
+    sessions: Sessions,
+) -> None:
+    """Such as the last entry of a list that was cut off: no usable address, but it names her."""
+    cut = Decision(NINA, "", Verdict.IGNORE, Reason.INVALID, detail="cut_off")
+    async with sessions() as session, session.begin():
+        rows = await participants.record_decisions(session, TICKET, ACCOUNT, [cut], (), [NINA])
+        assert rows[NINA].key == forgotten.alias(NINA)
+    [row] = await decided(sessions)
+    assert (row.key, row.reason) == (forgotten.alias(NINA), Reason.INVALID)

@@ -157,6 +157,7 @@ class Ledger(Base):
             "state NOT IN ('created', 'gone') OR contact_id IS NOT NULL", name="contact"
         ),
         Index("ix_ledger_outside", "sent_at", postgresql_where=text("outside")),
+        Index("ix_ledger_inside", "sent_at", postgresql_where=text("inside")),
     )
     id: Mapped[Id]
     account_id: Mapped[Big]
@@ -172,8 +173,12 @@ class Ledger(Base):
     before 0007 deactivated it, or may have, with its address."""
     error: Mapped[Str | None]
     error_code: Mapped[Str | None]  # of LedgerError: what kept the contact from being retired
-    outside: Mapped[bool] = mapped_column(server_default=text("false"))  # not of the account
-    sender_id: Mapped[Big | None]  # the ticket's contact, who brought an outside person
+    # Counts among the new people from outside, or inside, of the day of sent_at.
+    outside: Mapped[bool] = mapped_column(server_default=text("false"))
+    inside: Mapped[bool] = mapped_column(server_default=text("false"))
+    sender_id: Mapped[Big | None]  # the ticket's contact, who brought the person
+    chain_id: Mapped[Big | None]  # the contact who answers for the sender; 0: not known
+    token: Mapped[Str | None]  # in the contact's note, so that no one else can write that note
     lifetime: Mapped[Str | None]  # `inside` or `outside`, whose policy said: for its tickets only
     end_why: Mapped[Str | None]  # why it is, or was, ended
     end_at: Mapped[At | None]  # when its ending is considered next

@@ -100,7 +100,7 @@ class TicketRecord(Base):
     first_seen_at: Mapped[Now] = mapped_column(index=True)
     looked_at: Mapped[At | None]
     by_mail: Mapped[bool | None]  # whether it may have come by mail; null before the first look
-    message_id: Mapped[Str | None]  # of the message that its list was read from
+    message_id: Mapped[Str | None] = mapped_column(index=True)  # that its list was read from
     # Whether the last look found no list and could not ask the mailbox.
     waits_for_mailbox: Mapped[bool] = mapped_column(server_default=text("false"))
     # How far its part of the mailbox has been read, while that takes more than one look: times and

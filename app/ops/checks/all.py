@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import flow, knowledge, people, refusals, waiting
+from app.ops.checks import caps, flow, knowledge, people, refusals, waiting
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -28,6 +28,7 @@ async def problems_of_work(
         await people.failed_tickets(session),
         await people.failed_people(session, now),
         await people.loops(session, now),
+        await caps.over_daily_limit(session, now),
         await people.contacts_not_ended(session, services, now),
         await people.wrong_note_setting(session)
         if services.settings.ticket_note != "off"

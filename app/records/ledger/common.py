@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, case, select, update
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.states import OPEN, STANDING, EndedBy, WaitsFor
 from app.db.tables import Ledger
+from app.decide.policy import Side
 from app.records import audit, forgotten
 
 IF_FORGOTTEN = case((Ledger.end_why == EndedBy.FORGOTTEN, Ledger.end_why))
@@ -54,12 +55,20 @@ class Wanted:
     account_id: int
     email: str
     ticket_id: int
-    outside: bool = False
-    """Counts as a new outside person, see creating.new_outside."""
+    counts_as: Side | None = None
+    """Among which new people of the day it counts, see caps.brought; None: among none."""
     sender_id: int | None = None
     """The ticket's contact, who brings the person."""
+    chain_id: int | None = None
+    """The contact who answers for the sender, see caps.chain_of."""
     lifetime: str | None = None
     """`inside` or `outside`: whose lifetime the contact has; None: it is permanent."""
+
+    def columns(self) -> dict[str, object]:
+        """Return the values of the row, by column."""
+        values: dict[str, object] = asdict(self)
+        whose = values.pop("counts_as")
+        return values | {"outside": whose == "outside", "inside": whose == "inside"}
 
 
 async def is_taken(session: AsyncSession, row: Ledger) -> bool:

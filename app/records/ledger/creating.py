@@ -8,8 +8,9 @@ docs/decisions/0002-creating-once.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -26,7 +27,6 @@ from app.records.ledger.common import FIRST_WAIT, Pending, Wanted
 log = structlog.get_logger()
 
 _ROUNDS = 5
-_COUNTING = 20_261_123  # the number of an advisory lock; no other lock has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class Claim:
     """Number of the ledger's row; the contact's note carries it."""
     sends: int
     """How many requests were sent for this row, this one included."""
+    token: str | None = None
+    """What no one else can know who writes a note like ours on another contact."""
 
     def mark(self, ticket_number: str | None) -> str:
         """Return the note by which people and we recognise the contact; at most 50 characters."""
-        return f"{_mark(self.id)} Cc of {ticket_number or 'a ticket'}"[:50]
+        return f"{_mark(self.id, self.token)} Cc of {ticket_number or 'a ticket'}"[:50]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,17 @@ async def claim(
     """
     for _ in range(_ROUNDS):
         now = await db_now(session)
-        row = insert(Ledger).values(state=LedgerState.SENDING, sent_at=now, **asdict(wanted))
+        token = secrets.token_hex(3)
+        row = insert(Ledger).values(
+            state=LedgerState.SENDING, sent_at=now, token=token, **wanted.columns()
+        )
         new = await session.execute(row.on_conflict_do_nothing().returning(Ledger.id))
         claimed = new.scalar_one_or_none()
         if claimed is not None:
             if pending := await _ended_since(session, wanted, read_at, now):
                 await session.execute(delete(Ledger).where(Ledger.id == claimed))
                 return pending
-            return Claim(claimed, 1)
+            return Claim(claimed, 1, token)
         rows = await session.execute(
             select(Ledger)
             .where(Ledger.account_id == wanted.account_id, Ledger.email == wanted.email)
@@ -89,8 +94,7 @@ def _take_over(
     """Take over the address's row, or wait for it. Return None if it is over now: claim anew."""
     if row.state == LedgerState.CREATED:
         assert row.contact_id is not None
-        # A read that shows no contact so soon after is more likely late than right.
-        if row.settled_at is None or row.settled_at + settle >= read_at:
+        if _is_news(row, settle, read_at):
             return Created(row.contact_id)
         row.state, row.settled_at = LedgerState.GONE, now
         return None
@@ -98,7 +102,7 @@ def _take_over(
         return Pending.since(row.sent_at, now, settle)
     row.state, row.sent_at, row.ticket_id = LedgerState.SENDING, now, ticket_id
     row.sends += 1
-    return Claim(row.id, row.sends)
+    return Claim(row.id, row.sends, row.token)
 
 
 async def _ended_since(
@@ -123,24 +127,33 @@ async def _ended_since(
     return max(waits, key=lambda wait: wait.until, default=None)
 
 
-async def new_outside(
-    session: AsyncSession, account_id: int, sender_id: int | None, *, alone: bool = False
-) -> tuple[int, int]:
-    """Count the outside people of the last 24 hours: those of one sender, and all.
+async def begun(
+    session: AsyncSession,
+    account_id: int,
+    emails: Collection[str],
+    settle: timedelta,
+    read_at: datetime,
+) -> frozenset[str]:
+    """Return those of these addresses that a claim now would not be the first of.
 
-    Refused ones count, too, so that a list of nonsense is no way round the limit. Senders of an
-    account who are no contacts share one count. alone: lock out other counts until this transaction
-    ends.
+    Their contact is being created or brought back, or was created too late for the reading at
+    `read_at` to show it. settle: as in `claim`.
     """
-    if alone:
-        await session.execute(select(func.pg_advisory_xact_lock(_COUNTING)))
-    unknown = and_(Ledger.sender_id.is_(None), Ledger.account_id == account_id)
-    mine = Ledger.sender_id == sender_id if sender_id else unknown
-    counted = select(func.count().filter(mine), func.count()).where(
-        Ledger.outside, Ledger.sent_at > func.now() - timedelta(hours=24)
+    rows = await session.execute(
+        select(Ledger)
+        .where(Ledger.account_id == account_id, Ledger.email.in_(list(emails)))
+        .where(Ledger.state.in_(OPEN))
     )
-    by_sender, in_all = (await session.execute(counted)).one()
-    return by_sender, in_all
+    return frozenset(
+        row.email
+        for row in rows.scalars()
+        if row.state != LedgerState.CREATED or _is_news(row, settle, read_at)
+    )
+
+
+def _is_news(row: Ledger, settle: timedelta, read_at: datetime) -> bool:
+    """Return whether a contact was created too late to trust a reading that does not show it."""
+    return row.settled_at is None or row.settled_at + settle >= read_at
 
 
 async def record_sent(session: AsyncSession, claim: Claim, body: Mapping[str, object]) -> None:
@@ -161,7 +174,7 @@ async def refused(session: AsyncSession, claim: Claim, error: str, *, left: bool
 
     left: Autotask refused it. A request that never left does not count as a new person.
     """
-    counts = {} if left else {"outside": False}
+    counts = {} if left else {"outside": False, "inside": False}
     await _settle(session, claim, state=LedgerState.REFUSED, error=error[:500], **counts)
 
 
@@ -203,7 +216,9 @@ async def recognise(
         .with_for_update()
     )
     for row in rows.scalars():
-        ours = [c.id for c in found[row.email] if (c.note or "").startswith(_mark(row.id))]
+        ours = [
+            c.id for c in found[row.email] if (c.note or "").startswith(_mark(row.id, row.token))
+        ]
         if ours:
             row.state, row.contact_id, row.settled_at = LedgerState.CREATED, min(ours), read_at
         elif found[row.email] and row.sent_at + settle < read_at:
@@ -221,5 +236,6 @@ async def contacts_created_for(session: AsyncSession, ticket_id: int) -> set[int
     return {contact_id for contact_id in rows.scalars() if contact_id is not None}
 
 
-def _mark(ledger_id: int) -> str:
-    return f"autotask-cc {ledger_id}:"
+def _mark(ledger_id: int, token: str | None) -> str:
+    # Rows of earlier versions have no token.
+    return f"autotask-cc {ledger_id}-{token}:" if token else f"autotask-cc {ledger_id}:"

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from app.db.database import db_now
-from app.db.states import ENDED, RESTORABLE, EndedBy, LedgerState
+from app.db.states import ENDED, OPEN, RESTORABLE, EndedBy, LedgerState
 from app.db.tables import Ledger
 from app.records import forgotten
 from app.records.ledger.common import IF_FORGOTTEN, Pending, Wanted, audit_by_service, is_taken
@@ -29,17 +30,29 @@ class Restore:
     """How long its requests may take effect without an answer."""
     earlier: datetime | None
     """The same of requests before them."""
+    again: bool = False
+    """It was claimed before, and so is counted among today's new people already."""
     by_hand: bool = False
     """A person brings it back, and it is never ended by itself again."""
 
 
 async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
-    """Return the contacts that these addresses meant until they were ended; the newest of each."""
+    """Return the contacts that these addresses meant until they were ended; the newest of each.
+
+    Left out are addresses for which we have, or are creating, another contact: see is_taken.
+    """
+    other = aliased(Ledger)
+    taken = select(other.id).where(
+        other.account_id == Ledger.account_id,
+        other.email == Ledger.email,
+        other.id != Ledger.id,
+        other.state.in_(OPEN),
+    )
     rows = await session.execute(
         select(Ledger.email, Ledger.contact_id)
         .where(Ledger.account_id == account_id, Ledger.email.in_(list(keys)))
         .where(Ledger.state.in_(ENDED), Ledger.end_why.in_(RESTORABLE))
-        .where(Ledger.kept.is_(None))
+        .where(Ledger.kept.is_(None), ~taken.exists())
         .order_by(Ledger.id)
     )
     return {email: contact_id for email, contact_id in rows if contact_id is not None}
@@ -70,9 +83,12 @@ async def claim(
             return Pending(row.unsure_until)  # the request that ended it could do so once more
         if await is_taken(session, row):
             return None
+    again = row.state == LedgerState.RESTORING
     row.state, row.sent_at, row.ticket_id = LedgerState.RESTORING, now, wanted.ticket_id
-    row.lifetime, row.outside, row.sender_id = wanted.lifetime, wanted.outside, wanted.sender_id
-    return _begin(row, now, settle)
+    row.lifetime = wanted.lifetime
+    row.outside, row.inside = wanted.counts_as == "outside", wanted.counts_as == "inside"
+    row.sender_id, row.chain_id = wanted.sender_id, wanted.chain_id
+    return replace(_begin(row, now, settle), again=again)
 
 
 async def claim_by_hand(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.db.database import db_now
@@ -14,7 +14,7 @@ from app.db.states import AT_AUTOTASK, Outcome
 from app.db.tables import Ledger, Participant, TicketRecord
 from app.due import backlog
 from app.outbound import gate, mailbox
-from app.records.ledger import creating
+from app.records.ledger import caps
 from app.settings.settings import Settings
 from app.web.admin.common import services_of
 from app.web.admin.views import View
@@ -44,12 +44,12 @@ class PausedView(View):
 
 
 class NewPeople(View):
-    """Contacts created or tried for outside people within 24 hours, and the limits."""
+    """Contacts created or tried for outside people within 24 hours, and the caps."""
 
     in_all: int
     max_new_per_day: int
     by_one_sender: int
-    """By the sender who brought the most."""
+    """By the sender who brought the most, with those that it brought earlier."""
     max_new_per_sender: int
 
 
@@ -148,16 +148,18 @@ async def _contacts(session: AsyncSession) -> OurContacts:
 
 
 async def _new_outside(session: AsyncSession, now: datetime, settings: Settings) -> NewPeople:
-    _, in_all = await creating.new_outside(session, 0, None)
+    # Tickets without a contact share one count in each account.
+    no_sender = case((caps.answers() == caps.UNKNOWN, Ledger.account_id))
     by_sender = (
         select(func.count().label("count"))
         .where(Ledger.outside, Ledger.sent_at > now - _DAY)
-        .group_by(Ledger.sender_id)
+        .group_by(caps.answers(), no_sender)
         .subquery()
     )
-    most = (await session.execute(select(func.max(by_sender.c.count)))).scalar_one()
+    counted = select(func.sum(by_sender.c.count), func.max(by_sender.c.count))
+    in_all, most = (await session.execute(counted)).one()
     return NewPeople(
-        in_all=in_all,
+        in_all=in_all or 0,
         max_new_per_day=settings.max_new_per_day,
         by_one_sender=most or 0,
         max_new_per_sender=settings.max_new_per_sender,

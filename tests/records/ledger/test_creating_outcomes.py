@@ -180,8 +180,37 @@ async def test_a_contact_with_our_mark_does_not_reopen_what_was_refused(
 async def test_the_mark_of_another_request_is_not_ours(sessions: Sessions) -> None:
     """`1` is not `11`."""
     one = await first_claim(sessions)
-    row = await recognise(sessions, one.mark("T1").replace(f"{one.id}:", f"{one.id}1:"))
+    row = await recognise(sessions, one.mark("T1").replace(f" {one.id}-", f" {one.id}1-"))
     assert row.state == LedgerState.SENDING
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "autotask-cc {id}: Cc of T1",
+        "autotask-cc {id}-: Cc of T1",
+        "autotask-cc {id}-None: Cc of T1",
+        "autotask-cc {id}-000000: Cc of T1",
+        "autotask-cc {id}-%: Cc of T1",
+        "Copied: {mark}",
+        " {mark}",
+    ],
+)
+async def test_a_note_that_a_person_typed_is_not_our_mark(sessions: Sessions, typed: str) -> None:
+    """The number of a request can be guessed; otherwise we would end a person's contact one day."""
+    one = await first_claim(sessions)
+    await settle(sessions, one, LedgerState.UNSURE)
+    row = await recognise(sessions, typed.format(id=one.id, mark=one.mark("T1")))
+    assert (row.state, row.contact_id) == (LedgerState.UNSURE, None)
+
+
+async def test_a_request_that_is_sent_again_keeps_its_mark(sessions: Sessions) -> None:
+    """The contact of the first request may appear very late: it is ours all the same."""
+    one = await first_claim(sessions)
+    again = await claim(sessions, read_at=await now(sessions) + 2 * SETTLE)
+    assert isinstance(again, Claim)
+    assert (again.sends, again.mark("T1")) == (2, one.mark("T1"))
+    assert (await recognise(sessions, one.mark("T1"))).state == LedgerState.CREATED
 
 
 async def test_nobody_found_settles_nothing(sessions: Sessions) -> None:
@@ -200,5 +229,6 @@ async def test_nobody_found_settles_nothing(sessions: Sessions) -> None:
 )
 def test_the_mark_is_for_people_too(number: str | None, mark: str) -> None:
     """It fits Autotask's note of 50 characters, whatever the numbers."""
-    assert Claim(7, 1).mark(number) == f"autotask-cc 7: {mark}"
-    assert len(Claim(2**62, 1).mark("T20260101.0042")) == 50
+    assert Claim(7, 1, "0af3c1").mark(number) == f"autotask-cc 7-0af3c1: {mark}"
+    assert Claim(7, 1).mark(number) == f"autotask-cc 7: {mark}"  # of an earlier version
+    assert len(Claim(2**62, 1, "0af3c1").mark("T20260101.0042")) == 50
