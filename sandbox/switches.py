@@ -20,6 +20,9 @@ FaultKind = Literal[
     "hang_before",
     "hang_after",
     "late_commit",
+    "answer",
+    "answer_after",
+    "no_effect",
 ]
 
 # Wordings that no source gives; a client must decide by the state it reads again, never by these.
@@ -143,6 +146,9 @@ class Fault:
     reset_*      a reset before or after the write took effect
     late_commit  a reset at once (`silent`: no answer at all until then), and the write takes
                  effect `seconds` later, whether or not the client is still there
+    answer       `status` and `text` as the body (HTML unless it is JSON); nothing takes effect
+    answer_after the same, after the write took effect
+    no_effect    answered as if it had worked, though what `fields` name (all: empty) stays as it is
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """
@@ -157,6 +163,8 @@ class Fault:
     text: str = "Object reference not set to an instance of an object."
     retry_after: str | None = None
     silent: bool = False
+    status: int = 200
+    fields: tuple[str, ...] = ()
     chance: float = 1.0
 
     def matches(self, method: str, entity: str, path: str) -> bool:
