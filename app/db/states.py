@@ -113,6 +113,7 @@ class LedgerError(StrEnum):
     """What kept a contact from being retired, where a cure depends on it."""
 
     FORBIDDEN = "forbidden"  # the API user lacks a right
+    NO_EFFECT = "no_effect"  # Autotask answers that a change was made, and does not show it
 
 
 class Priority(IntEnum):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import sources
 from app.autotask.client import Autotask
@@ -20,14 +21,14 @@ from app.decide import decide
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks import merges, moves, read
-from app.looks.act import Acting
+from app.looks.act import Acting, RefusedRequest
 from app.looks.facts import gather
 from app.looks.note import write_note
-from app.looks.read import NobodyToAdd, Reading
+from app.looks.read import MissingTicket, NobodyToAdd, Reading
 from app.looks.writes import Halt, ReadAgain, Writes
 from app.mail.addresses import mask
 from app.outbound.rules import NotNow
-from app.records import participants, tickets
+from app.records import absences, participants, tickets
 from app.records.ledger import creating
 from app.records.tickets import Looked
 from app.services import Services
@@ -59,6 +60,7 @@ class LookEnd:
     ticket: Ticket | None = None
     found: Found | None = None
     waits_for_mailbox: bool = False
+    missing: MissingTicket | None = None
 
 
 async def look(services: Services, lease: Lease) -> Result | None:
@@ -112,7 +114,7 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         return still
     autotask = await services.autotask(lease)
     searched: tuple[Ticket, Search] | None = None
-    refused: set[str] = set()
+    refused: dict[str, RefusedRequest] = {}
     ask, barren = False, 0
     for _ in range(_ROUNDS):
         reading = await _read(services, autotask, lease)
@@ -140,7 +142,7 @@ async def _look(services: Services, lease: Lease) -> LookEnd:
         except Halt as halt:
             note = "a request got no answer; whether it took effect is looked up"
             return LookEnd(None, note, halt.until, spent=True, ticket=ticket, found=found)
-        end = _acted(ticket, search, found, acting.waits)
+        end = _acted(ticket, search, found, acting)
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
     raise Unanswered(f"the ticket changed at each of {_ROUNDS} readings")
 
@@ -157,14 +159,25 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
         return reading
     if reading.result is Result.COMPLETE and reading.ticket:
         await merges.carry(services, autotask, lease, reading.ticket)
-    return LookEnd(reading.result, reading.note, ticket=reading.ticket)
+    missing = reading.missing
+    again_at = missing.again_at if missing else None
+    return LookEnd(
+        reading.result,
+        reading.note,
+        again_at,
+        excused=True,
+        ticket=reading.ticket,
+        missing=missing,
+    )
 
 
-def _acted(ticket: Ticket, search: Search, found: Found, waits: list[datetime]) -> LookEnd:
+def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> LookEnd:
     """Return the end of a look that has done all that could be done now."""
-    if waits:
+    if acting.waits:
         note = "a participant has to wait: for another ticket's request, or to be tried again"
-        return LookEnd(None, note, min(waits), excused=True, ticket=ticket, found=found)
+        if acting.gathered.again_at:
+            note = "Autotask does not show a contact that was there before; it is read again"
+        return LookEnd(None, note, min(acting.waits), excused=True, ticket=ticket, found=found)
     if search.ambiguous:
         over = read.without_list(ticket, search)
         return LookEnd(over.result, over.note, ticket=ticket)
@@ -244,8 +257,18 @@ async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
             waits_for_mailbox=end.waits_for_mailbox,
         )
         await tickets.record_look(session, lease, looked)
+        await _record_absence(session, lease.ref, end)
         if ticket:
             await loops.break_loop(session, ticket, services.settings)
+
+
+async def _record_absence(session: AsyncSession, ticket_id: int, end: LookEnd) -> None:
+    """Count a reading that did not show the ticket; one that does ends the count."""
+    if end.missing:
+        read_at = end.missing.read_at
+        await absences.record(session, absences.Kind.TICKET, [ticket_id], (), read_at)
+    elif end.ticket:
+        await absences.shown(session, absences.Kind.TICKET, [ticket_id])
 
 
 def _backoff(tries: int, longest: float = 1800) -> timedelta:

@@ -77,7 +77,7 @@ async def _new_text(services: Services, ticket_id: int) -> str | None:
 async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) -> None:
     """Find out whether an unanswered note was written. Raises NotNow while that is unknown."""
     async with services.sessions() as session:
-        if not await notes.unsettled(session, lease.ref):
+        if not await notes.uncertain(session, lease.ref):
             return
         read_at = await db_now(session)
     # A contact's note is a mail, whatever its title says.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -29,8 +29,6 @@ class Restore:
     """How long its requests may take effect without an answer."""
     earlier: datetime | None
     """The same of requests before them."""
-    by_hand: bool = False
-    """A person brings it back, and it is never ended by itself again."""
 
 
 async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
@@ -96,8 +94,8 @@ async def claim_by_hand(
         return None
     if row.unsure_until and row.unsure_until > now and row.state != LedgerState.RESTORING:
         return Pending(row.unsure_until)
-    row.state, row.sent_at = LedgerState.RESTORING, now
-    return replace(_begin(row, now, settle), by_hand=True)
+    row.state, row.sent_at, row.kept = LedgerState.RESTORING, now, _BY_HAND
+    return _begin(row, now, settle)
 
 
 def _begin(row: Ledger, now: datetime, settle: timedelta) -> Restore:
@@ -114,7 +112,6 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
         if row.end_why != EndedBy.FORGOTTEN:
             row.end_why = None
         row.end_at = row.needed_at = None
-        row.kept = _BY_HAND if restore.by_hand else row.kept
         if row.unsure_until == restore.until:
             row.unsure_until = restore.earlier
         audit_by_service(session, row, "contact_restored")
