@@ -5,7 +5,6 @@ The rest of the look then decides about its participants under the new account's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
@@ -44,7 +43,8 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
         return False
     read_at = await database.now(services.sessions)
     rows = await links_by_contact(autotask, ticket.id) if links else {}
-    missed = await _count(services, lease, links, rows, read_at)
+    seen = {link.contact_id for link in links if not link.unanswered}
+    missed = await _count(services, lease, seen, {*rows}, read_at)
     if missed.again_at:  # before any is taken off: who is left shows whether the move dropped them
         why = "a link of the account that the ticket has left is not shown; it is read again"
         raise NotNow(missed.again_at, why)
@@ -71,18 +71,13 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
 
 
 async def _count(
-    services: Services,
-    lease: Lease,
-    links: list[LinkRecord],
-    rows: Mapping[int, object],
-    read_at: datetime,
+    services: Services, lease: Lease, seen: set[int], there: set[int], read_at: datetime
 ) -> Missed:
     """Count the reading: which links it does not show that were seen, and if to believe that."""
-    kind, ids = absences.Kind.LINK, {link.contact_id for link in links if not link.unanswered}
-    missing = ids - {*rows}
+    kind, missing = absences.Kind.LINK, seen - there
     async with fenced(services.sessions, lease) as session:
         missed = await absences.judge(session, kind, missing, read_at, of=lease.ref)
-        await absences.record(session, kind, missing, ids - missing, read_at, of=lease.ref)
+        await absences.record(session, kind, missing, seen & there, read_at, of=lease.ref)
     return missed
 
 

@@ -125,9 +125,8 @@ async def read_records(
     """Return the facts as our records have them. document: in place of the account's policy."""
     ticket, account_id = reading.ticket, reading.ticket.company_id
     async with services.sessions() as session:
-        approved, rejected = await participants.approved_and_rejected(
-            session, ticket.id, account_id
-        )
+        judged = await participants.approved_and_rejected(session, ticket.id, account_id)
+        approved, rejected = judged
         keys = needs_contacts(found.entries, help_desk, approved)
         rows = await mappings.of_addresses(session, account_id, keys)
         links = await link_records.links_of(session, ticket.id)
@@ -146,8 +145,6 @@ async def read_records(
             help_desk=help_desk,
             contact_id=ticket.contact_id,
             contact_keys=contact_keys or frozenset(),
-            linked=linked,
-            removed=frozenset(i for i in _gone(ticket, linked, links) if links[i].removed_seen_at),
             created=frozenset(await creating.contacts_created_for(session, ticket.id)),
             candidates={email: [_mapped(row)] for email, row in rows.items()},
             unlisted=found.unlisted,
@@ -155,16 +152,18 @@ async def read_records(
             approved=approved,
             rejected=rejected,
         )
-        facts = await _with_missed(session, by_records)
+        facts = await _with_links(session, by_records)
         return await _with_instructions(session, services.settings, facts, document)
 
 
-async def _with_missed(session: AsyncSession, facts: Gathered) -> Gathered:
-    """Add the links that the reading does not show and that are not believed to be gone."""
-    missing = {contact for contact in facts.gone if not facts.links[contact].removed_seen_at}
+async def _with_links(session: AsyncSession, facts: Gathered) -> Gathered:
+    """Add the links that are there, or are not shown and not believed to be gone."""
+    gone = _gone(facts.ticket, facts.seen, facts.links)
+    removed = frozenset(contact for contact in gone if facts.links[contact].removed_seen_at)
     kind, ticket_id = absences.Kind.LINK, facts.ticket.id
-    missed = await absences.judge(session, kind, missing, facts.read_at, of=ticket_id)
-    return replace(facts, missed_links=missed, linked=facts.seen | missed.unsure)
+    missed = await absences.judge(session, kind, gone - removed, facts.read_at, of=ticket_id)
+    linked = facts.seen | missed.unsure
+    return replace(facts, missed_links=missed, linked=linked, removed=removed)
 
 
 async def _with_instructions(

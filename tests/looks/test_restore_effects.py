@@ -13,7 +13,7 @@ from sandbox.model import CONTACTS
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.looks.test_missing import live
+from tests.looks.test_read_missing import live
 from tests.support.clock import Clock
 from tests.support.helpers import look_at, outcomes, people_of, result_of, rows
 from tests.support.lifetimes import TICKET, end, ours, say, stands
