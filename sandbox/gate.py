@@ -103,9 +103,11 @@ class Gate:
         busy_later = False
         try:
             await asyncio.sleep(tenant.faults.delay() + self._threshold_latency())
-            outcome = self._outcome(call, scope, body)
             sent = "" if body is None else json.dumps(body, ensure_ascii=False, default=repr)
             fault = tenant.faults.take(call.method, call.entity, call.path, sent)
+            if fault and fault.kind == "no_effect":
+                return self._outcome(call, scope, _without(body, fault.fields))()
+            outcome = self._outcome(call, scope, body)
             if fault is None:
                 return outcome()
             scope["sandbox"]["off_contract"] = fault.kind
@@ -149,7 +151,11 @@ class Gate:
                         raise DeniedError
                     raise RefusedError(text)
                 with tenant.lock:
-                    return JSONResponse(handler(ask))
+                    tenant.observe()
+                    try:
+                        return JSONResponse(handler(ask))
+                    finally:
+                        tenant.observe()
             except RefusedError as refused:
                 return self._errors(500, scope, *refused.texts)
             except DeniedError:
@@ -210,14 +216,33 @@ def _too_many(_gate: Gate, fault: Fault, _scope: Scope) -> Response:
     return Response(status_code=429, headers=headers)
 
 
+def _answer(_gate: Gate, fault: Fault, _scope: Scope) -> Response:
+    kind = "application/json" if _parsed(fault.text.encode()) is not None else "text/html"
+    return Response(fault.text, fault.status or 200, media_type=kind)
+
+
+def _without(body: Any, fields: tuple[str, ...]) -> Any:
+    """Leave out of a body what is to have no effect; its ids stay."""
+    if not isinstance(body, dict):
+        return body
+    names = {name.lower() for name in fields}
+    return {
+        name: value
+        for name, value in body.items()
+        if name.lower() == "id" or (names and name.lower() not in names)
+    }
+
+
 _ANSWERS: dict[FaultKind, Callable[[Gate, Fault, Scope], Response]] = {
     "error_500": lambda _gate, _fault, _scope: HTMLResponse(_SERVER_ERROR, 500),
     "error_500_errors": lambda gate, fault, scope: gate._errors(500, scope, fault.text),
     "status_429": _too_many,
     "unauthorized": lambda _gate, _fault, _scope: _unauthorized(),
     "forbidden": lambda _gate, _fault, _scope: Response(status_code=403),
-    "firewall": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
-    "firewall_after": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status),
+    "firewall": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status or 403),
+    "firewall_after": lambda _gate, fault, _scope: HTMLResponse(_BLOCKED, fault.status or 403),
+    "answer": _answer,
+    "answer_after": _answer,
     "garbage": lambda _gate, _fault, _scope: HTMLResponse(_GARBAGE),
     "bomb": lambda _gate, _fault, _scope: oversized.bomb(),
     "drip": lambda _gate, fault, _scope: oversized.Drip(fault.seconds),

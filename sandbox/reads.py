@@ -45,12 +45,12 @@ Handler = Callable[[Ask], dict[str, Any]]
 
 def get_item(ask: Ask) -> dict[str, Any]:
     """Answer one record by its id."""
-    return _item(ask, ask.tenant.table(ask.entity).get(ask.ids[0]))
+    return _item(ask, ask.tenant.shown(ask.entity).get(ask.ids[0]))
 
 
 def get_child(ask: Ask) -> dict[str, Any]:
     """Answer one record below its parent: another parent's is missing."""
-    record = ask.tenant.table(ask.entity).get(ask.ids[1])
+    record = ask.tenant.shown(ask.entity).get(ask.ids[1])
     return _item(ask, record if record and record[_parent(ask)] == ask.ids[0] else None)
 
 
@@ -108,7 +108,7 @@ def count(ask: Ask) -> dict[str, Any]:
     posted = ask.method == "POST"
     body = ask.body if posted else _from_json(ask.params.get("search", "null"))
     query = _parse(ask, body)
-    records = ask.tenant.table(ask.entity).values()
+    records = ask.tenant.shown(ask.entity).values()
     return {"queryCount": sum(1 for record in records if query.matches(record))}
 
 
@@ -128,7 +128,7 @@ def _page(ask: Ask, query: Query, search: str | None) -> dict[str, Any]:
     paging = _from_json(ask.params.get("paging", "{}"))
     seen = paging.get("previousIds", [])
     after = paging.get("nextId", -1)
-    rows = [row for row in ask.tenant.table(ask.entity).values() if query.matches(row)]
+    rows = [row for row in ask.tenant.shown(ask.entity).values() if query.matches(row)]
     if query.include and "id" not in query.include and len(rows) > MAX_ROWS:
         raise RefusedError("The id field must be included when more than 500 rows are requested.")
     rest = sorted((row for row in rows if row["id"] > after), key=lambda row: int(row["id"]))

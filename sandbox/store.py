@@ -2,10 +2,11 @@
 
 import itertools
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.calls import CallLog
+from sandbox.lag import Lag, Table
 from sandbox.model import (
     ATTACHMENTS,
     COMPANIES,
@@ -23,8 +24,6 @@ from sandbox.portal_model import PORTAL_USERS
 
 EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")
 CC_UDF = "CC"
-
-Table = dict[int, Record]
 
 _FIRST_IDS = {
     COMPANIES.name: 174,
@@ -57,10 +56,29 @@ class Store(CallLog):
         self.attachments = self._tables[ATTACHMENTS.name]
         self.notes = self._tables[NOTES.name]
         self.portal_users = self._tables[PORTAL_USERS.name]
+        self._lags: dict[str, tuple[Entity, Lag]] = {}
 
     def table(self, entity: Entity) -> Table:
         """Return the records of an entity by id."""
         return self._tables[entity.name]
+
+    def lag_reads(self, entity: Entity, seconds: float) -> None:
+        """Let each read of an entity show what was so some seconds ago; 0: what is so now."""
+        with self.lock:
+            self._lags.pop(entity.name, None)
+            if seconds:
+                lag = Lag(timedelta(seconds=seconds), self.clock(), self.table(entity))
+                self._lags[entity.name] = entity, lag
+
+    def observe(self) -> None:
+        """Remember the state of the entities whose reads lag."""
+        for entity, lag in self._lags.values():
+            lag.observe(self.clock(), self.table(entity))
+
+    def shown(self, entity: Entity) -> Table:
+        """Return the records of an entity that a read shows."""
+        _, lag = self._lags.get(entity.name, (entity, None))
+        return lag.shown(self.clock()) if lag else self.table(entity)
 
     def now(self) -> str:
         """Return the tenant's time in the form that records keep."""
@@ -82,6 +100,7 @@ class Store(CallLog):
             number = next(free) if record_id is None else record_id
             record["id"] = number
             table[number] = record
+            self.observe()
             return number
 
     def add_company(

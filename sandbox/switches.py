@@ -30,6 +30,9 @@ FaultKind = Literal[
     "endless_new",
     "nonsense",
     "empty",
+    "answer",
+    "answer_after",
+    "no_effect",
 ]
 
 Verb = Literal["query", "create", "update", "delete"]
@@ -185,9 +188,13 @@ class Fault:
                  new ones with new records
     nonsense     JSON in which nothing has the right type
     empty        an answer without any record or field
-    firewall*    a firewall's page with `status`; the write never or already took effect
+    firewall*    a firewall's page with `status` (403); the write never or already took effect
     bomb, drip   an answer that expands to 64 MB, or of which a byte comes now and then for
                  `seconds`; nothing takes effect
+    answer       `status` (200) and `text` as the body, HTML unless it is JSON; nothing takes
+                 effect
+    answer_after the same, after the write took effect
+    no_effect    answered as if it had worked, though what `fields` name (all: empty) stays as it is
     The first `after` matching requests pass, then `times` of them are hit (None: all), each with
     probability `chance` (drawn from `Faults.seed`).
     """
@@ -203,8 +210,9 @@ class Fault:
     text: str = "Object reference not set to an instance of an object."
     retry_after: str | None = None
     silent: bool = False
+    status: int | None = None
+    fields: tuple[str, ...] = ()
     chance: float = 1.0
-    status: int = 403
 
     def matches(self, method: str, entity: str, path: str, body: str = "") -> bool:
         """Return whether a request is one of those this fault is for."""

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from sandbox.calls import Call
 from sandbox.graph import HELP_DESK, MailSystem, Who, person
+from sandbox.lag import Table
 from sandbox.model import Entity, Record
 from sandbox.moves import Moves
-from sandbox.store import EMAIL_FIELDS, Table
+from sandbox.store import EMAIL_FIELDS
 from sandbox.switches import Denied, Faults, Switches
 from sandbox.webhook_model import WEBHOOK_ENTITIES
 from sandbox.webhook_table import webhook_table

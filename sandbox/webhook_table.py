@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from sandbox.lag import Table
 from sandbox.model import Entity, Record
 from sandbox.outbox import Outbox, Subscription
-from sandbox.store import Table
 from sandbox.switches import Switches
 from sandbox.webhook_model import FIELDS, UDF_FIELDS, WEBHOOKS
 

@@ -23,6 +23,29 @@ def read_record(item: object, model: type[R]) -> R:
         raise Unanswered(f"unexpected {model.__name__}: {wrong}") from error
 
 
+def read_item(answer: Mapping[str, Any], model: type[R], record_id: int) -> R | None:
+    """Read the record that was asked for by its id; None if the answer says that there is none.
+
+    Only `{"item": null}` says that. Raise Unanswered for an answer that does not, and for another
+    record.
+    """
+    if "item" not in answer:
+        raise Unanswered("the answer has no item")
+    if answer["item"] is None:
+        return None
+    record = read_record(answer["item"], model)
+    if getattr(record, "id", record_id) != record_id:
+        raise Unanswered("the answer has another record")
+    return record
+
+
+def without_errors(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a success; raise Unanswered if it names errors all the same."""
+    if answer.get("errors"):
+        raise Unanswered("the answer names errors, though its status is a success")
+    return answer
+
+
 def read_records(answer: Mapping[str, Any], model: type[R], key: str = "items") -> list[R]:
     """Read the records of a list or query; raise Unanswered if it is neither."""
     items = answer.get(key)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import httpx
 
 from app.autotask import protocol
-from app.autotask.answers import R, read_record, read_records
+from app.autotask.answers import R, read_item, read_records, without_errors
 from app.autotask.errors import AutotaskError, NotSent, Refusal, Refused, TooLate, Unanswered
 from app.autotask.meaning import decipher
 from app.autotask.models import Record
@@ -91,13 +91,12 @@ class Calls:
 
     async def item(self, path: str, model: type[R]) -> R | None:
         """Read one record. A missing one is `{"item": null}`, or 404 as some clients report."""
+        entity, _, record_id = path.strip("/").partition("/")
         try:
             answer = await self._call("GET", path)
         except Refused as refused:
-            entity, _, record_id = path.strip("/").partition("/")
             return await self.confirm_missing(refused, entity, {"id": int(record_id)}, model)
-        item = answer.get("item")
-        return None if item is None else read_record(item, model)
+        return read_item(answer, model, int(record_id))
 
     async def confirm_missing(
         self, refused: Refused, entity: str, ids: dict[str, int], model: type[R]
@@ -215,7 +214,7 @@ class Calls:
                 if write and body is None:
                     request.extensions["trace"] = _gate(not_after)
                 answer = await send(self._http, request, REQUEST_SECONDS, most)
-                deciphered = decipher(*answer)
+                deciphered = without_errors(decipher(*answer))
                 self.written += write
                 return deciphered
         except AutotaskError as error:

@@ -170,9 +170,8 @@ class Autotask:
         return await self._calls.item(f"/Companies/{company_id}", Company)
 
     async def additional_contacts(self, ticket_id: int) -> list[Link]:
-        """List a ticket's additional contacts (at most 30, so one page)."""
-        answer = await self._calls.get(f"/Tickets/{ticket_id}/AdditionalContacts")
-        return read_records(answer, Link)
+        """List a ticket's additional contacts, at most 30."""
+        return await self._calls.pages(f"/Tickets/{ticket_id}/AdditionalContacts", Link)
 
     async def attachments(self, ticket_id: int) -> list[Attachment]:
         """List a ticket's attachments, and those of its notes and time entries."""

@@ -40,6 +40,14 @@ class Intercepted(Unanswered):
     """
 
 
+class NoEffect(AutotaskError):
+    """Autotask answered that a change was made, and a reading does not show it.
+
+    That has been seen of several entities, as queued workflow rules may undo a change. It may also
+    be that the reading lags.
+    """
+
+
 class TooLarge(AutotaskError):
     """The answer is larger than the caller accepts; the rest was not read."""
 

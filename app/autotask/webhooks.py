@@ -41,6 +41,8 @@ class TicketWebhook(Record):
     """The resource that created it; its rights decide what is called out."""
 
     guid: str | None = Field(None, alias="webhookGUID")
+    secret: str | None = Field(None, alias="secretKey", repr=False)
+    """None where Autotask does not show it."""
 
 
 class WebhookField(Record):

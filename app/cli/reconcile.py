@@ -50,6 +50,7 @@ async def _reconcile(
                 new = await tickets.unknown(session, ids)
             else:
                 new = await tickets.want_unknown(session, ids, timedelta(0), Priority.CATCH_UP)
+                await tickets.want_gone(session, ids, timedelta(0), Priority.CATCH_UP)
     would = "would be" if dry_run else "are"
     typer.echo(f"{len(ids)} tickets were created since; {len(ids) - len(new)} were known.")
     typer.echo(f"{len(new)} {would} due{_named(new)}.")

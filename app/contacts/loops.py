@@ -130,8 +130,10 @@ async def _take_off(
         elif not off.done:
             log.warning("loop_link_waits", ticket=ticket_id, why=mask(off.detail))
         return
-    if not ids and link.may_come(now - services.create_settle):
-        return
+    settled_since = now - services.create_settle
+    seen_late = link.first_seen_linked_at and link.first_seen_linked_at >= settled_since
+    if not ids and (link.may_come(settled_since) or seen_late):
+        return  # it may come, or the reading lags
     if not ids and link.unlinked_at:  # we took it off, and the process died before it was recorded
         await persist_with(services.sessions, links.unlinked, link, audit.SERVICE)
     else:  # a link that is there otherwise is a person's

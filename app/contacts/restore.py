@@ -8,7 +8,9 @@ from __future__ import annotations
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
-from app.autotask.errors import Unanswered
+from app.autotask.errors import NoEffect
+from app.autotask.models import Contact
+from app.contacts.change import TRIES, until_shown
 from app.contacts.changes import changed_by_person
 from app.db.database import persist_with
 from app.db.tables import Ledger
@@ -44,31 +46,36 @@ async def restore_by_hand(
     if isinstance(claim, Pending):
         raise NotNow(claim.until, "what ended it may still take effect")
     await send_restore(autotask, claim, account_id)
-    if not await is_back(autotask, claim, account_id):
-        raise Unanswered("Autotask does not show it as it should be")
     await persist_with(services.sessions, record_restored, claim, account_id)
     return "is back"
 
 
-async def send_restore(autotask: Autotask, restore: Restore, account_id: int) -> None:
-    """Send the requests that bring a contact back: active first, then its address."""
-    not_after = leave_by()
-    await autotask.activate_contact(account_id, restore.contact_id, not_after)
-    await autotask.set_address(account_id, restore.contact_id, restore.email, not_after)
+async def send_restore(
+    autotask: Autotask, restore: Restore, account_id: int, tries: int = TRIES
+) -> None:
+    """Bring a contact back: active first, then its address. Raise NoEffect for one without effect.
 
-
-async def is_back(autotask: Autotask, restore: Restore, account_id: int) -> bool:
-    """Read a contact that was brought back; return whether it is active, with its address.
-
-    An inactive contact can show company 0; only now is it certain that it is the account's.
+    An address is never set at a contact that no reading shows as active. An inactive contact can
+    show company 0; only once it is active it is certain that it is the account's.
     """
-    contact = await autotask.contact(restore.contact_id)
-    return (
-        contact is not None
-        and contact.active
-        and contact.company_id == account_id
-        and address_key(contact.email or "") == restore.email
-    )
+    contact_id, not_after = restore.contact_id, leave_by()
+
+    async def activate() -> None:
+        await autotask.activate_contact(account_id, contact_id, not_after)
+
+    async def set_address() -> None:
+        await autotask.set_address(account_id, contact_id, restore.email, not_after)
+
+    def is_active(contact: Contact) -> bool:
+        return contact.active and contact.company_id == account_id
+
+    def is_back(contact: Contact) -> bool:
+        return is_active(contact) and address_key(contact.email or "") == restore.email
+
+    if not await until_shown(autotask, contact_id, activate, is_active, tries):
+        raise NoEffect("it answers that the contact was activated, and does not show it active")
+    if not await until_shown(autotask, contact_id, set_address, is_back, tries):
+        raise NoEffect("it answers that the contact's address was set, and does not show it")
 
 
 async def _in_the_way(autotask: Autotask, row: Ledger) -> str | None:

@@ -6,22 +6,22 @@ forgotten address, a move, or a person's clean-up.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from app.autotask.client import Autotask
 from app.autotask.errors import Refused, Unanswered
 from app.autotask.models import ContactLink
+from app.contacts.retire_changes import ContactChanges, in_words, was_in_vain
 from app.contacts.retire_reading import ContactReader
 from app.contacts.retire_steps import Action, AtAutotask, OurRecord, RetireResult, Step, next_step
 from app.contacts.unlink import take_off
 from app.db import database
 from app.db.database import persist_with
-from app.db.states import EndedBy, LedgerState
+from app.db.states import EndedBy, LedgerError, LedgerState
 from app.db.tables import Ledger
 from app.due.exclusive import InUse, holding
-from app.outbound.rules import NOT_DONE, leave_by
 from app.records import audit, tickets
 from app.records.ledger import ending
 from app.services import Services
@@ -32,6 +32,9 @@ AGAIN = timedelta(minutes=10)
 _ROUNDS = 12  # readings of one contact
 _SOON = timedelta(seconds=30)
 _TO_DO = (Action.UNLINK, Action.CLEAR, Action.DEACTIVATE)
+_PREVIEWED = dict.fromkeys(_TO_DO, Action.RETIRED) | {Action.NOT_SHOWN: Action.LATER}
+
+_SELDOM = timedelta(hours=6)  # after which a change is looked for again that had no effect
 
 
 @dataclass(slots=True)
@@ -52,11 +55,11 @@ class Retiring:
     """Tickets whose links of the contact are not read: an undo would take them off first."""
     stuck: set[int] = field(default_factory=set)
     """Links that Autotask does not let us take off."""
-    clears: list[str | None] = field(default_factory=lambda: ["", None])
-    """Values that may clear an address and were not tried: which one Autotask takes is unknown."""
     reading: ContactReader = field(init=False)
+    changes: ContactChanges = field(init=False)
 
     def __post_init__(self) -> None:
+        self.changes = ContactChanges(self.services, self.autotask)
         self.reading = ContactReader(self.services, self.autotask, self.off)
 
     async def run(self, *, dry_run: bool = False) -> RetireResult:
@@ -65,6 +68,8 @@ class Retiring:
         complete = await self.services.directory.complete_statuses(self.autotask, named)
         for _ in range(_ROUNDS):
             record, actual = await self._read()
+            if not dry_run:
+                await self.reading.count(self.row, actual)
             being_restored = self.row.state == LedgerState.RESTORING
             if not dry_run and being_restored and actual.is_active_with_address:
                 # It was brought back, though that was not recorded.
@@ -73,7 +78,7 @@ class Retiring:
                 return await (self._later(why, wait) if wait else self._cancel(why))
             step = next_step(record, actual, complete, await database.now(self.services.sessions))
             if dry_run:
-                action = Action.RETIRED if step.action in _TO_DO else step.action
+                action = _PREVIEWED.get(step.action, step.action)
                 return RetireResult(action, step.why, needed=bool(step.needed_on))
             if result := await self._take(step, actual):
                 return result
@@ -103,8 +108,10 @@ class Retiring:
     ) -> RetireResult | None:
         """Take a step. Return how it ended; None while there is more to do."""
         action = step.action
-        if action is Action.GONE:
-            return await self._gone(step.why)
+        if actual.contact is None:
+            return await self._gone(step)
+        if self.who == audit.SERVICE and was_in_vain(self.row, action):
+            return await self._in_vain(action)
         if action is Action.REACTIVATE:
             return await self._reactivate(step.why)
         if wait := await self.reading.time_left(self._unsafe_until(action)):
@@ -132,7 +139,11 @@ class Retiring:
     async def _do(self, step: Step, actual: AtAutotask) -> RetireResult | None:
         """Store the intent of a step that changes something, and take it."""
         clearing = step.action is not Action.DEACTIVATE
-        if needed := await self._intend(actual, clearing=clearing):
+        try:
+            needed = await self._intend(actual, clearing=clearing)
+        except ending.Changed:
+            return None
+        if needed:
             return await self._stay(needed, clearing=clearing)
         if step.action is Action.UNLINK:
             return await self._unlink(step.links)
@@ -162,7 +173,7 @@ class Retiring:
         if wait := await self.reading.time_left(self.row.unsure_until):
             return await self._later(f"{why}, and a request may still take effect", wait)
         if not clearing:
-            return await self._change_address(self.row.email)
+            return await self._return_address()
         return await self._cancel(why, needed=True)
 
     async def _unlink(self, links: Sequence[ContactLink]) -> RetireResult | None:
@@ -182,56 +193,47 @@ class Retiring:
         return None
 
     async def _clear(self) -> RetireResult | None:
-        """Clear the address with a value that was not tried."""
-        if not self.clears:
-            if wait := await self.reading.time_left(self.row.unsure_until):
-                return await self._later("whether its address is cleared is not known yet", wait)
-            return await self._leave_to_person("Autotask does not let its address be taken away")
-        return await self._change_address(self.clears.pop(0))
-
-    async def _change_address(self, email: str | None) -> RetireResult | None:
-        back = email == self.row.email
-        change = self.autotask.set_address
         try:
-            await self._send(
-                lambda account, contact, by: change(account, contact, email, by), address=back
-            )
-            await self._answered()
+            cleared = await self.changes.clear(self.row)
         except Unanswered:
-            self.clears[:0] = [] if back else [email]
+            return None
         except Refused as refused:
-            if back or not self.clears:
-                return await self._later(str(refused), AGAIN)
-        return None
+            return await self._later(str(refused), AGAIN)
+        return None if cleared else await self._no_effect(Action.CLEAR)
 
     async def _put_back(self, why: str) -> RetireResult | None:
         """Set its address again, unless another contact that we created has it."""
         if await self.reading.is_taken(self.row):
             return await self._leave_to_person(why)
-        return await self._change_address(self.row.email)
+        return await self._return_address()
+
+    async def _return_address(self) -> RetireResult | None:
+        try:
+            shown = await self.changes.put_back(self.row)
+        except Unanswered:
+            return None
+        except Refused as refused:
+            return await self._later(str(refused), AGAIN)
+        return None if shown else await self._no_effect(Action.PUT_BACK)
 
     async def _deactivate(self) -> RetireResult | None:
-        assert self.row.contact_id is not None
         try:
-            await self._send(self.autotask.deactivate_contact)
+            contact = await self.changes.deactivate(self.row)
         except Unanswered:
             return None
         except Refused:
             if self.why is EndedBy.FORGOTTEN or not await self.reading.is_needed(self.row):
                 raise
             return await self._stay("a ticket wants it", clearing=False)
-        # A person may have typed its address in again since it was read.
-        contact = await self.autotask.whole_contact(self.row.contact_id)
-        if contact and not contact.active and contact.emails:
-            return None  # the request stays on record: the next reading shows what it did
-        await self._answered()
-        return await self._retired()
+        if contact is None:
+            return await self._no_effect(Action.DEACTIVATE)
+        return None if contact.emails else await self._retired()
 
     async def _reactivate(self, why: str) -> RetireResult | None:
         """Activate it: Autotask would refuse the mail of an inactive contact with an address."""
         try:
-            await self._send(self.autotask.activate_contact)
-            await self._answered()
+            if not await self.changes.activate(self.row):
+                return await self._no_effect(Action.REACTIVATE)
         except Unanswered:
             return None
         if self.row.settled_at is None:  # an undo of a version before 0007 left its address
@@ -239,24 +241,18 @@ class Retiring:
             return None
         return await self._leave_to_person(why)
 
-    async def _send(
-        self, request: Callable[[int, int, float], Awaitable[None]], *, address: bool = False
-    ) -> None:
-        """Send a change of the contact. Until `_answered` it may take effect late.
+    async def _in_vain(self, action: Action) -> RetireResult:
+        """Only look, from time to time, whether a change that had no effect is there."""
+        if action is not Action.CLEAR:
+            return await self._no_effect(action, _SELDOM)
+        if wait := await self.reading.time_left(self.row.unsure_until):
+            return await self._no_effect(action, wait)
+        return await self._leave_to_person("Autotask does not let its address be taken away")
 
-        address: it sets the contact's address.
-        """
-        assert self.row.contact_id is not None
-        settle = self.services.create_settle
-        await persist_with(self.services.sessions, ending.sent, self.row, settle, address=address)
-        try:
-            await request(self.row.account_id, self.row.contact_id, leave_by())
-        except NOT_DONE:
-            await self._answered()
-            raise
-
-    async def _answered(self) -> None:
-        await persist_with(self.services.sessions, ending.answered, self.row)
+    async def _no_effect(self, action: Action, pause: timedelta = AGAIN) -> RetireResult:
+        why = in_words(action)
+        await self._put_off(await self._after(pause), why, LedgerError.NO_EFFECT)
+        return RetireResult(Action.LATER, why)
 
     # --- how it ends -----------------------------------------------------------------------------
 
@@ -264,11 +260,13 @@ class Retiring:
         await persist_with(self.services.sessions, ending.retired, self.row)
         return RetireResult(Action.RETIRED)
 
-    async def _gone(self, why: str) -> RetireResult:
+    async def _gone(self, step: Step) -> RetireResult:
+        if step.until:
+            return await self._later(step.why, step.until - self.reading.read_at)
         ordered = self.why is EndedBy.UNDO and self.row.end_why != EndedBy.UNDO
         rejected_by = self.who if ordered else None
         await persist_with(self.services.sessions, ending.gone, self.row, rejected_by)
-        return RetireResult(Action.GONE, why)
+        return RetireResult(Action.GONE, step.why)
 
     async def _leave_to_person(self, why: str) -> RetireResult:
         await persist_with(self.services.sessions, ending.leave_to_person, self.row, why)
@@ -291,9 +289,11 @@ class Retiring:
     async def _after(self, pause: timedelta) -> datetime:
         return await database.now(self.services.sessions) + pause
 
-    async def _put_off(self, until: datetime, why: str | None = None) -> None:
+    async def _put_off(
+        self, until: datetime, why: str | None = None, code: LedgerError | None = None
+    ) -> None:
         async with self.services.sessions() as session, session.begin():
-            await ending.later(session, self.row, until, why)
+            await ending.later(session, self.row, until, why, code)
 
     async def _cancel(self, why: str, *, needed: bool = False) -> RetireResult:
         await persist_with(self.services.sessions, ending.cancel_retirement, self.row)

@@ -121,7 +121,7 @@ async def _find_out(services: Services, autotask: Autotask, row: Ledger) -> None
         await creating.recognise(
             session, row.account_id, carrying, settle=services.create_settle, read_at=now
         )
-        await ending.never_created(session, row)
+        await creating.never_created(session, row)
 
 
 async def _later(

@@ -11,7 +11,9 @@ from app.contacts.retire_steps import AtAutotask, OurRecord
 from app.db import database
 from app.db.states import EndedBy, LedgerState
 from app.db.tables import Ledger, LinkRecord
+from app.records import absences
 from app.records import links as link_records
+from app.records.absences import Kind, Missed
 from app.records.ledger import candidates, common, ending
 from app.services import Services
 
@@ -26,6 +28,8 @@ class ContactReader:
     """Tickets whose links of the contact are left out."""
     portal: bool | None = field(default=None, init=False)
     """Whether the contact can use the client portal; read once."""
+    read_at: datetime = field(init=False)
+    """The database's clock before the latest reading."""
 
     async def row(self, ledger_id: int) -> Ledger:
         """Return the contact's row as it stands now."""
@@ -78,8 +82,11 @@ class ContactReader:
     async def at_autotask(self, row: Ledger, stuck: Collection[int]) -> AtAutotask:
         """Return the contact as Autotask shows it. Raise what the client and throttle raise."""
         assert row.contact_id is not None
+        self.read_at = await database.now(self.services.sessions)
         contact = await self.autotask.whole_contact(row.contact_id)
-        if contact is None or not contact.active:
+        if contact is None:
+            return AtAutotask(None, missed=await self._missed(Kind.CONTACT, {row.contact_id}))
+        if not contact.active:
             return AtAutotask(contact)
         if self.portal is None:
             calm = await self.services.autotask(calm=True)
@@ -87,12 +94,29 @@ class ContactReader:
         links = await self.autotask.links_of(contact.id)
         links = [link for link in links if link.ticket_id not in self.off]
         on = sorted({link.ticket_id for link in links})
-        states = await self.autotask.states_of(on) if on else []
+        read = await self.autotask.states_of(on) if on else []
+        states = {state.id: state for state in read}
         return AtAutotask(
             contact,
             links,
             await self.autotask.own_tickets(contact.id),
             self.portal,
-            {state.id: state for state in states},
+            states,
             stuck,
+            missed_tickets=await self._missed(Kind.TICKET, {*on} - {*states}),
         )
+
+    async def _missed(self, kind: Kind, missing: Collection[int]) -> Missed:
+        async with self.services.sessions() as session:
+            return await absences.judge(session, kind, missing, self.read_at)
+
+    async def count(self, row: Ledger, actual: AtAutotask) -> None:
+        """Store what the reading did not show, and what it did."""
+        for kind, missed, there in (
+            (Kind.CONTACT, actual.missed, {row.contact_id} if actual.contact else ()),
+            (Kind.TICKET, actual.missed_tickets, actual.states),
+        ):
+            missing = missed.gone | missed.unsure
+            shown = [ref for ref in there if ref is not None]
+            async with self.services.sessions() as session, session.begin():
+                await absences.record(session, kind, missing, shown, self.read_at)

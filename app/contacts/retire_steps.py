@@ -17,15 +17,17 @@ from typing import Any
 from app.autotask.models import ContactLink, TicketState, WholeContact
 from app.contacts.changes import changed_by_person
 from app.db.states import EndedBy
+from app.records.absences import NOTHING, Missed
 
 
 class Action(StrEnum):
-    """The next step. After the first four there is no other."""
+    """The next step. After the first five there is no other."""
 
     GONE = "gone"  # the contact does not exist any more
     RETIRED = "retired"  # it is ended
     KEEP = "keep"  # a person has made it their own: it is left alone for ever
     LATER = "later"  # not yet
+    NOT_SHOWN = "not_shown"  # a reading does not show it; whether it exists is not certain yet
     # ---
     PUT_BACK = "put_back"  # set its address, which we cleared, again: it is needed after all
     REACTIVATE = "reactivate"  # it has an address again, and we may have deactivated it
@@ -96,6 +98,10 @@ class AtAutotask:
     """The states of the tickets that it is linked to, by ticket."""
     stuck: Collection[int] = ()
     """Links, by their ids, that Autotask does not let us take off."""
+    missed: Missed = NOTHING
+    """The contact, if it was not shown."""
+    missed_tickets: Missed = NOTHING
+    """Tickets that it is on and that were not shown."""
 
     @property
     def is_active_with_address(self) -> bool:
@@ -108,6 +114,8 @@ def next_step(  # noqa: PLR0911  a step each
 ) -> Step:
     """Return the next step. complete: the statuses of a ticket that is over."""
     contact = actual.contact
+    if contact is None and actual.missed.unsure:
+        return Step(Action.NOT_SHOWN, "Autotask does not show it now", until=actual.missed.again_at)
     if contact is None:
         return Step(Action.GONE, "it does not exist any more")
     if not contact.active:
@@ -161,16 +169,17 @@ def _made_their_own(
 
 
 def _needed_on(record: OurRecord, actual: AtAutotask, complete: Collection[int]) -> list[int]:
-    """Return the tickets that the contact is on and has to stay on; not those that are deleted.
+    """Return the tickets that the contact is on and has to stay on; not those that are gone.
 
     An undo takes links off its own tickets only. No ticket keeps a forgotten person.
     """
     if record.why is EndedBy.FORGOTTEN:
         return []
-    on = sorted({link.ticket_id for link in actual.links if link.ticket_id in actual.states})
+    states, unsure = actual.states, actual.missed_tickets.unsure
+    on = sorted({link.ticket_id for link in actual.links} & {*states, *unsure})
     if record.why is EndedBy.UNDO:
         return on
-    return [ticket for ticket in on if actual.states[ticket].status not in complete]
+    return [ticket for ticket in on if ticket in unsure or states[ticket].status not in complete]
 
 
 def _due(record: OurRecord, actual: AtAutotask, now: datetime) -> datetime | None:

@@ -35,6 +35,7 @@ from app.services import Services
 
 BUSY = "it is being looked at: run it again"
 
+NOT_SHOWN = "Autotask does not show it on the ticket, where it was seen: run it again in 6 minutes"
 CHORE_BUSY = "other contacts are being retired: run it again"
 _CHORE_DUE = timedelta(minutes=5)  # within which the chore goes on with what undo has begun
 
@@ -63,6 +64,8 @@ class Undo:
     dry_run: bool
     off: set[tuple[int, int]] = field(default_factory=set)
     """Links, as ticket and contact, that are off or would be."""
+    refused: set[int] = field(default_factory=set)
+    """Contacts with a link that Autotask does not let us take off now."""
 
     async def ticket(self, ticket_id: int) -> list[UndoStep]:
         """Undo one ticket. Raise InUse, or what the client raises before anything is done."""
@@ -132,6 +135,8 @@ class Undo:
             off = await self._unlink(autotask, link, ids.get(link.contact_id, []))
             if off.done:
                 self.off.add((ticket_id, link.contact_id))
+            if off.refused:
+                self.refused.add(link.contact_id)
             address = undoable.addresses.get(link.contact_id)
             step = UndoStep(
                 ticket_id, "unlink", link.contact_id, address, off.done, off.detail, off.again
@@ -161,8 +166,11 @@ class Undo:
                 )
             return Unlinked(True, "had been taken off the ticket")
         now = await database.now(self.services.sessions)
-        if link.may_come(now - self.services.create_settle):
+        settled_since = now - self.services.create_settle
+        if link.may_come(settled_since):
             return Unlinked(False, UNDER_WAY, again=True)
+        if link.first_seen_linked_at and link.first_seen_linked_at >= settled_since:
+            return Unlinked(False, NOT_SHOWN, again=True)
         return Unlinked(False, "is not on the ticket any more")
 
     # --- contacts --------------------------------------------------------------------------------
@@ -213,21 +221,23 @@ class Undo:
             return _of(row, done=False, detail=CHORE_BUSY, again=True)
         except (AutotaskError, NotNow) as error:
             return _of(row, done=False, detail=str(error), again=True)
-        return _ended(row, result, dry_run=self.dry_run)
+        stays = row.contact_id in self.refused
+        return _ended(row, result, dry_run=self.dry_run, stays=stays)
 
 
 def _of(row: Ledger, *, done: bool, detail: str, again: bool = False) -> UndoStep:
     return UndoStep(row.ticket_id, "deactivate", row.contact_id, row.email, done, detail, again)
 
 
-def _ended(row: Ledger, result: RetireResult, *, dry_run: bool) -> UndoStep:
+def _ended(row: Ledger, result: RetireResult, *, dry_run: bool, stays: bool) -> UndoStep:
+    """Return the step of a contact. stays: a link of it was to come off and has not."""
     if result.action is Action.RETIRED:
         return _of(row, done=True, detail="would be retired" if dry_run else "retired")
     if result.action is Action.GONE:
         return _of(row, done=True, detail="does not exist any more")
     if result.action is Action.LATER and not result.needed:
         return _of(row, done=False, detail=f"{result.why}: run it again later", again=True)
-    return _of(row, done=False, detail=f"kept: {result.why}")
+    return _of(row, done=False, detail=f"kept: {result.why}", again=stays)
 
 
 def _again(ticket_id: int, detail: str) -> UndoStep:

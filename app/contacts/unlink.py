@@ -20,6 +20,8 @@ from app.services import Services
 
 UNDER_WAY = "a request got no answer and may still take effect: run it again later"
 
+NO_EFFECT = "Autotask answered three times that the link was deleted, and shows it: run it again"
+
 _TRIES = 3
 
 
@@ -88,7 +90,7 @@ async def take_off(
             return Unlinked(False, f"{UNDER_WAY} ({error})", again=True)
         await persist_with(sessions, links.keep, link, rejected_by)
         return Unlinked(False, str(error), again=True, refused=isinstance(error, Refused))
-    return Unlinked(False, UNDER_WAY, again=True)
+    return Unlinked(False, NO_EFFECT, again=True)
 
 
 async def _delete(autotask: Autotask, link: LinkRecord, ids: Collection[int]) -> None:

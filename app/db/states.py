@@ -113,6 +113,7 @@ class LedgerError(StrEnum):
     """What kept a contact from being retired, where a cure depends on it."""
 
     FORBIDDEN = "forbidden"  # the API user lacks a right
+    NO_EFFECT = "no_effect"  # Autotask answers that a change was made, and does not show it
 
 
 class Priority(IntEnum):
@@ -139,12 +140,13 @@ class WaitsFor(StrEnum):
     ENDING = "ending"  # a contact that it wants is being retired
     ANSWER = "answer"  # Autotask gives no good answer
     BUSY = "busy"  # Autotask turns the calls down because of load
+    SHOWN = "shown"  # Autotask does not show what was there: it is read again as planned
     CHANGING = "changing"  # it changes while it is read
     NOTE = "note"  # its people are done, its note is not
     BUG = "bug"  # this service has failed
 
 
-PLANNED = (WaitsFor.LIST, WaitsFor.RETRY)
+PLANNED = (WaitsFor.LIST, WaitsFor.RETRY, WaitsFor.SHOWN)
 """The ticket waits on purpose, until a time that is known: it is neither late nor in vain."""
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.autotask.errors import Intercepted, Refusal, Refused
+from app.autotask.errors import Intercepted, NoEffect, Refusal, Refused
 from app.db.database import db_now
 from app.db.states import ON_TICKET, WOULD, Outcome, WaitsFor
 from app.db.tables import Participant
 from app.decide import Decision, Reason, Verdict
 from app.decide.waiting import Waiting
-from app.looks import facts
+from app.looks import facts, read
 from app.looks.on_record import Gathered, what_people_said
 from app.looks.restore import restore
 from app.looks.writes import Halt, ReadAgain, Wait, Writes
@@ -24,14 +25,31 @@ from app.records.ledger import creating
 
 log = structlog.get_logger()
 
+_IN_VAIN = (
+    "Autotask answered three times that the contact was changed, and does not show it active with "
+    "its address; make it so in Autotask, then have the ticket processed"
+)
+
+
+_KINDS = {NoEffect: "no_effect", Intercepted: "intercepted"}
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRequest:
+    """A request that was refused, and may have taken effect all the same."""
+
+    error: Refused
+    contact_id: int | None
+    """The contact that was to be linked; None: it was to be created, or brought back."""
+
 
 @dataclass(slots=True)
 class Acting:
     """One ticket's decisions being carried out, on one reading of it."""
 
     writes: Writes
-    refused: set[str]
-    """Keys whose refusal has made this look read again; the next refusal counts as a failure."""
+    refused: dict[str, RefusedRequest]
+    """By key the refusals that have made this look read again: the next one counts as a failure."""
     waits: list[Waiting] = field(default_factory=list)
     """What those wait for who could not be finished now."""
     why: str | None = None
@@ -58,11 +76,14 @@ class Acting:
                 self.why = self.why or (None if row.failures else row.detail)
                 continue
             try:
-                await self._bring(decision)
+                in_vain = row.retry_at is not None and row.failures >= participants.TRIES
+                await self._bring(decision, in_vain=in_vain)
             except Halt:
                 raise
             except Wait as wait:
                 self.waits.append(wait.waiting)
+        if self.gathered.again_at:
+            self.waits.append(Waiting(WaitsFor.SHOWN, self.gathered.again_at))
 
     async def _record(self, decisions: Sequence[Decision]) -> dict[str, Participant]:
         """Store what was seen and decided, and each outcome that takes no request."""
@@ -70,6 +91,8 @@ class Acting:
         async with self.writes.fenced() as session:
             await self._require_unchanged(session)
             await facts.record(session, self.gathered, self.writes.services.create_settle)
+            refused = {one.contact_id for one in self.refused.values() if one.contact_id}
+            await links.took_effect(session, ticket_id, refused & self.gathered.seen)
             if self.gathered.observes and not await participants.of_ticket(session, ticket_id):
                 await tickets.observe(session, ticket_id)
             on_record = await links.links_of(session, ticket_id)
@@ -151,22 +174,34 @@ class Acting:
         created = contact_id in self.writes.created
         return Outcome.CREATED_AND_LINKED if created else Outcome.LINKED
 
-    async def _bring(self, decision: Decision) -> None:
-        """Put one person on the ticket: find or create the contact, then link it."""
+    async def _bring(self, decision: Decision, *, in_vain: bool) -> None:
+        """Put one person on the ticket: find or create the contact, then link it.
+
+        in_vain: changes of its contact had no effect, and are not requested again.
+        """
         contact_id = decision.contact_id
+        earlier = self.refused.get(decision.key)
+        if contact_id is None and earlier and earlier.contact_id is None:
+            # The contacts were read again, and none has come. As readings may lag, another request
+            # within the second could make a second one.
+            await self._failed(decision, earlier.error, None)
+            return
+        missed = self.gathered.missed_contacts
+        may_have_one = contact_id is None and self.gathered.is_unsure(decision.key)
+        if missed.again_at and (may_have_one or contact_id in missed.unsure):
+            raise Wait(missed.again_at, WaitsFor.SHOWN)
         try:
-            if contact_id is None and decision.restores is not None:
-                contact_id = await restore(self.writes, decision, decision.restores)
-            elif contact_id is None:
-                contact_id = await self.writes.create(decision)
-            elif decision.reason is Reason.INACTIVE:
-                await self.writes.activate(contact_id)
+            contact_id = await self._make_ready(decision, in_vain=in_vain)
             await self.writes.link(contact_id)
         except Refused as refusal:
             await self._refused(decision, contact_id, refusal)
             return
         except Intercepted as error:
-            await self._count(decision, contact_id, error)
+            made = contact_id if contact_id in self.writes.created else None
+            await self._failed(decision, error, made)
+            return
+        except NoEffect as error:
+            await self._failed(decision, error, None, participants.RETRY_EFFECT)
             return
         except RightMissing as missing:
             await self._wait_for_right(decision, missing)
@@ -175,25 +210,47 @@ class Acting:
         async with self.writes.fenced() as session:
             await participants.record_outcome(session, ticket_id, decision.key, outcome, contact_id)
 
+    async def _make_ready(self, decision: Decision, *, in_vain: bool) -> int:
+        """Create, bring back or activate a person's contact, and return its id."""
+        contact_id = decision.contact_id
+        changes = decision.reason is Reason.INACTIVE or decision.restores is not None
+        if changes and in_vain:
+            raise NoEffect(_IN_VAIN)
+        if contact_id is None and decision.restores is not None:
+            return await restore(self.writes, decision, decision.restores)
+        if contact_id is None:
+            return await self.writes.create(decision)
+        if decision.reason is Reason.INACTIVE:
+            await self.writes.activate(contact_id)
+        return contact_id
+
     async def _refused(self, decision: Decision, contact_id: int | None, refusal: Refused) -> None:
         """Read again after a refusal that the ticket's state may explain; else count it."""
         # A link is refused for the ticket's state, whatever the text says of it.
         explained = contact_id is not None or refusal.kind is not Refusal.OTHER
         if explained and decision.key not in self.refused:
-            self.refused.add(decision.key)
+            self.refused[decision.key] = RefusedRequest(refusal, contact_id)
             raise ReadAgain from refusal
-        await self._count(decision, contact_id, refusal)
-
-    async def _count(
-        self, decision: Decision, contact_id: int | None, error: Refused | Intercepted
-    ) -> None:
-        """Count a failure of one person's request; raise Wait until it is tried again."""
         made = contact_id if contact_id in self.writes.created else None
+        ticket = self.gathered.ticket
+        if contact_id and contact_id in await read.linked(self.writes.autotask, ticket):
+            self.refused[decision.key] = RefusedRequest(refusal, contact_id)
+            raise ReadAgain from refusal
+        await self._failed(decision, refusal, made)
+
+    async def _failed(
+        self,
+        decision: Decision,
+        error: Refused | NoEffect | Intercepted,
+        made: int | None,
+        pauses: Sequence[timedelta] | None = None,
+    ) -> None:
+        """Count a failure of one person; raise Wait if it is to be tried again."""
         async with self.writes.fenced() as session:
             retry_at = await participants.record_failure(
-                session, self.gathered.ticket.id, decision.key, str(error), made
+                session, self.gathered.ticket.id, decision.key, str(error), made, pauses
             )
-        kind = error.kind if isinstance(error, Refused) else "intercepted"
+        kind = error.kind if isinstance(error, Refused) else _KINDS[type(error)]
         log.warning("refused", kind=kind, again_at=retry_at and retry_at.isoformat())
         if retry_at:
             raise Wait(retry_at, WaitsFor.RETRY)

@@ -11,6 +11,7 @@ from app.autotask.models import Ticket
 from app.db.states import PLANNED, Result, WaitsFor
 from app.decide.waiting import Waiting, next_look
 from app.due.work import Lease
+from app.looks.read import MissingTicket
 from app.outbound.rules import NotNow
 from app.sources import Found, Position
 
@@ -44,6 +45,7 @@ class LookEnd:
     ticket: Ticket | None = None
     found: Found | None = None
     waits_for_mailbox: bool = False
+    missing: MissingTicket | None = None
     position: Position | None = None
     """How far the ticket's part of the mailbox has been read, if that takes several looks."""
     calls: int = 0

@@ -19,7 +19,8 @@ from app.looks import read
 from app.looks.on_record import Gathered, read_records
 from app.looks.read import Reading
 from app.mail.addresses import address_key, address_keys, spellings
-from app.records import forgotten, links, mappings
+from app.records import absences, forgotten, links, mappings
+from app.records.absences import Missed
 from app.records.ledger import creating, restoring
 from app.services import Services
 from app.sources import Found
@@ -53,7 +54,11 @@ async def gather(
     )
     ask = ask or not gathered.suffices or await _may_be_a_relatives(services, autotask, gathered)
     if gathered.keys and ask:
-        return _with_contacts(gathered, await _look_up(autotask, gathered))
+        contacts = await _look_up(autotask, gathered)
+        missing = gathered.asked_ids() - {*contacts}
+        async with services.sessions() as session:
+            missed = await absences.judge(session, absences.Kind.CONTACT, missing, reading.read_at)
+        return _with_contacts(gathered, contacts, missed)
     return gathered
 
 
@@ -73,9 +78,7 @@ async def _look_up(autotask: Autotask, gathered: Gathered) -> dict[int, Contact]
     """Read every contact that the list could mean: one query per hundred addresses."""
     ticket = gathered.ticket
     own = [ticket.contact_id] if ticket.contact_id else []
-    others = {row.contact_id for row in gathered.mappings.values()} | gathered.linked
-    others |= set(gathered.restorable.values()) | gathered.gone
-    ids = [*own, *sorted(others - set(own))]
+    ids = [*own, *sorted(gathered.asked_ids() - set(own))]
     addresses = [spelling for key in gathered.keys for spelling in spellings(key)]
     contacts: dict[int, Contact] = {}
     while addresses or ids:
@@ -86,7 +89,7 @@ async def _look_up(autotask: Autotask, gathered: Gathered) -> dict[int, Contact]
     return contacts
 
 
-def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact]) -> Gathered:
+def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact], missed: Missed) -> Gathered:
     """Replace what our records said by what Autotask says."""
     ticket = gathered.ticket
     # An inactive contact can show company 0, whatever its company is; the query's filter knew it.
@@ -102,9 +105,10 @@ def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact]) -> Gathe
     return replace(
         gathered,
         contacts=contacts,
+        missed_contacts=missed,
         contact_keys=address_keys(own.emails) if own else gathered.contact_keys,
         removed=gathered.removed | taken_off,
-        candidates=_candidates(gathered, here),
+        candidates=_candidates(gathered, here, missed),
         # A contact to which a person has given another address is another person's now.
         retired={
             key: contact_id
@@ -114,7 +118,9 @@ def _with_contacts(gathered: Gathered, contacts: Mapping[int, Contact]) -> Gathe
     )
 
 
-def _candidates(gathered: Gathered, here: Mapping[int, Contact]) -> dict[str, list[Candidate]]:
+def _candidates(
+    gathered: Gathered, here: Mapping[int, Contact], missed: Missed
+) -> dict[str, list[Candidate]]:
     candidates: dict[str, list[Candidate]] = {}
     keys_of = {contact.id: address_keys(contact.emails) for contact in here.values()}
     for key in gathered.keys:
@@ -134,6 +140,9 @@ def _candidates(gathered: Gathered, here: Mapping[int, Contact]) -> dict[str, li
                     not_customer=not_customer(keys_of[contact.id], gathered.help_desk),
                 )
                 candidates.setdefault(key, []).append(candidate)
+        if mapping is not None and mapping.contact_id in missed.unsure:
+            on_record = Candidate(mapping.contact_id, mapped=True, muted=mapping.muted)
+            candidates.setdefault(key, []).append(on_record)
     return candidates
 
 
@@ -142,8 +151,11 @@ async def record(session: AsyncSession, gathered: Gathered, settle: timedelta) -
 
     settle: how long a create without an answer may still take effect.
     """
-    ticket, account_id = gathered.ticket, gathered.ticket.company_id
-    await links.saw_linked(session, ticket.id, account_id, gathered.linked)
+    ticket, account_id, read_at = gathered.ticket, gathered.ticket.company_id, gathered.read_at
+    missed = gathered.missed_links
+    missing = missed.gone | missed.unsure
+    await absences.record(session, absences.Kind.LINK, missing, gathered.seen, read_at, ticket.id)
+    await links.saw_linked(session, ticket.id, account_id, gathered.seen)
     await links.forget_other_accounts(session, ticket.id, account_id)
     await links.saw_removed(session, ticket.id, gathered.removed)
     if ticket.contact_id:
@@ -154,15 +166,19 @@ async def record(session: AsyncSession, gathered: Gathered, settle: timedelta) -
         keys = gathered.contact_keys
         keys -= await forgotten.forgotten(session, keys)
         await mappings.remember_contact(session, ticket.contact_id, keys)
-    await restoring.saw_deleted(session, set(gathered.restorable.values()) - set(gathered.contacts))
+    missed = gathered.missed_contacts
+    missing = missed.gone | missed.unsure
+    await absences.record(session, absences.Kind.CONTACT, missing, gathered.contacts, read_at)
+    await restoring.saw_deleted(session, missed.gone & {*gathered.restorable.values()})
     await _forget_vanished(session, gathered)
+    contacts = gathered.contacts
     carrying = {
-        key: [gathered.contacts[c.contact_id] for c in gathered.candidates.get(key, ())]
-        for key in gathered.keys
+        key: [contacts[c.contact_id] for c in candidates if c.contact_id in contacts]
+        for key, candidates in gathered.candidates.items()
     }
     active = {contact.id for some in carrying.values() for contact in some if contact.active}
     await restoring.saw_restored(session, active)
-    await creating.recognise(session, account_id, carrying, settle=settle, read_at=gathered.read_at)
+    await creating.recognise(session, account_id, carrying, settle=settle, read_at=read_at)
 
 
 async def _forget_vanished(session: AsyncSession, gathered: Gathered) -> None:

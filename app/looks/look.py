@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app import sources
 from app.autotask.client import Autotask
@@ -20,7 +21,7 @@ from app.decide.waiting import Waiting
 from app.due import work
 from app.due.work import Lease, LeaseLost, fenced
 from app.looks import merges, moves, read, waits
-from app.looks.act import Acting
+from app.looks.act import Acting, RefusedRequest
 from app.looks.end import LookEnd, again_at, unread
 from app.looks.facts import gather
 from app.looks.note import write_note
@@ -28,7 +29,7 @@ from app.looks.read import NobodyToAdd, Reading
 from app.looks.writes import Halt, ReadAgain, Writes
 from app.mail.addresses import mask
 from app.outbound.rules import NotNow
-from app.records import participants, tickets
+from app.records import absences, participants, tickets
 from app.records.ledger import creating
 from app.records.tickets import Looked
 from app.services import Services
@@ -105,7 +106,7 @@ def _after(error: AutotaskError, now: datetime) -> LookEnd:
 
 async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd:
     searched: tuple[Ticket, Search] | None = None
-    refused: set[str] = set()
+    refused: dict[str, RefusedRequest] = {}
     ask, barren, searches = False, 0, 0
     for _ in range(_ROUNDS):
         reading = await _read(services, autotask, lease)
@@ -158,7 +159,16 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
         return reading
     if reading.result is Result.COMPLETE and reading.ticket:
         await merges.carry(services, autotask, lease, reading.ticket)
-    return LookEnd(reading.result, reading.note, ticket=reading.ticket)
+    missing = reading.missing
+    again = missing.again_at if missing else None
+    return LookEnd(
+        reading.result,
+        reading.note,
+        [Waiting(WaitsFor.SHOWN, again)] if again else (),
+        excused=True,
+        ticket=reading.ticket,
+        missing=missing,
+    )
 
 
 def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> LookEnd:
@@ -166,6 +176,8 @@ def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> Look
     if acting.waits:
         note = "a participant has to wait: for another ticket's request, or to be tried again"
         note = f"a participant has to wait: {acting.why}" if acting.why else note
+        if acting.gathered.again_at:
+            note = "Autotask does not show a contact that was there before; it is read again"
         end = LookEnd(None, note, acting.waits, excused=True, ticket=ticket, found=found)
         return replace(end, position=search.position)
     if search.ambiguous:
@@ -253,5 +265,15 @@ async def _record(services: Services, lease: Lease, end: LookEnd) -> None:
             mailbox_position=end.position.model_dump(mode="json") if end.position else None,
         )
         await tickets.record_look(session, lease, looked)
+        await _record_absence(session, lease.ref, end)
         if ticket:
             await loops.break_loop(session, ticket, services.settings)
+
+
+async def _record_absence(session: AsyncSession, ticket_id: int, end: LookEnd) -> None:
+    """Count a reading that did not show the ticket; one that does ends the count."""
+    if end.missing:
+        read_at = end.missing.read_at
+        await absences.record(session, absences.Kind.TICKET, [ticket_id], (), read_at)
+    elif end.ticket:
+        await absences.shown(session, absences.Kind.TICKET, [ticket_id])

@@ -9,19 +9,22 @@ https://ww2.autotask.net/help/content/3_Features/7_ServiceDesk/ManageTickets/Tic
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
 from app.autotask.models import Note, Ticket
+from app.db import database
 from app.db.states import ON_TICKET, Outcome, Priority
 from app.db.tables import Participant
 from app.decide import Reason
 from app.due.work import Lease, fenced
 from app.looks.note_writers import Writers
 from app.mail.subjects import ticket_numbers
-from app.records import participants, tickets
+from app.outbound.rules import NotNow
+from app.records import absences, participants, tickets
 from app.services import Services
 
 log = structlog.get_logger()
@@ -42,7 +45,12 @@ async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ti
     into = await _destination(autotask, ticket, ticket.number)
     if into is None:
         return
+    read_at = await database.now(services.sessions)
     linked = {link.contact_id for link in await autotask.additional_contacts(ticket.id)}
+    async with fenced(services.sessions, lease) as session:
+        again_at = await _count(session, ticket.id, people, linked, read_at)
+    if again_at:
+        raise NotNow(again_at, "a contact is not shown on the merged ticket; it is read again")
     async with fenced(services.sessions, lease) as session:
         # Read again: a participant may have been rejected meanwhile.
         people = await participants.of_ticket(session, ticket.id)
@@ -52,6 +60,22 @@ async def carry(services: Services, autotask: Autotask, lease: Lease, ticket: Ti
         new = await participants.carry_over(session, carried, into)
         await tickets.merged(session, ticket.id, into)
     log.info("ticket_merged", into=into, carried=len(new))
+
+
+async def _count(
+    session: AsyncSession,
+    ticket_id: int,
+    people: Sequence[Participant],
+    linked: Collection[int],
+    read_at: datetime,
+) -> datetime | None:
+    """Count a reading of the links; return when to read again, if it may be wrong."""
+    on_record = {row.contact_id for row in people if row.outcome in ON_TICKET}
+    missing = {contact_id for contact_id in on_record if contact_id is not None} - {*linked}
+    kind = absences.Kind.LINK
+    missed = await absences.judge(session, kind, missing, read_at, of=ticket_id)
+    await absences.record(session, kind, missing, linked, read_at, of=ticket_id)
+    return missed.again_at
 
 
 def _is_news(row: Participant, merged: bool) -> bool:

@@ -5,6 +5,8 @@ The rest of the look then decides about its participants under the new account's
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,11 +14,14 @@ from app.autotask.client import Autotask
 from app.autotask.errors import Unanswered
 from app.autotask.models import Ticket
 from app.contacts.unlink import links_by_contact, take_off
+from app.db import database
 from app.db.database import db_now
 from app.db.tables import LinkRecord
 from app.due.work import Lease, fenced
+from app.outbound.rules import NotNow
+from app.records import absences, participants, tickets
 from app.records import links as link_records
-from app.records import participants, tickets
+from app.records.absences import Missed
 from app.records.ledger import candidates
 from app.services import Services
 
@@ -26,7 +31,8 @@ log = structlog.get_logger()
 async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket: Ticket) -> bool:
     """Take our links of other accounts off a ticket; return whether there were any.
 
-    Raises Unanswered while one of them is still there, or may be.
+    Raises Unanswered while one of them is still there, or may be, and NotNow while a reading that
+    does not show one may be wrong.
     """
     async with services.sessions() as session:
         links = await link_records.ours_elsewhere(session, ticket.id, ticket.company_id)
@@ -35,7 +41,13 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
         records = await link_records.links_of(session, ticket.id)
     if not links and not moved and before in (None, ticket.company_id):
         return False
+    read_at = await database.now(services.sessions)
     rows = await links_by_contact(autotask, ticket.id) if links else {}
+    seen = {link.contact_id for link in links if not link.unanswered}
+    missed = await _count(services, lease, seen, {*rows}, read_at)
+    if missed.again_at:  # before any is taken off: who is left shows whether the move dropped them
+        why = "a link of the account that the ticket has left is not shown; it is read again"
+        raise NotNow(missed.again_at, why)
     missing = [link for link in links if link.contact_id not in rows]
     # A link of the new account may be there although the move has dropped all others.
     old = {n for n, link in records.items() if link.account_id != ticket.company_id}
@@ -56,6 +68,17 @@ async def take_back(services: Services, autotask: Autotask, lease: Lease, ticket
     if links:
         log.info("links_taken_back", count=len(there), gone=len(missing), account=ticket.company_id)
     return bool(links)
+
+
+async def _count(
+    services: Services, lease: Lease, seen: set[int], there: set[int], read_at: datetime
+) -> Missed:
+    """Count the reading: which links it does not show that were seen, and if to believe that."""
+    kind, missing = absences.Kind.LINK, seen - there
+    async with fenced(services.sessions, lease) as session:
+        missed = await absences.judge(session, kind, missing, read_at, of=lease.ref)
+        await absences.record(session, kind, missing, seen & there, read_at, of=lease.ref)
+    return missed
 
 
 async def _see_missing(

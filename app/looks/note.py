@@ -78,7 +78,7 @@ async def _new_text(services: Services, ticket_id: int) -> str | None:
 async def _settle_earlier(services: Services, autotask: Autotask, lease: Lease) -> None:
     """Find out whether an unanswered note was written. Raises NotNow while that is unknown."""
     async with services.sessions() as session:
-        if not await notes.unsettled(session, lease.ref):
+        if not await notes.uncertain(session, lease.ref):
             return
         read_at = await db_now(session)
     # A customer's note is not ours, whatever its title says.

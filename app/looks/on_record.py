@@ -16,8 +16,9 @@ from app.decide import Candidate, Facts, HelpDesk, listed, needs_contacts
 from app.decide.policy import PolicyDocument, in_effect
 from app.looks.read import Reading
 from app.looks.room import room_of
-from app.records import forgotten, mappings, participants, policies, tickets
+from app.records import absences, forgotten, mappings, participants, policies, tickets
 from app.records import links as link_records
+from app.records.absences import NOTHING, Missed
 from app.records.ledger import creating, restoring
 from app.services import Services
 from app.sources import Found
@@ -42,12 +43,20 @@ class Gathered(Facts):
     """The database's clock before that request."""
     listed: Sequence[str]
     """Each address, and each other text, that is decided about, and so is recorded."""
+    seen: frozenset[int]
+    """Contacts on the ticket, as the reading showed them; `linked` adds the missed ones."""
+    missed_links: Missed = NOTHING
+    """Contacts that were on the ticket and were not shown."""
+    missed_contacts: Missed = NOTHING
+    """Contacts that were asked for by their ids and were not shown."""
     keys: Sequence[str]
     """The addresses whose decision depends on Autotask's contacts."""
     mappings: Mapping[str, MappingRow]
     links: Mapping[int, LinkRecord]
     restorable: Mapping[str, int]
     """Contacts that we retired, by the address that they had."""
+    standing: Mapping[str, int]
+    """Contacts that we created, by their addresses."""
     contact_is_known: bool
     """Whether our records have the addresses of the ticket's own contact, or it has none."""
     policy_changed_at: datetime | None = None
@@ -73,6 +82,28 @@ class Gathered(Facts):
     def gone(self) -> set[int]:
         """Contacts that were on the ticket in this account and are not now."""
         return _gone(self.ticket, self.linked, self.links)
+
+    @property
+    def again_at(self) -> datetime | None:
+        """When the ticket has to be read again, as something was not shown."""
+        times = (self.missed_links.again_at, self.missed_contacts.again_at)
+        return min((at for at in times if at), default=None)
+
+    def asked_ids(self) -> set[int]:
+        """Return the contacts that the list could mean, as far as our records know them."""
+        mapped = {row.contact_id for row in self.mappings.values()}
+        ours = {*self.restorable.values(), *self.standing.values()}
+        return mapped | ours | self._on_ticket()
+
+    def _on_ticket(self) -> set[int]:
+        own = {self.ticket.contact_id} if self.ticket.contact_id else set()
+        return {*self.linked, *self.gone, *own}
+
+    def is_unsure(self, key: str) -> bool:
+        """Return whether the address may mean a contact that was not shown, and is not gone yet."""
+        mapped = self.mappings[key].contact_id if key in self.mappings else None
+        its = {mapped, self.restorable.get(key), self.standing.get(key), *self._on_ticket()}
+        return bool(self.missed_contacts.unsure & its)
 
     @property
     def suffices(self) -> bool:
@@ -123,16 +154,16 @@ async def read_records(
             asked_at=reading.asked_at,
             read_at=reading.read_at,
             listed=names,
+            seen=linked,
             keys=keys,
             mappings=rows,
             links=links,
             restorable=await restoring.restorable(session, account_id, keys),
+            standing=await creating.standing(session, account_id, keys),
             contact_is_known=contact_keys is not None,
             help_desk=help_desk,
             contact_id=ticket.contact_id,
             contact_keys=contact_keys or frozenset(),
-            linked=linked,
-            removed=frozenset(i for i in _gone(ticket, linked, links) if links[i].removed_seen_at),
             created=frozenset(await creating.contacts_created_for(session, ticket.id)),
             candidates={email: [_mapped(row)] for email, row in rows.items()},
             unlisted=found.unlisted,
@@ -140,7 +171,8 @@ async def read_records(
             unknown_sender=found.unknown_sender,
             **said._asdict(),
         )
-        return await _with_instructions(session, services, by_records, document)
+        facts = await _with_links(session, by_records)
+        return await _with_instructions(session, services, facts, document)
 
 
 async def what_people_said(session: AsyncSession, ticket: Ticket, names: Sequence[str]) -> Said:
@@ -152,6 +184,16 @@ async def what_people_said(session: AsyncSession, ticket: Ticket, names: Sequenc
     account_id = ticket.company_id
     approved, rejected = await participants.approved_and_rejected(session, ticket.id, account_id)
     return Said(approved, rejected, await forgotten.forgotten(session, names))
+
+
+async def _with_links(session: AsyncSession, facts: Gathered) -> Gathered:
+    """Add the links that are there, or are not shown and not believed to be gone."""
+    gone = _gone(facts.ticket, facts.seen, facts.links)
+    removed = frozenset(contact for contact in gone if facts.links[contact].removed_seen_at)
+    kind, ticket_id = absences.Kind.LINK, facts.ticket.id
+    missed = await absences.judge(session, kind, gone - removed, facts.read_at, of=ticket_id)
+    linked = facts.seen | missed.unsure
+    return replace(facts, missed_links=missed, linked=linked, removed=removed)
 
 
 async def _with_instructions(

@@ -15,7 +15,7 @@ from app.db.states import Result
 from app.decide import NO_ADDRESS, Reason
 from app.mail.addresses import Address
 from app.outbound.rules import NotNow
-from app.records import participants
+from app.records import absences, deliveries, participants
 from app.services import Services
 from app.settings.settings import Settings
 from app.sources import Found, Search
@@ -42,6 +42,18 @@ class NobodyToAdd:
     found: Found | None = None
     shut: NotNow | None = None
     """What keeps a source from being asked, so that the list may be another one."""
+    missing: MissingTicket | None = None
+    """Autotask did not show the ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingTicket:
+    """A reading that did not show the ticket."""
+
+    read_at: datetime
+    """The database's clock before that request."""
+    again_at: datetime | None
+    """When to read again; None: the ticket is believed to be gone."""
 
 
 async def read_ticket(
@@ -51,7 +63,7 @@ async def read_ticket(
     read_at = await database.now(services.sessions)
     ticket = await autotask.ticket(ticket_id)
     if ticket is None:
-        return NobodyToAdd(Result.GONE, "Autotask has no such ticket")
+        return await _not_shown(services, ticket_id, read_at)
     asked_at = autotask.asked_at
     nobody = why_nobody(ticket, services.settings, (STATUS_COMPLETE,))
     if nobody is None:
@@ -59,6 +71,21 @@ async def read_ticket(
         complete = await services.directory.complete_statuses(autotask, named)
         nobody = why_nobody(ticket, services.settings, complete)
     return nobody or Reading(ticket, asked_at, read_at)
+
+
+async def _not_shown(services: Services, ticket_id: int, read_at: datetime) -> NobodyToAdd:
+    """Return how a look ends that Autotask did not show the ticket.
+
+    One reading proves nothing, unless Autotask has called out as well that the ticket was deleted.
+    """
+    async with services.sessions() as session:
+        missed = await absences.judge(session, absences.Kind.TICKET, [ticket_id], read_at)
+        deleted = await deliveries.says_deleted(session, ticket_id)
+    if missed.gone or deleted:
+        missing = MissingTicket(read_at, None)
+        return NobodyToAdd(Result.GONE, "Autotask has no such ticket", missing=missing)
+    note = "Autotask does not show the ticket; it is read again before it counts as gone"
+    return NobodyToAdd(None, note, missing=MissingTicket(read_at, missed.again_at))
 
 
 def why_nobody(ticket: Ticket, settings: Settings, complete: Collection[int]) -> NobodyToAdd | None:

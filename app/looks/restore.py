@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.contacts.restore import is_back, record_restored, send_restore
+from app.contacts.restore import record_restored, send_restore
 from app.db.database import persist_with
 from app.decide import Decision
 from app.looks.writes import ReadAgain, Wait, Writes
@@ -12,14 +12,12 @@ from app.records.ledger.restoring import Restore
 
 
 async def restore(writes: Writes, decision: Decision, contact_id: int) -> int:
-    """Bring a contact back, and return its id."""
+    """Bring a contact back, and return its id. Raise NoEffect if it is not as it was then."""
     account_id = writes.ticket.company_id
     writes.require_fresh()
     announced = await _announce(writes, decision, contact_id)
     async with writes.changing():
-        await send_restore(writes.autotask, announced, account_id)
-    if not await is_back(writes.autotask, announced, account_id):
-        raise ReadAgain
+        await send_restore(writes.autotask, announced, account_id, tries=1)
     await persist_with(writes.services.sessions, record_restored, announced, account_id)
     writes.created.add(contact_id)
     return contact_id

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.client import Autotask
-from app.autotask.errors import Intercepted, Refused, TooLate, Unanswered
+from app.autotask.errors import Intercepted, NoEffect, Refused, TooLate, Unanswered
 from app.autotask.models import NewContact, Ticket
 from app.db import database
 from app.db.database import persist_with
@@ -202,15 +202,20 @@ class Writes:
             raise ReadAgain
 
     async def activate(self, contact_id: int) -> None:
-        """Activate a contact again, as the account's policy or an approval says."""
+        """Activate a contact again, as the account's policy or an approval says.
+
+        Raise NoEffect if it is not active then.
+        """
         self.require_fresh()
         not_after = leave_by()
         company_id = self.ticket.company_id
         async with self.changing():
             await self.autotask.activate_contact(company_id, contact_id, not_after)
-        # An inactive contact can show company 0; only now is it certain whose it is.
         contact = await self.autotask.contact(contact_id)
-        if contact is None or contact.company_id != company_id:
+        if contact is None or not contact.active:
+            raise NoEffect("it answers that the contact was activated, and does not show it active")
+        # An inactive contact can show company 0; only now is it certain whose it is.
+        if contact.company_id != company_id:
             raise ReadAgain
 
     def _new_contact(self, decision: Decision, claim: creating.Claim) -> NewContact:

@@ -56,7 +56,7 @@ async def _begin(services: Services, autotask: Autotask, lease: Lease) -> None:
 
 
 async def _compare(services: Services, autotask: Autotask, lease: Lease, known: Progress) -> None:
-    """Make new, unknown tickets due in the transaction that moves the watermark."""
+    """Make new, unknown tickets due, and those that we took for gone, as the watermark moves."""
     now = await database.now(services.sessions)
     # Autotask's clock may be behind ours, and a date of a ticket ahead of Autotask's.
     since = min(known.watermark or _LONG_AGO, now - OVERLAP) - OVERLAP
@@ -68,7 +68,11 @@ async def _compare(services: Services, autotask: Autotask, lease: Lease, known: 
     async with fenced(services.sessions, lease) as session:
         new = await tickets.want_unknown(session, live, settle, Priority.LIVE)
         new += await tickets.want_unknown(session, late, settle, Priority.CATCH_UP)
+        gone = await tickets.want_gone(session, live, settle, Priority.LIVE)
+        gone += await tickets.want_gone(session, late, settle, Priority.CATCH_UP)
         await reconciliation.move(session, known.floor, dates, len(new))
+    if gone:
+        log.warning("gone_tickets_found", count=len(gone), newest=max(gone))
     if new:
         log.info("tickets_found", count=len(new), newest=max(new))
 

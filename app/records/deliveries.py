@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import timedelta
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -59,6 +59,14 @@ async def receive(session: AsyncSession, callout: Callout, body: bytes, settle: 
     delay = settle if callout.is_new_ticket else max(settle, UPDATE_SETTLE)
     await tickets.want(session, callout.entity_id, delay, Priority.LIVE)
     return True
+
+
+async def says_deleted(session: AsyncSession, ticket_id: int) -> bool:
+    """Return whether Autotask has called out that a ticket was deleted."""
+    deleted = select(Delivery.id).where(
+        Delivery.entity_id == ticket_id, func.lower(Delivery.action) == "delete"
+    )
+    return (await session.execute(deleted.limit(1))).first() is not None
 
 
 async def take_note(session: AsyncSession, callout: Callout) -> None:

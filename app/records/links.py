@@ -163,11 +163,20 @@ async def link_refused(session: AsyncSession, intent: Intent) -> None:
             LinkRecord.ticket_id == intent.ticket_id,
             LinkRecord.contact_id == intent.contact_id,
             LinkRecord.sent_at == intent.sent_at,
-            LinkRecord.first_seen_linked_at.is_(None)
-            | (LinkRecord.first_seen_linked_at < intent.sent_at),
+            LinkRecord.unanswered,
         )
         .values(sent_at=None)
     )
+
+
+async def took_effect(session: AsyncSession, ticket_id: int, contact_ids: Collection[int]) -> None:
+    """Record that links are ours that were refused and are there all the same."""
+    if contact_ids:
+        await session.execute(
+            update(LinkRecord)
+            .where(LinkRecord.ticket_id == ticket_id, LinkRecord.contact_id.in_(list(contact_ids)))
+            .values(ours=True)
+        )
 
 
 # --- taking a link off ---------------------------------------------------------------------------

@@ -49,6 +49,17 @@ async def unsettled(session: AsyncSession, ticket_id: int) -> bool:
     return any(row.state in UNSETTLED for row in await of_ticket(session, ticket_id))
 
 
+async def uncertain(session: AsyncSession, ticket_id: int) -> bool:
+    """Return whether a ticket may have a note that our records do not have as written.
+
+    One that was refused may have been written all the same.
+    """
+    return any(
+        row.state in UNSETTLED or (row.state == LedgerState.REFUSED and row.error_code is None)
+        for row in await of_ticket(session, ticket_id)
+    )
+
+
 async def is_said(session: AsyncSession, ticket_id: int, digest: str) -> bool:
     """Return whether a note with this text is on the ticket."""
     rows = await of_ticket(session, ticket_id)
@@ -70,11 +81,13 @@ async def recognise(
     """
     pending: Pending | None = None
     for row in await of_ticket(session, ticket_id):
-        if row.state not in UNSETTLED:
+        if row.state == LedgerState.CREATED:
             continue
         ours = [note_id for note_id, title in titles if title.startswith(_mark(row.id))]
         if ours:
             row.state, row.note_id = LedgerState.CREATED, min(ours)
+        elif row.state == LedgerState.REFUSED:
+            continue
         elif row.sent_at + settle < read_at:
             row.state, row.error = LedgerState.REFUSED, _LOST
             row.error_code = NoteError.NO_ANSWER

@@ -18,7 +18,11 @@ from app.records import forgotten
 TRIES = 3
 """How often Autotask is asked for a contact or link that it refuses."""
 
-_RETRY = (timedelta(minutes=5), timedelta(minutes=30))
+RETRY = (timedelta(minutes=5), timedelta(minutes=30))
+"""After these a request is repeated that was refused."""
+
+RETRY_EFFECT = (timedelta(seconds=5), timedelta(seconds=10), timedelta(seconds=30))
+"""After these a change is requested again that had no effect; after the last it is read only."""
 
 
 async def of_ticket(session: AsyncSession, ticket_id: int) -> list[Participant]:
@@ -176,8 +180,8 @@ async def carry_over(
 
 
 def reopen(row: Participant) -> None:
-    """Discard an outcome that holds no longer."""
-    row.outcome = None
+    """Discard an outcome that holds no longer, and the failures before it."""
+    row.outcome, row.failures = None, 0
 
 
 def conclude(row: Participant, outcome: Outcome, contact_id: int | None, at: datetime) -> None:
@@ -203,11 +207,17 @@ async def record_outcome(
 
 
 async def record_failure(
-    session: AsyncSession, ticket_id: int, key: str, error: str, contact_id: int | None
+    session: AsyncSession,
+    ticket_id: int,
+    key: str,
+    error: str,
+    contact_id: int | None,
+    pauses: Sequence[timedelta] | None = None,
 ) -> datetime | None:
     """Count a refusal and return when to try again; None if it was the last try.
 
-    contact_id: the contact, if one was created for this and only the link is refused.
+    contact_id: the contact, if one was created for this and only the link is refused. pauses: after
+    each refusal but the last, RETRY by default.
     """
     row = (
         await session.execute(
@@ -218,13 +228,13 @@ async def record_failure(
     ).scalar_one_or_none()
     if row is None:  # forgotten meanwhile
         return None
-    now = await db_now(session)
+    now, pauses = await db_now(session), RETRY if pauses is None else pauses
     row.failures += 1
     row.detail, row.acted_at = error[:500], now
     if contact_id is not None:
         row.contact_id = contact_id
-    if row.failures < TRIES:
-        row.retry_at = now + _RETRY[row.failures - 1]
+    if row.failures <= len(pauses):
+        row.retry_at = now + pauses[row.failures - 1]
         return row.retry_at
     row.retry_at = None
     row.outcome = Outcome.CREATED_NOT_LINKED if contact_id else Outcome.FAILED

@@ -14,7 +14,7 @@ from sqlalchemy import Delete, delete, func, select
 from sqlalchemy.orm import aliased
 
 from app.db.database import Sessions
-from app.db.tables import Delivery, Look
+from app.db.tables import Absence, Delivery, Look
 from app.due.work import Lease, fenced
 from app.records import known
 from app.records.ledger.common import blank_forgotten
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 _BATCH = 1000  # rows a transaction, so that no look waits for it
 _EVERY = timedelta(hours=6)
+_MISSED = timedelta(days=1)  # what was not read again within that is counted anew anyway
 
 
 async def delete_old(sessions: Sessions, lease: Lease, age: timedelta) -> timedelta:
@@ -33,6 +34,7 @@ async def delete_old(sessions: Sessions, lease: Lease, age: timedelta) -> timede
     async with fenced(sessions, lease) as session:
         await blank_forgotten(session)
         await known.delete_unused(session, age)
+        await session.execute(delete(Absence).where(Absence.latest < func.now() - _MISSED))
     for name, old in (("deliveries", _old_deliveries(age)), ("looks", _old_looks(age))):
         deleted = 0
         while count := await _delete(sessions, lease, old):

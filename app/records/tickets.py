@@ -45,6 +45,23 @@ async def want_unknown(
     return new
 
 
+async def want_gone(
+    session: AsyncSession, ticket_ids: Collection[int], delay: timedelta, priority: Priority
+) -> list[int]:
+    """Make those of these tickets due that we took for gone; return their ids."""
+    gone: list[int] = []
+    for batch in in_batches(sorted(ticket_ids)):
+        rows = await session.execute(
+            select(TicketRecord.id)
+            .where(TicketRecord.id.in_(batch), TicketRecord.result == Result.GONE)
+            .order_by(TicketRecord.id)
+        )
+        gone += rows.scalars()
+    for ticket_id in gone:
+        await want(session, ticket_id, delay, priority)
+    return gone
+
+
 async def unknown(session: AsyncSession, ticket_ids: Collection[int]) -> list[int]:
     """Return those of these tickets that are not on record."""
     known: set[int] = set()

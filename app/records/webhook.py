@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -62,16 +62,53 @@ GRACE = timedelta(minutes=15)
 """For callouts that are on their way: Autotask retries for about two minutes."""
 
 
+_ON_THEIR_WAY = timedelta(minutes=3)  # Autotask repeats a callout for about two
+
+
 def digest(secret: str) -> str:
     """Return the digest by which a secret is recognised; the secret cannot be read from it."""
     return hmac.new(secret.encode(), b"autotask-cc: retired", hashlib.sha256).hexdigest()
 
 
 async def refuse_soon(session: AsyncSession, secrets: Collection[str]) -> None:
-    """Refuse secrets after a grace period; one that is on record keeps its time."""
+    """Refuse secrets after a grace period; one that is on record keeps its time.
+
+    None is refused before a callout of a ticket is signed with another one (`saw_signed`): only
+    that proves that Autotask has changed it.
+    """
     if secrets:
-        rows = [{"digest": digest(secret), "until": func.now() + GRACE} for secret in set(secrets)]
+        until, since = func.now() + GRACE, func.now()
+        rows = [{"digest": digest(one), "until": until, "since": since} for one in set(secrets)]
         await session.execute(insert(RetiredSecret).values(rows).on_conflict_do_nothing())
+
+
+async def saw_signed(
+    session: AsyncSession, secrets: Sequence[str], signed: Collection[str]
+) -> None:
+    """Note which secret Autotask has signed a callout of a ticket with.
+
+    secrets: WEBHOOK_SECRETS; the first is the one to sign with. signed: those that fit the callout.
+    """
+    unproved = RetiredSecret.proved_at.is_(None)
+    if secrets[0] in signed:
+        until = func.greatest(RetiredSecret.until, func.now() + _ON_THEIR_WAY)
+        proved = update(RetiredSecret).where(unproved).values(proved_at=func.now(), until=until)
+        await session.execute(proved)
+        return
+    used = RetiredSecret.digest.in_([digest(secret) for secret in signed])
+    await session.execute(
+        update(RetiredSecret).where(unproved, used).values(used_at=func.clock_timestamp())
+    )
+
+
+async def secret_unchanged(session: AsyncSession) -> datetime | None:
+    """Return since when Autotask signs with a secret that was to be replaced; None: it does not."""
+    used = select(func.min(RetiredSecret.since)).where(
+        RetiredSecret.proved_at.is_(None),
+        RetiredSecret.used_at > RetiredSecret.since + _ON_THEIR_WAY,
+    )
+    since: datetime | None = (await session.execute(used)).scalar_one()
+    return since
 
 
 async def accept_again(session: AsyncSession, secret: str) -> None:
@@ -84,5 +121,6 @@ async def is_refused(session: AsyncSession, secrets: Collection[str]) -> bool:
     over = select(func.count()).where(
         RetiredSecret.digest.in_([digest(secret) for secret in secrets]),
         RetiredSecret.until <= func.now(),
+        or_(RetiredSecret.proved_at.is_not(None), RetiredSecret.since.is_(None)),
     )
     return (await session.execute(over)).scalar_one() >= len(set(secrets))

@@ -93,6 +93,8 @@ async def _store(services: Services, callout: Callout, body: bytes, signed: list
         if not await deliveries.is_wanted(session, callout):
             await deliveries.take_note(session, callout)
             return "ignored"
+        if len(services.settings.webhook_secrets) > 1:
+            await webhook.saw_signed(session, services.settings.webhook_secrets, signed)
         new = await deliveries.receive(session, callout, body, settle)
     log.info("callout", ticket=callout.entity_id, action=callout.action.lower(), new=new)
     return "accepted" if new else "known"

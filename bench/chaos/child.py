@@ -61,7 +61,7 @@ def make_short() -> None:
     from app.looks import look
     from app.ops import reconcile
     from app.outbound import budget, gate, known, refusals, slots
-    from app.records import deliveries, participants
+    from app.records import absences, deliveries, participants
     from app.records import known as known_records
     from app.records.ledger import candidates, common
     from app.worker import chores
@@ -77,7 +77,10 @@ def make_short() -> None:
     _set(chores, _START=timedelta(seconds=0), _BACKOFF=timedelta(seconds=1))
     # Longer than a run, it would hide a watermark that passes over something.
     _set(reconcile, OVERLAP=timedelta(seconds=3))
-    _set(participants, _RETRY=(timedelta(seconds=1), timedelta(seconds=2)))
+    second = timedelta(seconds=1)
+    _set(participants, RETRY=(second, 2 * second), RETRY_EFFECT=(second, second, second))
+    _set(absences, BELIEVED_AFTER=4 * second, _PAUSES=(second, 2 * second, 4 * second))
+    _set(absences, _APART=0.8 * second)
     _set(deliveries, UPDATE_SETTLE=timedelta(seconds=0.5))
     _set(retire, AGAIN=AGAIN, _SOON=timedelta(seconds=1))
     _set(retire_chore, AGAIN=AGAIN, _NOT_NOW=timedelta(seconds=20))

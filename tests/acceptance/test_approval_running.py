@@ -14,13 +14,14 @@ from sqlalchemy import update
 from app.db.database import db_now
 from app.db.states import Result
 from app.db.tables import Due, Participant
+from app.records.absences import Kind
 from app.services import Services
 from app.worker.loop import Worker
 from sandbox.model import COMPLETE
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import due_of, people_of, result_of, want
+from tests.support.helpers import due_of, missed_before, people_of, result_of, want
 
 pytestmark = pytest.mark.wait
 
@@ -200,6 +201,7 @@ async def test_of_a_deleted_ticket_an_approval_says_so(
     """The ticket was deleted at Autotask."""
     ticket = await admin.held(tenant, people.alpine)
     tenant.delete_ticket(ticket, callout=False)
+    await missed_before(services, Kind.TICKET, ticket)
     result, nina = await admin.approves(ticket)
 
     assert (result, nina["outcome"]) == ("gone", "failed")

@@ -22,7 +22,7 @@ from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.clock import Clock
-from tests.support.helpers import look_at, outcomes, rows
+from tests.support.helpers import look_at, look_until_believed, outcomes, rows
 from tests.support.lifetimes import (
     ALPINE,
     NINA,
@@ -109,7 +109,7 @@ async def test_a_restore_of_a_ticket_that_is_gone_comes_to_an_end(
     """No look settles it: the chore sees her, and from there on policy and grace decide."""
     again = await restored_unrecorded(services, tenant, nina)
     tenant.delete_ticket(again, callout=False)
-    assert await look_at(services, again) == Result.GONE
+    assert await look_until_believed(services, again) == Result.GONE
     clock.advance(hours=3)
     await end(services)
     assert (await ledger_of(services, nina)).state == LedgerState.CREATED

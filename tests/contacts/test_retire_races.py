@@ -11,13 +11,13 @@ from sqlalchemy import func, update
 from app.db.database import db_now
 from app.db.states import LedgerState, Result
 from app.db.tables import Ledger, LinkRecord, TicketRecord
-from app.records.ledger import ending as ending_records
+from app.records.ledger import creating
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.clock import Clock
-from tests.support.helpers import look_at, outcomes, rows, want
+from tests.support.helpers import look_at, look_until_believed, outcomes, rows, want
 from tests.support.lifetimes import (
     NINA,
     TICKET,
@@ -71,7 +71,7 @@ async def test_who_was_taken_off_before_the_end_stays_off(
     await end(services)
     assert stands(contact(tenant, ours(tenant))) == (0, None)
     tenant.update_ticket(ticket, callout=False, status=1)
-    assert await look_at(services, ticket) == Result.DONE
+    assert await look_until_believed(services, ticket) == Result.DONE
     assert tenant.linked_contacts(ticket) == []
     assert await outcomes(services, ticket) == {NINA: ("removed_by_person", "ignored")}
 
@@ -126,7 +126,7 @@ async def test_a_claim_that_was_sent_again_is_not_given_up(
         sent = {"state": LedgerState.SENDING, "sends": 2, "sent_at": await db_now(session)}
         await session.execute(update(Ledger).values(sent))
     async with services.sessions() as session, session.begin():
-        await ending_records.never_created(session, row)
+        await creating.never_created(session, row)
     assert [one.state for one in await rows(services, Ledger)] == [LedgerState.SENDING]
 
 

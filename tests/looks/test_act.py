@@ -21,7 +21,15 @@ from sandbox.calls import Call
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import due_of, look_at, outcomes, people_of, rows, want
+from tests.support.helpers import (
+    due_of,
+    look_at,
+    look_until_believed,
+    outcomes,
+    people_of,
+    rows,
+    want,
+)
 
 NEW = Policy().max_new_per_ticket
 CARLA = "carla.mendes@alpine-dental.example"
@@ -144,7 +152,7 @@ async def test_a_ticket_that_moves_to_another_account_is_decided_anew(
     tenant.unlink(ticket, old["id"])
     tenant.update_ticket(ticket, companyID=people.harbour)
 
-    assert await look_at(services, ticket) == Result.DONE
+    assert await look_until_believed(services, ticket) == Result.DONE
 
     assert tenant.contacts_with(NINA, people.harbour) == []
     assert await outcomes(services, ticket) == {NINA: ("moved", "held")}

@@ -12,11 +12,21 @@ import pytest
 from app.db.states import Result
 from app.db.tables import Audit
 from app.looks.facts import gather
+from app.records.absences import Kind
 from app.services import Services
 from sandbox.model import COMPLETE
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.support.helpers import due_of, look_at, outcomes, people_of, result_of, rows, want
+from tests.support.helpers import (
+    due_of,
+    look_at,
+    missed_before,
+    outcomes,
+    people_of,
+    result_of,
+    rows,
+    want,
+)
 from tests.support.judges import NINA, Headers, Judge, held, next_look, say
 
 
@@ -153,6 +163,7 @@ async def test_an_approval_that_comes_too_late_says_so(
     end, result, detail = OVER[what]
     ticket = await held(services, tenant)
     end(tenant, ticket)
+    await missed_before(services, Kind.TICKET, ticket)
 
     assert (await judge("approve", ticket)).status_code == 200
     assert await next_look(services) == result

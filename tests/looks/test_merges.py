@@ -18,7 +18,14 @@ from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.support.clock import Clock
-from tests.support.helpers import look_at, mailbox_of, outcomes, people_of, result_of
+from tests.support.helpers import (
+    look_at,
+    look_until_believed,
+    mailbox_of,
+    outcomes,
+    people_of,
+    result_of,
+)
 from tests.support.lifetimes import NINA, contact, end, follow_up, say, stands
 
 ANA = "Ana Ruiz <ana.ruiz@alpine-dental.example>"
@@ -105,7 +112,7 @@ async def test_who_is_not_carried(
     into = await decided(services, tenant, people.alpine, VENDOR)
     tenant.unlink(into, people.vendor_at_alpine)
     tenant.unlink(source, people.carla)
-    await look_at(services, source)
+    await look_until_believed(services, source)
     tenant.unlink(source, people.bruno)
     number = (await people_of(services, source))[other].id
     await api.post(f"/admin/participants/{number}/reject", headers=writer)

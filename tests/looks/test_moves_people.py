@@ -20,7 +20,14 @@ from sandbox.model import COMPLETE
 from sandbox.seed import VENDOR, Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import look_at, outcomes, people_of, rows
+from tests.support.helpers import (
+    let_absences_age,
+    look_at,
+    look_until_believed,
+    outcomes,
+    people_of,
+    rows,
+)
 from tests.support.lifetimes import (
     NINA,
     contact,
@@ -237,7 +244,7 @@ async def test_who_was_removed_by_hand_stays_removed(
     for key in (VENDOR, NINA):
         tenant.unlink(ticket, tenant.contacts_with(key, people.alpine)[0]["id"])
     if noticed:
-        await look_at(services, ticket)
+        await look_until_believed(services, ticket)
     for account in (people.harbour, people.alpine, people.harbour, people.alpine):
         tenant.move_ticket(ticket, account)
         await follow_up(services)
@@ -254,7 +261,7 @@ async def test_removed_by_hand_and_put_back_by_hand(
     ticket = tenant.new_ticket(people.alpine, cc=f"{CARLA}, {VENDOR}")
     await look_at(services, ticket)
     tenant.unlink(ticket, people.vendor_at_alpine)
-    await look_at(services, ticket)
+    await look_until_believed(services, ticket)
     tenant.move_ticket(ticket, people.harbour)
     await follow_up(services)
     tenant.link(ticket, people.vendor_at_harbour)
@@ -292,6 +299,7 @@ async def test_removed_by_hand_while_another_link_was_unanswered(
     tenant.move_ticket(ticket, people.harbour)
     assert await look_at(services, ticket) is None
     while await look_at(services, ticket) is None:
+        await let_absences_age(services)
         await asyncio.sleep(0.2)
     assert tenant.linked_contacts(ticket) == []
     assert (await outcomes(services, ticket))[VENDOR] == ("removed_by_person", "ignored")

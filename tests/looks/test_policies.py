@@ -18,7 +18,7 @@ from app.settings.environment import load_settings
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import look_at, outcomes, people_of, rows, want
+from tests.support.helpers import look_at, look_until_believed, outcomes, people_of, rows, want
 
 CARLA = "carla.mendes@alpine-dental.example"
 DORA = "dora.lind@alpine-dental.example"  # inactive
@@ -184,7 +184,7 @@ async def test_a_link_by_autotask_itself_that_a_person_took_off_stays_off(
     tenant.link(ticket, people.carla)
     await look_at(services, ticket)
     tenant.unlink(ticket, people.carla)
-    await look_at(services, ticket)
+    await look_until_believed(services, ticket)
     assert await outcomes(services, ticket) == {CARLA: ("removed_by_person", "ignored")}
     assert tenant.linked_contacts(ticket) == []
 

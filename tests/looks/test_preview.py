@@ -14,6 +14,7 @@ from app.db.tables import Gate
 from app.decide.policy import PolicyDocument
 from app.looks.preview import preview
 from app.records import policies
+from app.records.absences import Kind
 from app.services import Services
 from sandbox.graph import MailFault
 from sandbox.model import COMPLETE
@@ -21,7 +22,7 @@ from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import changes, everything, look_at, mailbox_of
+from tests.support.helpers import changes, everything, look_at, mailbox_of, missed_before
 
 CARLA = "carla.mendes@alpine-dental.example"
 ANA = "ana.ruiz@alpine-dental.example"
@@ -89,6 +90,7 @@ async def test_it_tells_how_a_look_without_a_list_would_end(
         tenant.new_ticket(people.alpine, contact_id=people.ana): "no_list",
         missing: "gone",
     }
+    await missed_before(services, Kind.TICKET, missing)
     for ticket, result in tickets.items():
         told = await dry_run(api, writer, services, server, ticket)
         assert (told["result"], told["decisions"], told["source"] is None) == (
@@ -135,6 +137,7 @@ async def test_what_looks_did_before_counts(
     ticket = tenant.new_ticket(people.alpine, cc=f"{CARLA}, {NINA}")
     await look_at(services, ticket)
     tenant.unlink(ticket, people.carla)
+    await missed_before(services, Kind.LINK, people.carla, of=ticket)
     tenant.update_ticket(ticket, cc="")
 
     told = await dry_run(api, writer, services, server, ticket)

@@ -19,7 +19,7 @@ from app.worker import chores
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
-from tests.support.helpers import changes, look_at, outcomes, rows
+from tests.support.helpers import changes, look_at, look_until_believed, outcomes, rows
 
 NINA = "nina@radiology.example"
 OMAR = "omar@elsewhere.example"
@@ -111,7 +111,7 @@ async def test_a_replay_after_a_year_re_adds_nobody(
     await look_at(services, parked)
     taken_off = next(one.contact_id for one in await rows(services, Participant) if one.key == NINA)
     tenant.unlink(ticket, taken_off)
-    await look_at(services, ticket)
+    await look_until_believed(services, ticket)
     await age(services, 365)
     kept = [await rows(services, model) for model in (Ledger, Mapping, Participant, TicketRecord)]
 

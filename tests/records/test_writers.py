@@ -21,6 +21,7 @@ COLUMNS = {
     for mapper in Base.registry.mappers
 }
 WRITERS = {
+    "Absence": {"records/absences", "records/retention"},
     "AccountPolicy": {"records/policies"},
     "Audit": {"records/audit"},
     "CalloutCount": {"records/deliveries"},

@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from app.db import database
 from app.db.database import Base
 from app.db.states import Priority, Result
-from app.db.tables import Due, Participant, TicketRecord
+from app.db.tables import Absence, Due, Participant, TicketRecord
 from app.due import work
 from app.looks.look import look
-from app.records import tickets
+from app.records import absences, tickets
 from app.services import Services
 from sandbox.graph import HELP_DESK
 from sandbox.server import SandboxServer
@@ -33,6 +34,32 @@ async def look_at(services: Services, ticket_id: int, holder: str = "test") -> R
         [lease] = await work.claim(session, work.TICKET, holder, 1)
     assert lease.ref == ticket_id
     return await look(services, lease)
+
+
+async def look_until_believed(services: Services, ticket_id: int) -> Result | None:
+    """Look as often, and over as long a time, as what is not shown is not believed to be gone."""
+    result = await look_at(services, ticket_id)
+    for _ in range(absences.READINGS - 1):
+        await let_absences_age(services)
+        result = await look_at(services, ticket_id)
+    return result
+
+
+async def let_absences_age(services: Services) -> None:
+    """Move the times of what was not shown back, as if it were read again after a minute."""
+    ago = absences.BELIEVED_AFTER / (absences.READINGS - 1)
+    async with services.sessions() as session, session.begin():
+        await session.execute(
+            update(Absence).values(since=Absence.since - ago, latest=Absence.latest - ago)
+        )
+
+
+async def missed_before(services: Services, kind: absences.Kind, ref: int, of: int = 0) -> None:
+    """Store that readings have missed a record for two minutes: the next one is believed."""
+    now = await database.now(services.sessions)
+    async with services.sessions() as session, session.begin():
+        for ago in (absences.BELIEVED_AFTER, absences.BELIEVED_AFTER / 2):
+            await absences.record(session, kind, [ref], (), now - ago, of)
 
 
 async def people_of(services: Services, ticket_id: int) -> dict[str, Participant]:

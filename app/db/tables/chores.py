@@ -1,8 +1,8 @@
-"""What the periodic chores found: comparison with Autotask, webhook, secrets."""
+"""What chores found: comparison with Autotask, webhook, secrets; and what readings missed."""
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, SmallInteger
+from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.database import Base
@@ -41,3 +41,19 @@ class RetiredSecret(Base):
     __tablename__ = "retired_secrets"
     digest: Mapped[Str] = mapped_column(primary_key=True)
     until: Mapped[At]
+    since: Mapped[At | None]  # when it was replaced; null: by a version before 0009
+    proved_at: Mapped[At | None]  # when a callout came that was signed with the new one
+    used_at: Mapped[At | None]  # when one came that was still signed with this one
+
+
+class Absence(Base):
+    """A record that Autotask did not show, though it was known or announced."""
+
+    __tablename__ = "absences"
+    __table_args__ = (PrimaryKeyConstraint("kind", "of", "ref"),)
+    kind: Mapped[Str]  # of records.absences.Kind
+    of: Mapped[Big]  # the ticket of a link; 0 for others
+    ref: Mapped[Big]  # the record's id; of a link the contact's
+    since: Mapped[At]  # the first reading that did not show it
+    latest: Mapped[At]  # the last one
+    readings: Mapped[int] = mapped_column(SmallInteger)

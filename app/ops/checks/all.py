@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.ops.checks import caps, flow, knowledge, people, refusals, waiting
+from app.ops.checks import caps, effects, flow, knowledge, people, refusals, waiting
 from app.ops.checks.problem import WorkProblem
 from app.services import Services
 
@@ -30,6 +30,7 @@ async def problems_of_work(
         await people.loops(session, now),
         await caps.over_daily_limit(session, now),
         await people.contacts_not_ended(session, services, now),
+        await effects.without_effect(session),
         await people.wrong_note_setting(session)
         if services.settings.ticket_note != "off"
         else None,

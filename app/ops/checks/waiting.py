@@ -57,6 +57,7 @@ REASONS: dict[WaitsFor | None, tuple[str, str]] = {
         "Autotask, which turns calls down because of load",
         "Find the tool that makes so many calls: the report of API calls in Autotask names it.",
     ),
+    WaitsFor.SHOWN: ("what Autotask does not show", f"{_SEE} It is read again within minutes."),
     WaitsFor.CHANGING: (
         "an end of their changes",
         f"{_SEE} Find what changes them all the time: a workflow rule.",

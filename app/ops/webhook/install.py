@@ -31,6 +31,7 @@ log = structlog.get_logger()
 Say = Callable[[str], None]
 
 _ROUNDS = 4  # after a missing answer the webhook is read again, then the step is repeated
+_TRIES = 3  # of steps that a reading shows no effect of
 _READY_SECONDS = 60.0
 _READY_POLL = (0.5, 1.0, 2.0, 5.0)
 
@@ -82,6 +83,7 @@ async def read_and_compare(
 async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None) -> WebhookReport:
     """Make our webhook what it should be, as far as Autotask allows; see install."""
     wanted, actual, found = await read_and_compare(services, calls)
+    in_vain = 0
     for _ in range(_ROUNDS):
         if not any(line.code != "not_ready" for line in found.wrong):
             break
@@ -98,8 +100,9 @@ async def repair(services: Services, calls: Webhooks, say: Say = lambda _: None)
             log.warning("webhook_was_there", error=mask(str(error)))  # its answer was lost
         before, actual = actual, await common.read_webhook(services, calls, wanted.url)
         found = compare(wanted, actual)
-        if actual == before and not lost:
-            break  # this changed nothing, and would not next time
+        in_vain += actual == before and not lost
+        if in_vain and (found.hook is None or in_vain == _TRIES):
+            break  # what Autotask answered is not there; a second webhook must not be made
     if found.hook is None:
         raise common.WebhookError(
             "The webhook could not be created: Autotask gave no answer, or has one for this "

@@ -26,7 +26,10 @@ log = structlog.get_logger()
 
 
 _INSTALL = "Run `autotask-cc webhook install`, or set WEBHOOK_REPAIR."
+_UNCHANGED = "Autotask still signs with a secret that `webhook rotate` was to replace"
 _CURES = {
+    "secret": "Run `autotask-cc webhook rotate` again; if that does not help, `autotask-cc webhook "
+    "remove` and `install`. Until then both secrets are accepted.",
     "inactive": "Check that Autotask reaches PUBLIC_URL and that the secret is right: 25 failures "
     f"in a row disable a webhook. {_INSTALL}",
     "not_ready": "It needs a subscribed field and time. If it stays so, remove and install it.",
@@ -98,8 +101,11 @@ async def trouble(session: AsyncSession) -> WebhookTrouble | None:
     None if nothing was, if there is no webhook, and before the first read-back.
     """
     row = (await session.execute(select(Webhook))).scalar_one_or_none()
-    if row is None or row.code is None:
+    if row is None:
         return None
+    if row.code is None:
+        since = await webhook.secret_unchanged(session)
+        return WebhookTrouble("secret", _UNCHANGED, since, _CURES["secret"]) if since else None
     return WebhookTrouble(
         code=row.code,
         detail=row.detail or "",

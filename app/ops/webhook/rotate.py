@@ -13,15 +13,18 @@ import uuid
 import httpx
 
 from app.autotask.errors import Forbidden, Refused, Unanswered
+from app.autotask.webhooks import TicketWebhook, Webhooks
 from app.fetch import bounded
 from app.mail.addresses import mask
 from app.ops.webhook import common
-from app.ops.webhook.compare import PATH, choose_ours
+from app.ops.webhook.compare import NAME, PATH, choose_ours
 from app.ops.webhook.install import Say
 from app.records import webhook
 from app.services import Services
 
 _PROBES = 5  # as several receivers may stand behind one address
+_RENAMED = f"{NAME} (secret replaced)"
+_TRIES = 3  # of a change that has no effect
 _PROBE_SECONDS = 10.0  # as long as Autotask waits
 
 
@@ -47,7 +50,7 @@ async def rotate(services: Services, say: Say = lambda _: None) -> int:
             await _probe(public_url + PATH, new)
             say(f"Probe {number} of {_PROBES}: the receiver knows the new secret.")
         try:
-            await calls.change(hook.id, {"secretKey": new})
+            await _change(calls, hook, new)
         except Unanswered as error:
             raise common.WebhookError(
                 f"Autotask gave no answer ({mask(str(error))}), so it may sign with either secret. "
@@ -58,7 +61,25 @@ async def rotate(services: Services, say: Say = lambda _: None) -> int:
         async with services.sessions() as session, session.begin():
             await webhook.accept_again(session, new)
             await webhook.refuse_soon(session, old)
+    say("The old one is refused 15 minutes after the first callout with the new one.")
     return hook.id
+
+
+async def _change(calls: Webhooks, hook: TicketWebhook, new: str) -> None:
+    """Change the secret, and read the webhook back. Raise WebhookError for no effect.
+
+    Autotask does not show the secret, so the name is changed with it: that can be read.
+    """
+    name = _RENAMED if hook.name == NAME else NAME
+    for _ in range(_TRIES):
+        await calls.change(hook.id, {"secretKey": new, "name": name})
+        shown = await calls.one(hook.id)
+        if shown and shown.name == name and shown.secret in (None, new):
+            return
+    raise common.WebhookError(
+        "Autotask answers that the secret was changed, and a reading does not show it. Both are "
+        "accepted. Run it again; if that does not help, remove the webhook and install it."
+    )
 
 
 async def _probe(url: str, secret: str) -> None:

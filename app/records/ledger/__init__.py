@@ -6,14 +6,14 @@
 | | | creating._take_over | sending, unsure |
 | unsure | the request may have taken effect, or may still | creating.unsure | sending |
 | created | the contact exists | creating.created | sending, unsure |
-| | | creating.recognise | sending, unsure |
+| | | creating._recognise | sending, unsure, refused |
 | | | restoring.restored | restoring |
 | | | restoring.saw_restored | restoring |
 | | | ending.leave_to_person | created, retiring, restoring |
 | | | ending.cancel_retirement | created, retiring, restoring |
 | refused | definitely not created | creating.refused | sending, unsure |
-| | | creating.recognise | sending, unsure |
-| | | ending.never_created | sending, unsure |
+| | | creating._recognise | sending, unsure |
+| | | creating.never_created | sending, unsure |
 | gone | deleted, or another contact has its address | creating._take_over | created |
 | | | ending.gone | created, retiring, restoring |
 | | | ending.leave_to_person | created, retiring, restoring |

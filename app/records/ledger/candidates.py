@@ -47,7 +47,8 @@ async def to_consider(session: AsyncSession, limit: int) -> list[Ledger]:
     waits = or_(Ledger.end_at.is_(None), Ledger.end_at <= func.now())
     rows = await session.execute(
         select(Ledger)
-        .where(Ledger.kept.is_(None), waits, or_(begun, stalled, ordered, unknown, over))
+        .where(or_(Ledger.kept.is_(None), stalled))
+        .where(waits, or_(begun, stalled, ordered, unknown, over))
         .order_by(Ledger.state != LedgerState.RETIRING, Ledger.end_at.nulls_first(), Ledger.id)
         .limit(limit)
     )

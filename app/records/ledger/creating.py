@@ -9,7 +9,7 @@ docs/decisions/0002-creating-once.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ from app.autotask.models import Contact
 from app.db.database import db_now
 from app.db.states import OPEN, UNSETTLED, LedgerState
 from app.db.tables import Ledger
-from app.records.ledger.common import FIRST_WAIT, Pending, Wanted
+from app.records.ledger.common import FIRST_WAIT, Pending, Wanted, blank_forgotten, is_taken
 
 log = structlog.get_logger()
 
@@ -204,26 +204,65 @@ async def recognise(
     settle: timedelta,
     read_at: datetime,
 ) -> None:
-    """Settle requests whose fate was unknown, by the contacts that carry their addresses now."""
-    rows = await session.execute(
-        select(Ledger)
-        .where(
-            Ledger.account_id == account_id,
-            Ledger.email.in_(list(found)),
-            Ledger.state.in_(UNSETTLED),
+    """Settle requests whose fate was unknown, by the contacts that carry their addresses now.
+
+    A request that was refused may have taken effect all the same: its contact has its mark.
+    """
+    of_account = Ledger.account_id == account_id, Ledger.email.in_(list(found))
+    for states in (UNSETTLED, (LedgerState.REFUSED,)):
+        rows = await session.execute(
+            select(Ledger)
+            .where(*of_account, Ledger.state.in_(states))
+            .order_by(Ledger.id)
+            .with_for_update()
         )
-        .order_by(Ledger.id)
-        .with_for_update()
+        for row in rows.scalars():
+            await _recognise(session, row, found[row.email], settle=settle, read_at=read_at)
+
+
+async def _recognise(
+    session: AsyncSession,
+    row: Ledger,
+    contacts: Sequence[Contact],
+    *,
+    settle: timedelta,
+    read_at: datetime,
+) -> None:
+    was_refused = row.state == LedgerState.REFUSED
+    ours = [
+        contact.id
+        for contact in contacts
+        if (contact.note or "").startswith(_mark(row.id, row.token))
+    ]
+    if ours and not (was_refused and await is_taken(session, row)):
+        row.state, row.contact_id, row.settled_at = LedgerState.CREATED, min(ours), read_at
+        row.error = None
+        await session.flush()
+        if was_refused:
+            log.warning("created_though_refused", ledger=row.id, contact=row.contact_id)
+    elif not ours and not was_refused and contacts and row.sent_at + settle < read_at:
+        row.state, row.settled_at = LedgerState.REFUSED, read_at
+        row.error = "the contact that carries the address is not of this request"
+
+
+async def never_created(session: AsyncSession, row: Ledger) -> None:
+    """Record that an unanswered create had no effect, unless it was sent again since."""
+    await session.execute(
+        update(Ledger)
+        .where(Ledger.id == row.id, Ledger.sends == row.sends, Ledger.state.in_(UNSETTLED))
+        .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
     )
-    for row in rows.scalars():
-        ours = [
-            c.id for c in found[row.email] if (c.note or "").startswith(_mark(row.id, row.token))
-        ]
-        if ours:
-            row.state, row.contact_id, row.settled_at = LedgerState.CREATED, min(ours), read_at
-        elif found[row.email] and row.sent_at + settle < read_at:
-            row.state, row.settled_at = LedgerState.REFUSED, read_at
-            row.error = "the contact that carries the address is not of this request"
+    await blank_forgotten(session, Ledger.id == row.id)
+
+
+async def standing(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
+    """Return the contacts that we created for these addresses and that stand."""
+    rows = await session.execute(
+        select(Ledger.email, Ledger.contact_id)
+        .where(Ledger.account_id == account_id, Ledger.email.in_(list(keys)))
+        .where(Ledger.state == LedgerState.CREATED)
+    )
+    return {email: contact_id for email, contact_id in rows if contact_id is not None}
 
 
 async def contacts_created_for(session: AsyncSession, ticket_id: int) -> set[int]:

@@ -15,9 +15,9 @@ from app.db.database import db_now
 from app.db.states import (
     AT_AUTOTASK,
     BY_US,
+    ON_TICKET,
     RETIRABLE,
     STANDING,
-    UNSETTLED,
     EndedBy,
     LedgerError,
     LedgerState,
@@ -32,6 +32,10 @@ from app.records.ledger.common import (
     blank_forgotten,
     is_taken,
 )
+
+
+class Changed(Exception):
+    """The contact's row has changed since it was read: read it and the contact again."""
 
 
 async def order_forgotten(session: AsyncSession, email: str) -> None:
@@ -77,9 +81,12 @@ async def intend(
 
     may_be_on: tickets that do not need the contact. settle: how long an unanswered link request
     may still take effect. who: for an undo, the person who ordered it. The row is locked, so that
-    no look announces a link of the contact at the same time (being_ended).
+    no look announces a link of the contact at the same time (being_ended). Raise Changed if it is
+    being brought back, or otherwise changed, since it was read.
     """
     locked = await session.get_one(Ledger, row.id, with_for_update=True, populate_existing=True)
+    if (locked.state, locked.sent_at) != (row.state, row.sent_at):
+        raise Changed
     if locked.end_why == EndedBy.FORGOTTEN:
         why = EndedBy.FORGOTTEN  # ordered since the row was read, and it goes further
     needed = await _needed(session, row, why, may_be_on, settle)
@@ -168,6 +175,7 @@ async def retired(session: AsyncSession, row: Ledger) -> None:
         .values(
             state=LedgerState.RETIRED,
             settled_at=func.clock_timestamp(),
+            kept=None,
             end_at=None,
             error=None,
             error_code=None,
@@ -211,6 +219,7 @@ async def leave_to_person(session: AsyncSession, row: Ledger, why: str) -> None:
         .values(state=state, kept=why[:200], end_at=None)
     )
     await blank_forgotten(session, Ledger.id == row.id)
+    await _record_unlinked(session, row)
     audit_by_service(session, row, "contact_kept", why=why[:200])
 
 
@@ -254,16 +263,6 @@ async def reactivated(session: AsyncSession, row: Ledger) -> None:
     )
 
 
-async def never_created(session: AsyncSession, row: Ledger) -> None:
-    """Record that an unanswered create had no effect, unless it was sent again since."""
-    await session.execute(
-        update(Ledger)
-        .where(Ledger.id == row.id, Ledger.sends == row.sends, Ledger.state.in_(UNSETTLED))
-        .values(state=LedgerState.REFUSED, settled_at=func.clock_timestamp(), end_at=None)
-    )
-    await blank_forgotten(session, Ledger.id == row.id)
-
-
 async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
     """Record that the contact is as it was: a ticket needs it.
 
@@ -283,4 +282,13 @@ async def cancel_retirement(session: AsyncSession, row: Ledger) -> None:
             error_code=None,
         )
     )
+    await _record_unlinked(session, row)
     audit_by_service(session, row, "contact_needed_again")
+
+
+async def _record_unlinked(session: AsyncSession, row: Ledger) -> None:
+    """Store that the contact, which stays, is off the tickets that its ending took it off."""
+    taken_off = LinkRecord.contact_id == row.contact_id, LinkRecord.unlinked_at.is_not(None)
+    off = select(LinkRecord.ticket_id).where(*taken_off)
+    its = and_(Participant.contact_id == row.contact_id, Participant.ticket_id.in_(off))
+    await rejections.record_off(session, Outcome.UNLINKED, its, Participant.outcome.in_(ON_TICKET))

@@ -32,8 +32,6 @@ class Restore:
     """The same of requests before them."""
     again: bool = False
     """It was claimed before, and so is counted among today's new people already."""
-    by_hand: bool = False
-    """A person brings it back, and it is never ended by itself again."""
 
 
 async def restorable(session: AsyncSession, account_id: int, keys: Sequence[str]) -> dict[str, int]:
@@ -112,8 +110,8 @@ async def claim_by_hand(
         return None
     if row.unsure_until and row.unsure_until > now and row.state != LedgerState.RESTORING:
         return Pending(row.unsure_until)
-    row.state, row.sent_at = LedgerState.RESTORING, now
-    return replace(_begin(row, now, settle), by_hand=True)
+    row.state, row.sent_at, row.kept = LedgerState.RESTORING, now, _BY_HAND
+    return _begin(row, now, settle)
 
 
 def _begin(row: Ledger, now: datetime, settle: timedelta) -> Restore:
@@ -130,7 +128,6 @@ async def restored(session: AsyncSession, restore: Restore) -> None:
         if row.end_why != EndedBy.FORGOTTEN:
             row.end_why = None
         row.end_at = row.needed_at = None
-        row.kept = _BY_HAND if restore.by_hand else row.kept
         if row.unsure_until == restore.until:
             row.unsure_until = restore.earlier
         audit_by_service(session, row, "contact_restored")

@@ -20,6 +20,7 @@ from app.db.database import db_now
 from app.db.tables import CalloutCount, RetiredSecret
 from app.ops.webhook import rotate
 from app.ops.webhook.common import WebhookError
+from app.records import webhook
 from app.services import Services
 from app.web.app import create_app
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign
@@ -217,3 +218,52 @@ async def test_the_old_secret_is_refused_when_its_time_is_over(
 async def _later(services: Services, time: timedelta) -> None:
     async with services.sessions() as session, session.begin():
         await session.execute(update(RetiredSecret).values(until=RetiredSecret.until - time))
+
+
+@pytest.mark.parametrize(("times", "rotated"), [(1, True), (2, True), (None, False)])
+async def test_a_change_without_effect_is_tried_three_times_and_said(
+    make_services: MakeServices, tenant: Tenant, serve: Serve, times: int | None, rotated: bool
+) -> None:
+    """The name that is changed with the secret shows it; the old secret is not retired."""
+    url = await serve(await receiver(make_services, NEW, SECRET))
+    services, hook = await rotating(make_services, tenant, url)
+    tenant.faults.add(Fault("no_effect", "PATCH", "TicketWebhooks", times=times))
+    if rotated:
+        await rotate.rotate(services)
+    else:
+        with pytest.raises(WebhookError, match="a reading does not show it"):
+            await rotate.rotate(services)
+    assert hook.secret == (NEW if rotated else SECRET)
+    assert tenant.count("PATCH") == (times + 1 if times else 3)
+    assert len(await rows(services, RetiredSecret)) == rotated
+
+
+async def test_a_secret_that_autotask_keeps_all_the_same_is_accepted_and_named(
+    make_services: MakeServices, tenant: Tenant, serve: Serve
+) -> None:
+    """No reading shows that; its callouts do, and none of them is lost."""
+    url = await serve(await receiver(make_services, NEW, SECRET))
+    services, hook = await rotating(make_services, tenant, url)
+    tenant.faults.add(Fault("no_effect", "PATCH", "TicketWebhooks", fields=("secretKey",)))
+    await rotate.rotate(services)
+    assert hook.secret == SECRET
+
+    async def post(secret: str) -> int:
+        body = encode_callout({"Action": "Create", "EntityType": "Ticket", "Id": 7})
+        async with client_of(services) as api:
+            headers = {SIGNATURE_HEADER: sign(secret, body)}
+            return (await api.post(PATH, content=body, headers=headers)).status_code
+
+    async with services.sessions() as session, session.begin():
+        ago = timedelta(hours=1)
+        earlier = {"until": RetiredSecret.until - ago, "since": RetiredSecret.since - ago}
+        await session.execute(update(RetiredSecret).values(**earlier))
+    assert await post(SECRET) == 202
+    async with services.sessions() as session:
+        assert await webhook.secret_unchanged(session)
+    assert await post(NEW) == 202
+    async with services.sessions() as session:
+        assert await webhook.secret_unchanged(session) is None
+    assert await post(SECRET) == 202
+    await _later(services, timedelta(minutes=4))
+    assert await post(SECRET) == 401

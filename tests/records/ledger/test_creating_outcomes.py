@@ -167,14 +167,16 @@ async def test_a_contact_settles_no_request_but_its_own(sessions: Sessions) -> N
     assert [row.state for row in await ledger_rows(sessions)] == [LedgerState.SENDING] * 2
 
 
-async def test_a_contact_with_our_mark_does_not_reopen_what_was_refused(
+async def test_a_contact_with_our_mark_is_ours_though_its_request_was_refused(
     sessions: Sessions,
 ) -> None:
-    """Only a request without an answer is settled by what is found."""
+    """It took effect behind an error; a contact without the mark is not of that request."""
     one = await first_claim(sessions)
     await settle(sessions, one, LedgerState.REFUSED)
-    row = await recognise(sessions, one.mark("T1"))
+    row = await recognise(sessions, "another note")
     assert (row.state, row.contact_id) == (LedgerState.REFUSED, None)
+    row = await recognise(sessions, one.mark("T1"))
+    assert (row.state, row.contact_id) == (LedgerState.CREATED, CONTACT)
 
 
 async def test_the_mark_of_another_request_is_not_ours(sessions: Sessions) -> None:
