@@ -60,3 +60,19 @@ async def test_a_customers_numbers_do_not_hide_the_real_one(
     tenant.add_note(source, "See also", many, creatorResourceID=customer)
     await follow_up(services)
     assert CARLA in await outcomes(services, into)
+
+
+async def test_a_customers_word_does_not_make_a_technicians_number_a_merge(
+    services: Services, tenant: Tenant, people: Seed
+) -> None:
+    """A technician names the other ticket, and a customer writes the other note's title."""
+    source = await decided(services, tenant, people.alpine, CARLA)
+    into = await decided(services, tenant, people.alpine, BRUNO)
+    numbers = {one: tenant.tickets[one]["ticketNumber"] for one in (source, into)}
+    tenant.add_note(source, "See also", f"The same as {numbers[into]}?")
+    customer = tenant.add_comanaging(people.ana)
+    title = f"Absorbed Ticket Description [{numbers[source]}]"
+    tenant.add_note(into, title, "It hums.", creatorResourceID=customer)
+    tenant.update_ticket(source, status=COMPLETE)
+    await follow_up(services)
+    assert CARLA not in await outcomes(services, into)
