@@ -65,14 +65,14 @@ class Served:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that happens soon."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not condition():
                 await asyncio.sleep(0.005)
 
     async def callout(self) -> int:
         """Post a signed callout over a connection of its own; return the answer's status."""
         headers = {SIGNATURE_HEADER: sign(SECRET, CALLOUT)}
-        async with asyncio.timeout(1.0), httpx.AsyncClient(trust_env=False) as http:
+        async with asyncio.timeout(20), httpx.AsyncClient(trust_env=False, timeout=20) as http:
             answer = await http.post(
                 f"{self.url}/webhooks/autotask", content=CALLOUT, headers=headers
             )
@@ -173,7 +173,7 @@ async def test_a_callout_that_comes_slowly_is_told_so(
     monkeypatch.setattr(webhooks, "BODY_SECONDS", 0.1)
     with served.connect(WHOLE[:-5]) as client:
         answer = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while b"time." not in answer:
                 answer += await asyncio.get_running_loop().sock_recv(client, 4096)
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -194,7 +194,7 @@ async def test_clients_that_wait_make_room(
                 stack.enter_context(served.connect(SLOW[name]))
             assert await served.callout() == 202
             assert len(served.state.connections) <= 41
-        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
             assert (await http.get(f"{served.url}/health/live")).status_code == 200
     served.state.sweep(asyncio.get_running_loop().time() + 31)
     assert "clients_cut_off" in events(logged)
