@@ -27,9 +27,8 @@ from app import log
 from app.contacts.retire_chore import retire_due
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.due import work
-from app.due.work import Chore
 from app.looks.look import look
 from app.ops.reconcile import reconcile
 from app.services import Services, open_services

@@ -13,7 +13,6 @@ from app.autotask.answers import read_data, read_picklists, read_record, read_re
 from app.autotask.calls import PERMIT_SECONDS, REQUEST_SECONDS, Calls, Credentials, Throttle
 from app.autotask.entity_info import EntityInfo
 from app.autotask.errors import Refused, TooLarge, Unanswered
-from app.autotask.meaning import decipher
 from app.autotask.models import (
     Attachment,
     Choice,
@@ -31,9 +30,7 @@ from app.autotask.models import (
     TicketState,
     UserDefinedFieldInfo,
     WholeContact,
-    Zone,
 )
-from app.autotask.sending import send
 
 __all__ = [
     "PERMIT_SECONDS",
@@ -41,11 +38,9 @@ __all__ = [
     "Autotask",
     "Credentials",
     "Throttle",
-    "discover_zone",
     "http_client",
 ]
 
-_ZONES = "https://webservices.autotask.net/ATServicesRest"
 _RECORD_ROOM = 64 * 1024  # bytes of an attachment's record besides its data
 _COMPANY_PAGES = 60  # 30,000 companies
 _ACTIVE = [{"op": "eq", "field": "isActive", "value": True}]
@@ -271,14 +266,14 @@ class Autotask:
         """Make a contact an additional contact of an account's ticket; return the link's id."""
         path = f"/Tickets/{ticket_id}/AdditionalContacts"
         body = {"id": 0, "ticketID": ticket_id, "contactID": contact_id}
-        return await self._calls.create(path, body, not_after, _account(account_id))
+        return await self._calls.create(path, body, not_after, protocol.about_account(account_id))
 
     async def unlink(
         self, ticket_id: int, link_id: int, not_after: float, account_id: int | None = None
     ) -> None:
         """Delete an additional contact's row by its own id; Refused as MISSING if it is gone."""
         path = f"/Tickets/{ticket_id}/AdditionalContacts/{link_id}"
-        await self._calls.delete(path, not_after, _account(account_id))
+        await self._calls.delete(path, not_after, protocol.about_account(account_id))
 
     async def create_note(
         self,
@@ -303,21 +298,3 @@ class Autotask:
             "noteType": note_type,
         }
         return await self._calls.create(f"/Tickets/{ticket_id}/Notes", body, not_after)
-
-
-def _account(account_id: int | None) -> str:
-    return "" if account_id is None else f"account {account_id}"
-
-
-async def discover_zone(http: httpx.AsyncClient, username: str) -> Zone:
-    """Read the zone of a user's tenant; needs no other credentials.
-
-    Raise Unauthorized for an unknown user, Unanswered for a zone that is not Autotask's.
-    """
-    url = f"{protocol.api_root(_ZONES)}/ZoneInformation"
-    request = http.build_request("GET", url, params={"user": username})
-    answer = await send(http, request, REQUEST_SECONDS)
-    zone = read_record(decipher(*answer), Zone)
-    if not protocol.is_zone_url(zone.url):
-        raise Unanswered("the zone's address is not one of Autotask's")
-    return zone

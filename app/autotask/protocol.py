@@ -96,6 +96,11 @@ def about(path: str) -> str:
     return f"{kind} {int(parts[1])}" if kind and len(parts) > 1 and parts[1].isdigit() else ""
 
 
+def about_account(account_id: int | None) -> str:
+    """Return how a call says which account it is about; empty if that is not known."""
+    return "" if account_id is None else f"account {account_id}"
+
+
 # --- queries: .../REST/API_Calls/REST_Basic_Query_Calls.htm --------------------------------------
 
 _EMAIL_FIELDS = ("emailAddress", "emailAddress2", "emailAddress3")

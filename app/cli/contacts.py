@@ -22,9 +22,9 @@ from app.contacts.csv_cells import plain_cell, safe_cell
 from app.contacts.restore import restore_by_hand
 from app.contacts.retire import Retiring
 from app.contacts.retire_steps import Action, RetireResult
-from app.db.states import EndedBy
+from app.db.states import Chore, EndedBy
 from app.due.exclusive import InUse, holding_chore
-from app.due.work import Chore, LeaseLost
+from app.due.work import LeaseLost
 from app.outbound.rules import NotNow
 from app.records import audit
 from app.records.ledger import candidates

@@ -21,11 +21,11 @@ from app.contacts.retire_steps import Action, RetireResult
 from app.contacts.unlink import UNDER_WAY, Unlinked, links_by_contact, take_off
 from app.db import database
 from app.db.database import persist_with
-from app.db.states import RETIRABLE, EndedBy, Priority
+from app.db.states import RETIRABLE, Chore, EndedBy, Priority
 from app.db.tables import Ledger, LinkRecord
 from app.due import work
 from app.due.exclusive import InUse, holding, holding_chore
-from app.due.work import Chore, Lease, LeaseLost
+from app.due.work import Lease, LeaseLost
 from app.outbound import gate
 from app.outbound.rules import NotNow
 from app.records import links as link_records

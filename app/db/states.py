@@ -124,6 +124,18 @@ class Priority(IntEnum):
     CATCH_UP = 20  # no callout came in time
 
 
+class Chore(IntEnum):
+    """Periodic work; the number is the row's ref."""
+
+    RECONCILE = 1
+    WEBHOOK = 2
+    RETENTION = 3
+    USAGE = 4
+    RETIRE = 5
+    FOLLOW = 6
+    LOOPS = 7
+
+
 class WaitsFor(StrEnum):
     """What a ticket waits for that was looked at in vain."""
 

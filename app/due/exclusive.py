@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from app.db.database import Sessions
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.due import work
-from app.due.work import Chore, Lease, LeaseLost
+from app.due.work import Lease, LeaseLost
 
 _WAIT_SECONDS = 90.0  # for another holder of the chore
 

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
@@ -23,19 +22,6 @@ from app.db.tables import Due
 
 TICKET = "ticket"
 CHORE = "chore"
-
-
-class Chore(IntEnum):
-    """Periodic work; the number is the row's ref."""
-
-    RECONCILE = 1
-    WEBHOOK = 2
-    RETENTION = 3
-    USAGE = 4
-    RETIRE = 5
-    FOLLOW = 6
-    LOOPS = 7
-
 
 LEASE = timedelta(seconds=20)
 """A lease ends this long after its holder's last beat: the next claim takes the work."""

@@ -136,9 +136,7 @@ async def _look(services: Services, autotask: Autotask, lease: Lease) -> LookEnd
                 raise Unanswered("Autotask is too slow to act on what was read") from None
             continue
         except Halt as halt:
-            note = "a request got no answer; whether it took effect is looked up"
-            end = LookEnd(None, note, [halt.waiting], spent=True, ticket=ticket, found=found)
-            return replace(end, position=search.position)
+            return _halted(halt, ticket, search, found)
         end = _acted(ticket, search, found, acting)
         return end if gathered.observes else await _with_note(services, autotask, lease, end)
     assert searched
@@ -169,6 +167,12 @@ async def _read(services: Services, autotask: Autotask, lease: Lease) -> Reading
         ticket=reading.ticket,
         missing=missing,
     )
+
+
+def _halted(halt: Halt, ticket: Ticket, search: Search, found: Found) -> LookEnd:
+    note = "a request got no answer; whether it took effect is looked up"
+    end = LookEnd(None, note, [halt.waiting], spent=True, ticket=ticket, found=found)
+    return replace(end, position=search.position)
 
 
 def _acted(ticket: Ticket, search: Search, found: Found, acting: Acting) -> LookEnd:

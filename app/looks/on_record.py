@@ -147,7 +147,6 @@ async def read_records(
         said = await what_people_said(session, ticket, names)
         keys = needs_contacts(found.entries, help_desk, said.approved)
         rows = await mappings.of_addresses(session, account_id, keys)
-        links = await link_records.links_of(session, ticket.id)
         contact_keys = await _contact_keys(session, ticket.contact_id)
         by_records = Gathered(
             ticket=ticket,
@@ -157,7 +156,7 @@ async def read_records(
             seen=linked,
             keys=keys,
             mappings=rows,
-            links=links,
+            links=await link_records.links_of(session, ticket.id),
             restorable=await restoring.restorable(session, account_id, keys),
             standing=await creating.standing(session, account_id, keys),
             contact_is_known=contact_keys is not None,

@@ -26,7 +26,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a ticket waits for: without it somebody could be added who must not be."""
+    """What a ticket waits for: without it a person could be added who must not be."""
 
     title: str
     age: timedelta
@@ -37,7 +37,11 @@ class Needed:
 NEEDED = (
     Needed("the ticket", timedelta(seconds=30), "its account and its contact are what links obey"),
     Needed("its additional contacts", timedelta(seconds=30), "who is on it, and who was taken off"),
-    Needed("the contacts of an address", timedelta(days=7), "whom an address means in its account"),
+    Needed(
+        "the contacts of an address",
+        timedelta(days=7),
+        "the person that an address means in its account",
+    ),
     Needed("its contact's addresses", timedelta(minutes=10), "that contact must not be added"),
     Needed("the technicians", timedelta(minutes=15), "none of them must be added"),
 )

@@ -9,8 +9,8 @@ import httpx
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from app.autotask.client import discover_zone
 from app.autotask.errors import AutotaskError
+from app.autotask.zone import discover_zone
 from app.db.database import Sessions
 from app.db.tables import Tenant
 from app.settings.settings import Settings

@@ -16,10 +16,9 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.db.tables import Ledger
 from app.due import work
-from app.due.work import Chore
 from app.records import audit, forgotten, mappings, policies, rejections
 from app.records.ledger import ending
 from app.records.ledger.common import blank_forgotten

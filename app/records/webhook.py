@@ -13,10 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.webhooks import TicketWebhook
 from app.db.database import db_now
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.db.tables import RetiredSecret, Webhook
 from app.due import work
-from app.due.work import Chore
 
 
 async def code(session: AsyncSession) -> str | None:

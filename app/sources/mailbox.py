@@ -46,14 +46,7 @@ async def read_message(
         return OfMailbox("the ticket has no date of creation")  # .NET writes 0001-01-01 for none
 
     async def fits(message: GraphMessage) -> bool:
-        # Strangers' lists may be long: only those of fitting messages are read, and in a thread.
-        if message.is_draft or not opens_ticket(message.subject, title):
-            return False
-        if ticket.contact_id is None:
-            return bool(await contactless.of_colleagues(services, autotask, ticket, [message]))
-        keys = await services.directory.contact_keys(autotask, ticket.contact_id)
-        sender = _key_of(message.sender) if message.sender else None
-        return sender is not None and is_same_person(sender, keys)
+        return await _fits(services, autotask, ticket, message)
 
     position = await _position(services, ticket, until)
     window = Window(services.mailbox, since, until, fits, position, at_once=at_once)
@@ -68,6 +61,19 @@ async def read_message(
     if ticket.contact_id is None and isinstance(answer, Found):
         answer = replace(answer, unknown_sender=True)
     return OfMailbox(answer, read.position, read.unfinished)
+
+
+async def _fits(
+    services: Services, autotask: Autotask, ticket: Ticket, message: GraphMessage
+) -> bool:
+    """Return whether a message may be the ticket's. Strangers' lists may be long: read later."""
+    if message.is_draft or not opens_ticket(message.subject, ticket.title or ""):
+        return False
+    if ticket.contact_id is None:
+        return bool(await contactless.of_colleagues(services, autotask, ticket, [message]))
+    keys = await services.directory.contact_keys(autotask, ticket.contact_id)
+    sender = _key_of(message.sender) if message.sender else None
+    return sender is not None and is_same_person(sender, keys)
 
 
 async def _position(services: Services, ticket: Ticket, until: datetime) -> Position:

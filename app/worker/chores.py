@@ -15,9 +15,9 @@ from app.autotask.errors import AutotaskError, Busy
 from app.contacts import loops, retire_chore
 from app.db import database
 from app.db.database import is_outage
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.due import work
-from app.due.work import Chore, Lease, LeaseLost, fenced
+from app.due.work import Lease, LeaseLost, fenced
 from app.mail.addresses import mask
 from app.ops.follow import follow
 from app.ops.reconcile import reconcile

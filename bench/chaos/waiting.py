@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psycopg
 
 from app.db.embedded.server import EmbeddedPostgres
-from app.due.work import Chore
+from app.db.states import Chore
 from bench.chaos.plan import WORKERS
 from bench.chaos.struck import Struck
 from sandbox.tenant import Tenant

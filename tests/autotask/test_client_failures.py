@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.autotask import calls, client
-from app.autotask.client import Autotask, Credentials, discover_zone
+from app.autotask.client import Autotask, Credentials
 from app.autotask.errors import (
     AutotaskError,
     Busy,
@@ -24,6 +24,7 @@ from app.autotask.errors import (
     Unanswered,
     Unauthorized,
 )
+from app.autotask.zone import discover_zone
 from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault, FaultKind

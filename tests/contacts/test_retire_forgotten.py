@@ -8,10 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from app.db.states import LedgerState, Result
+from app.db.states import Chore, LedgerState, Result
 from app.db.tables import Audit, Due, Ledger, LinkRecord
 from app.due import work
-from app.due.work import Chore
 from app.records import forgotten
 from app.services import Services
 from sandbox.seed import Seed

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from app.autotask import calls, client
-from app.autotask.client import Autotask, Credentials, discover_zone, http_client
+from app.autotask.client import Autotask, Credentials, http_client
 from app.autotask.errors import Unanswered
+from app.autotask.zone import discover_zone
 from app.fetch import bounded
 from app.graph import client as graph_client
 from app.graph.client import Graph, GraphCredentials

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, update
 
-from app.db.states import LedgerState, Result
+from app.db.states import Chore, LedgerState, Result
 from app.db.tables import Due, Ledger, LinkRecord, Participant, TicketRecord
 from app.due import work
-from app.due.work import Chore
 from app.ops import follow
 from app.services import Services
 from sandbox.calls import Call

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.autotask.callouts import Callout
-from app.db.states import Result
+from app.db.states import Chore, Result
 from app.db.tables import Absence, Ledger, LinkRecord, Mapping, TicketRecord
 from app.due import work
 from app.looks.look import look
@@ -51,7 +51,7 @@ async def live(services: Services, clock: Clock, seconds: int, step: int = 5) ->
 
 async def compare(services: Services) -> None:
     """Compare Autotask's tickets with ours once."""
-    lease = await seized(services, work.Chore.RECONCILE)
+    lease = await seized(services, Chore.RECONCILE)
     await reconcile(services, lease)
     async with work.fenced(services.sessions, lease) as session:
         await work.finish(session, lease)

@@ -11,10 +11,9 @@ from sqlalchemy import func
 
 from app.contacts import retire_chore
 from app.db.database import db_now
-from app.db.states import PLANNED, LedgerState, Priority, WaitsFor
+from app.db.states import PLANNED, Chore, LedgerState, Priority, WaitsFor
 from app.db.tables import Due, Gate, Ledger, TicketRecord, Worker
 from app.due import work
-from app.due.work import Chore
 from app.ops.checks.waiting import REASONS
 from app.services import Services
 from sandbox.seed import Seed

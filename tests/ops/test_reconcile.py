@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.autotask import calls
-from app.db.states import Priority, Result
+from app.db.states import Chore, Priority, Result
 from app.db.tables import Due, Reconciliation, TicketRecord
 from app.due import work
-from app.due.work import Chore, Lease, LeaseLost
+from app.due.work import Lease, LeaseLost
 from app.ops import follow, reconcile
 from app.records import tickets
 from app.services import Services

@@ -19,10 +19,9 @@ from sqlalchemy import update
 from app.autotask import client
 from app.autotask.errors import Unanswered, Unauthorized
 from app.autotask.models import Choice, Company
-from app.db.states import Result
+from app.db.states import Chore, Result
 from app.db.tables import KnownFact, Look, Worker
 from app.due import work
-from app.due.work import Chore
 from app.outbound import gate
 from app.outbound.facts import COMPANIES, FACTS, NEEDED
 from app.outbound.known import Known

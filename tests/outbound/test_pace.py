@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy import func, update
 
 from app.db.database import Sessions
-from app.db.states import Priority, Result
+from app.db.states import Chore, Priority, Result
 from app.db.tables import Calls, Due, Gate
 from app.due import backlog, work
-from app.due.work import Chore
 from app.looks.backtest import Asked, Backtest
 from app.outbound.budget import Budget, Pace
 from app.records import tickets

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
-from app.db.states import Priority, Result
+from app.db.states import Chore, Priority, Result
 from app.db.tables import Delivery, Due, KnownFact, Ledger, Look, Mapping, Participant, TicketRecord
 from app.due import work
-from app.due.work import Chore
 from app.records import forgotten, retention
 from app.services import Services
 from app.worker import chores

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import case, func, select, update
 
 from app.contacts import loops, retire_chore
-from app.db.states import Priority, Result
+from app.db.states import Chore, Priority, Result
 from app.db.tables import Absence, Due, Ledger
 from app.decide.policy import PolicyDocument
 from app.due import work
-from app.due.work import Chore, Lease
+from app.due.work import Lease
 from app.looks import look
 from app.ops.follow import follow
 from app.records import absences, policies

@@ -9,9 +9,10 @@ from sqlalchemy import select
 
 from app.autotask.answers import read_record
 from app.autotask.calls import Calls
-from app.autotask.client import Autotask, discover_zone
+from app.autotask.client import Autotask
 from app.autotask.errors import AutotaskError, Forbidden, Unauthorized
 from app.autotask.models import Zone
+from app.autotask.zone import discover_zone
 from app.db.tables import Tenant
 from app.ops.checks import flow, refusals
 from app.ops.doctor.database import SKEW

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from app.autotask.calls import Calls
 from app.autotask.errors import Forbidden, Refused
 from app.autotask.webhooks import Webhooks
+from app.db.states import Chore
 from app.db.tables import Webhook
-from app.due import work
 from app.due.exclusive import InUse, holding_chore
 from app.due.work import Lease, LeaseLost
 from app.mail.addresses import mask
@@ -68,7 +68,7 @@ def explain(error: Forbidden | Refused) -> WebhookError:
 @asynccontextmanager
 async def holding(services: Services) -> AsyncIterator[Lease]:
     """Hold the lease of the chore. Raise WebhookError if another process keeps it."""
-    chore = work.Chore.WEBHOOK
+    chore = Chore.WEBHOOK
     try:
         async with holding_chore(services.sessions, chore, "webhook", EVERY) as lease:
             yield lease

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.autotask.errors import Forbidden, Refused
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.db.tables import Webhook
 from app.due import work
-from app.due.work import Chore, Lease, fenced
+from app.due.work import Lease, fenced
 from app.mail.addresses import mask
 from app.ops.webhook import common
 from app.ops.webhook.common import EVERY, WebhookError

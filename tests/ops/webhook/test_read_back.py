@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import func, update
 
 from app.autotask.errors import AutotaskError
-from app.db.states import Priority
+from app.db.states import Chore, Priority
 from app.db.tables import Due, Webhook
 from app.due import work
-from app.due.work import Chore, Lease, LeaseLost
+from app.due.work import Lease, LeaseLost
 from app.ops.webhook import install
 from app.ops.webhook import read_back as read_back_
 from app.ops.webhook.read_back import WebhookTrouble

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.autotask.models import Choice
-from app.due.work import Chore
+from app.db.states import Chore
 from app.ops.doctor import Finding, State, examine
 from app.ops.webhook import install
 from app.ops.webhook.compare import choose_changes
