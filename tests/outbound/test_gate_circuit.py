@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, update
 
-from app.autotask import client, protocol
+from app.autotask import protocol, zone
 from app.autotask.errors import Refusal, Refused, Unanswered, Unauthorized
 from app.db.database import Sessions
 from app.db.states import Result
@@ -161,7 +161,7 @@ async def test_an_outage_of_autotask_fails_nobody_and_all_are_done_after_it(
 @pytest.fixture
 def zones(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sandbox say where the tenant is, and be accepted as a zone."""
-    monkeypatch.setattr(client, "_ZONES", server.api_url)
+    monkeypatch.setattr(zone, "_ZONES", server.api_url)
     monkeypatch.setattr(protocol, "is_zone_url", lambda url: True)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.autotask import client, protocol
+from app.autotask import protocol, zone
 from app.autotask.errors import AutotaskError, Unauthorized
 from app.db.database import make_engine, make_sessions
 from app.db.tables import Tenant as TenantRow
@@ -27,7 +27,7 @@ NewTenancy = Callable[..., Tenancy]
 @pytest.fixture
 def zones(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sandbox say where the tenant is, and be accepted as a zone."""
-    monkeypatch.setattr(client, "_ZONES", server.api_url)
+    monkeypatch.setattr(zone, "_ZONES", server.api_url)
     monkeypatch.setattr(protocol, "is_zone_url", lambda url: True)
 
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.autotask import calls, client
+from app.autotask import calls, zone
 from app.autotask.sending import send
 from app.graph.client import Graph
 
@@ -51,7 +51,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             held.append(f"{method} {urlsplit(url).path}")
         return await ask_graph(graph, method, url, **parts)
 
-    for module in (calls, client):
+    for module in (calls, zone):
         monkeypatch.setattr(module, "send", watched)
     monkeypatch.setattr(Graph, "_send", watched_graph)
     return held
