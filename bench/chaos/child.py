@@ -55,7 +55,7 @@ def make_short() -> None:
 
     _set(rules, LEAVE_SECONDS=LEAVE_SECONDS)
 
-    from app.autotask import calls, client
+    from app.autotask import calls, client, zone
     from app.contacts import retire, retire_chore
     from app.decide import waiting
     from app.looks import look
@@ -68,6 +68,7 @@ def make_short() -> None:
 
     _set(calls, REQUEST_SECONDS=8.0, PERMIT_SECONDS=2.0)
     _set(client, REQUEST_SECONDS=8.0)
+    _set(zone, REQUEST_SECONDS=8.0)
     _set(slots, SLOT_LIFE=timedelta(seconds=11))
     _set(budget, _SLOT_WAIT=8.0)
     _set(refusals, _PAUSES=(1, 1, 2), _PROBE=timedelta(seconds=2))

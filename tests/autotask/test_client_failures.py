@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.autotask import calls, client
+from app.autotask import calls, zone
 from app.autotask.client import Autotask, Credentials
 from app.autotask.errors import (
     AutotaskError,
@@ -168,7 +168,7 @@ async def test_a_request_that_cannot_be_written_was_not_sent(
 @pytest.fixture
 def zones(server: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the sandbox answer for Autotask's zones."""
-    monkeypatch.setattr(client, "_ZONES", server.api_url)
+    monkeypatch.setattr(zone, "_ZONES", server.api_url)
 
 
 async def test_a_zone_is_found_by_the_user_alone(

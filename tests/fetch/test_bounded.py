@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from app.autotask import calls, client
+from app.autotask import calls, client, zone
 from app.autotask.client import Autotask, Credentials, http_client
 from app.autotask.errors import Unanswered
 from app.autotask.zone import discover_zone
@@ -131,7 +131,7 @@ async def test_what_is_larger_or_odder_than_an_answer_is_none(
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     async with serving(pieces) as url, both(url) as (autotask, graph), asyncio.timeout(20):
-        monkeypatch.setattr(client, "_ZONES", url)
+        monkeypatch.setattr(zone, "_ZONES", url)
         with pytest.raises(Unanswered):
             await autotask.ticket(1)
         with pytest.raises(Unanswered):
@@ -153,9 +153,10 @@ async def test_what_comes_drop_by_drop_is_not_waited_for(
     """Each drop is in time; the answer as a whole is not."""
     monkeypatch.setattr(calls, "REQUEST_SECONDS", 0.3)
     monkeypatch.setattr(client, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(zone, "REQUEST_SECONDS", 0.3)
     monkeypatch.setattr(graph_client, "REQUEST_SECONDS", 0.3)
     async with serving(DRIPS[name], pause=0.02) as url, both(url) as (autotask, graph):
-        monkeypatch.setattr(client, "_ZONES", url)
+        monkeypatch.setattr(zone, "_ZONES", url)
         began = time.monotonic()
         with pytest.raises(Unanswered):
             await autotask.ticket(1)
