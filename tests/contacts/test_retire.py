@@ -14,7 +14,7 @@ from sandbox.seed import Seed
 from sandbox.server import SandboxServer
 from sandbox.tenant import Tenant
 from tests.support.clock import Clock
-from tests.support.helpers import changes, look_at, outcomes, rows
+from tests.support.helpers import changes, look_at, look_until_believed, outcomes, rows
 from tests.support.lifetimes import (
     ALPINE,
     NINA,
@@ -283,7 +283,7 @@ async def test_who_was_deleted_is_created_anew(
     await end(services)
     del tenant.contacts[nina]
     ticket = tenant.new_ticket(people.alpine, cc=NINA)
-    await look_at(services, ticket)
+    await look_until_believed(services, ticket)
     [new] = tenant.contacts_with(NINA)
     assert tenant.linked_contacts(ticket) == [new["id"]]
     assert (await ledger_of(services, nina)).state == LedgerState.GONE
