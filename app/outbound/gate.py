@@ -171,7 +171,8 @@ async def apply(
     """
     row = (await session.execute(select(Gate).with_for_update())).scalar_one()
     now = await db_now(session)
-    if change.code is GateCode.UNAUTHORIZED and credentials and row.credentials != credentials:
+    theirs = credentials and row.credentials not in (None, credentials)
+    if change.code is GateCode.UNAUTHORIZED and theirs:
         return
     if row.shut_until and row.shut_until > now and not probe:
         return  # the call left before the gate was shut, so its end says nothing about it

@@ -172,7 +172,7 @@ def test_the_summary_of_much_fits_a_screen() -> None:
     assert max(map(len, lines)) <= 80
     [error] = [line for line in lines if "[red]" in line]
     assert [line for line in lines if "…" in line] == [error]
-    assert "+ 76" in lines[-1]
+    assert "+ 80" in lines[-1]
     assert "+ 28" in lines[-1]
 
 

@@ -29,7 +29,7 @@ from tests.contacts.test_loops import (
     tickets_of,
     to_come_off,
 )
-from tests.support.helpers import changes, outcomes, rows
+from tests.support.helpers import changes, let_links_settle, outcomes, rows
 from tests.support.lifetimes import ALPINE, end
 
 PATH = "/AdditionalContacts/"
@@ -146,6 +146,7 @@ async def test_killed_while_unlinking(
     await look(services, on)
     async with services.sessions() as session, session.begin():
         await session.execute(update(Due).where(Due.kind == work.CHORE).values(RELEASED))
+    await let_links_settle(services)
     await end(services)
     assert tenant.linked_contacts(on) == []
     assert "removed_by_person" not in str(await outcomes(services, on))
@@ -185,6 +186,7 @@ async def test_a_ticket_that_is_gone_or_does_not_answer_keeps_no_other_waiting(
     await in_a_loop(services, tenant, people.carla)
     tenant.delete_ticket(gone, callout=False)
     tenant.faults.add(Fault("garbage", "GET", path_contains=f"/Tickets/{ill}/Add", times=None))
+    await let_links_settle(services)
     await end(services)
     assert tenant.linked_contacts(well) == []
     assert await to_come_off(services) == [ill]
@@ -205,6 +207,7 @@ async def test_a_ticket_that_autotask_does_not_know_has_nothing_to_be_taken_off(
         raise Refused(["There is no such ticket."], Refusal.MISSING)
 
     monkeypatch.setattr(Autotask, "additional_contacts", missing)
+    await let_links_settle(services)
     await end(services)
     assert await to_come_off(services) == []
 
@@ -255,6 +258,7 @@ async def test_a_link_that_somebody_else_took_off_since_it_was_listed(
     on = await added(services, tenant, CARLA)
     await in_a_loop(services, tenant, people.carla)
     tenant.unlink(on, people.carla)
+    await let_links_settle(services)
     tenant.forget_calls()
     await end(services)
     assert changes(server) == []

@@ -11,14 +11,14 @@ from sqlalchemy import update
 from app.db.states import Chore, LedgerState, Result
 from app.db.tables import Audit, Due, Ledger, LinkRecord
 from app.due import work
-from app.records import forgotten
+from app.records import absences, forgotten
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
 from tests.conftest import work_until
 from tests.support.clock import Clock
-from tests.support.helpers import look_at, outcomes, rows
+from tests.support.helpers import look_at, missed_before, outcomes, rows
 from tests.support.lifetimes import (
     ALPINE,
     NINA,
@@ -251,6 +251,7 @@ async def test_a_contact_that_a_person_deleted_leaves_no_address(
 ) -> None:
     """It is gone before the chore comes to it."""
     await forget(api, writer)
+    await missed_before(services, absences.Kind.CONTACT, ours(tenant))
     del tenant.contacts[ours(tenant)]
     await end(services)
     [row] = await rows(services, Ledger)

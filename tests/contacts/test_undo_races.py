@@ -17,11 +17,22 @@ from app.db.states import Result
 from app.db.tables import Ledger, Participant
 from app.looks.facts import gather
 from app.outbound.gate import pause
+from app.records import absences
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
-from tests.support.helpers import due_of, let_pass, look_at, outcomes, rows, want
+from tests.support.helpers import (
+    due_of,
+    let_links_settle,
+    let_pass,
+    look_at,
+    look_until_believed,
+    missed_before,
+    outcomes,
+    rows,
+    want,
+)
 from tests.support.lifetimes import end, say, stands
 
 NINA = "nina@radiology.example"
@@ -223,13 +234,15 @@ async def test_whose_contact_a_person_deleted_is_not_created_again(
     with tenant.lock:
         tenant.unlink(ticket, contact_id)
         del tenant.contacts[contact_id]
+    await let_links_settle(services)
+    await missed_before(services, absences.Kind.CONTACT, contact_id)
 
     assert await undo(services, ticket) == [
         ("unlink", False, False, "is not on the ticket any more"),
         ("deactivate", True, False, "does not exist any more"),
     ]
 
-    assert await look_at(services, ticket) == Result.DONE
+    assert await look_until_believed(services, ticket) == Result.DONE
     assert tenant.contacts_with(NINA) == []
 
 

@@ -74,7 +74,7 @@ async def test_a_link_that_was_made_behind_an_error_is_ours(
     )
     ticket = tenant.new_ticket(people.alpine, cc=CARLA)
     await look_at(services, ticket)
-    await live(services, clock, 30)
+    await live(services, clock, 400)
 
     assert tenant.linked_contacts(ticket) == [people.carla]
     assert await outcomes(services, ticket) == {CARLA: ("known", "linked")}

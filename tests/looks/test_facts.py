@@ -12,7 +12,7 @@ from app.records import mappings
 from app.services import Services
 from sandbox.seed import Seed
 from sandbox.tenant import Tenant
-from tests.support.helpers import look_at, outcomes, rows
+from tests.support.helpers import look_at, look_until_believed, outcomes, rows
 
 KIM = "kim@elsewhere.example"
 
@@ -106,7 +106,7 @@ async def test_elsewhere_a_refusal_mends_the_mapping(
     elif gone == "inactive":
         tenant.change_contact(old, isActive=0)
     ticket = tenant.new_ticket(account, cc=KIM)
-    await look_at(services, ticket)
+    await look_until_believed(services, ticket)
     if gone == "inactive":
         assert await outcomes(services, ticket) == {KIM: ("inactive", "held")}
         return

@@ -230,4 +230,4 @@ async def test_a_create_whose_ticket_is_over_is_looked_up_all_the_same(
 
 def test_only_what_is_read_or_tried_again_is_planned() -> None:
     """All else is named when it lasts."""
-    assert set(PLANNED) == {WaitsFor.LIST, WaitsFor.RETRY}
+    assert set(PLANNED) == {WaitsFor.LIST, WaitsFor.RETRY, WaitsFor.SHOWN}

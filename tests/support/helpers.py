@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from app.db import database
 from app.db.database import Base
 from app.db.states import Priority, Result
-from app.db.tables import Absence, Due, Participant, TicketRecord
+from app.db.tables import Absence, Due, LinkRecord, Participant, TicketRecord
 from app.due import work
 from app.looks.look import look
 from app.records import absences, tickets
@@ -51,6 +51,18 @@ async def let_absences_age(services: Services) -> None:
     async with services.sessions() as session, session.begin():
         await session.execute(
             update(Absence).values(since=Absence.since - ago, latest=Absence.latest - ago)
+        )
+
+
+async def let_links_settle(services: Services) -> None:
+    """Move the times of links back: none was requested, or seen first, a moment ago."""
+    ago = timedelta(hours=1)
+    async with services.sessions() as session, session.begin():
+        await session.execute(
+            update(LinkRecord).values(
+                sent_at=LinkRecord.sent_at - ago,
+                first_seen_linked_at=LinkRecord.first_seen_linked_at - ago,
+            )
         )
 
 
