@@ -52,21 +52,6 @@ FAULTS: dict[FaultKind, int] = {
 }
 """The kinds of faults, and how often each is drawn."""
 
-ODD_FAULTS: dict[FaultKind, int] = {
-    "firewall": 3,
-    "firewall_after": 2,
-    "answer": 2,
-    "answer_after": 2,
-    "nonsense": 1,
-    "empty": 1,
-    "slow": 2,
-    "drip": 1,
-    "no_effect": 4,
-}
-"""Answers that prove nothing: of a firewall, of another form, or that a change was made."""
-
-_SLOW_SECONDS = 3.0
-
 LIFE_SECONDS = 12.0
 """Within so long people do the next thing to a ticket."""
 
@@ -159,9 +144,6 @@ def make_plan(seed: int, tickets: int, seconds: float, *, lossy: bool, lives: bo
         *_blows(dice, seconds),
         *_faults(dice, tickets, seconds),
     ]
-    # With dice of their own: all else is as it would be without.
-    dice = random.Random(f"odd {seed}")  # noqa: S311  no secret
-    events += _odd_faults(dice, tickets, seconds)
     updates = False
     if lives:  # with dice of their own: all else is as it would be without
         dice = random.Random(f"lives {seed}")  # noqa: S311  no secret
@@ -221,15 +203,6 @@ def _faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event
             target = target if refusals < 2 else {"method": "GET"}
             refusals += 1
         yield _fault(dice, seconds, kind, target)
-
-
-def _odd_faults(dice: random.Random, tickets: int, seconds: float) -> Iterator[Event]:
-    """Draw answers that are none, and changes that have no effect."""
-    for _ in range(max(4, tickets // 12)):
-        [kind] = dice.choices(list(ODD_FAULTS), list(ODD_FAULTS.values()))
-        target = _LIFE_TARGETS[0] if kind == "no_effect" else dice.choice(_TARGETS)
-        lasts = _SLOW_SECONDS if kind in ("slow", "drip") else 0.0
-        yield Event(dice.uniform(0, seconds), "fault", 0, lasts, kind, target)
 
 
 def _fault(dice: random.Random, seconds: float, kind: FaultKind, target: dict[str, str]) -> Event:

@@ -30,7 +30,6 @@ from bench.chaos.verdict import limits, violations
 from bench.chaos.waiting import all_up, comes_to_rest, connected, wait_for
 from bench.chaos.world import HELP, World, build, title
 from sandbox.calls import Call
-from sandbox.model import CONTACTS, LINKS, TICKETS
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
 from sandbox.tenant import Tenant
@@ -236,8 +235,6 @@ def _choose(tenant: Tenant, seed: int) -> None:
         switches.duplicate_link = "refused"
     switches.clearing_address = dice.choice(("empty", "null", "either"))
     switches.absorbed_title = dice.choice(("brackets", "plain"))
-    for entity in (CONTACTS, LINKS, TICKETS):
-        tenant.lag_reads(entity, dice.choice((0.0, 0.0, 0.7)))
 
 
 def _environ(stage: Play, plan: Plan) -> dict[str, str]:

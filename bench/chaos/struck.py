@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from bench.chaos.plan import FAULTS, ODD_FAULTS, Outage
+from bench.chaos.plan import FAULTS, Outage
 from sandbox.outbox import Attempt
 from sandbox.switches import Fault, Faults
 
@@ -16,7 +16,6 @@ KINDS = (
     "PostgreSQL crashed",
     *(f"outage {how}" for how in get_args(Outage)),
     *(f"{kind} of a {what}" for kind in FAULTS for what in ("read", "write")),
-    *(f"{kind} of a {what}" for kind in ODD_FAULTS for what in ("read", "write")),
     *("callout missing", "callout twice", "callout overtaken"),
 )
 """All that a plan of full length brings about."""
