@@ -134,8 +134,8 @@ def test_processes_that_are_told_to_stop_hand_back_what_hangs(
         held = "SELECT count(DISTINCT holder) FROM due WHERE holder IS NOT NULL"
         wait_until(lambda: rows(environ, held) == [(2,)] and is_live(f"http://127.0.0.1:{port}"))
         told_at = time.monotonic()
-        one.terminate()
-        other.terminate()
+        one.send_signal(signal.SIGTERM)
+        other.send_signal(signal.SIGTERM)
         # uvicorn ends with the signal that it was sent: https://github.com/encode/uvicorn/pull/1600
         assert [one.wait(60), other.wait(60)] == [0, -signal.SIGTERM]
     assert time.monotonic() - told_at < STOP_SECONDS

@@ -20,9 +20,10 @@ from sandbox.tenant import Tenant
 from tests.support.databases import plain
 from tests.support.helpers import look_at, outcomes, rows
 from tests.support.lifetimes import NINA, contact, end, ledger_of, ours, stands, watch_mail
-from tests.support.processes import IMPATIENT, Running, kill, process, wait_until
+from tests.support.processes import kill, process, start, wait_until
 
 PATCH = {"method": "PATCH", "path_contains": "/Contacts"}
+KILLED_FROM = "import sys; from app.cli import main; sys.argv += ['--ticket', '{}']; main()"
 
 
 @pytest.fixture
@@ -207,8 +208,8 @@ def test_killed_in_the_middle_it_goes_on(
         with psycopg.connect(plain(environ["DATABASE_URL"])) as connection:
             return [str(one) for (one,) in connection.execute(query.encode()).fetchall()]
 
-    def run(ticket: int) -> Running:
-        return Running(["undo", "--ticket", str(ticket)], environ, IMPATIENT)
+    def run(ticket: int) -> Any:
+        return start("undo", environ, KILLED_FROM.format(ticket))
 
     def states() -> list[str]:
         return ask("SELECT state FROM ledger")
