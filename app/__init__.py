@@ -12,10 +12,9 @@ Packages, top to bottom; an arrow points down, and none runs within a floor (pyp
     services.py the parts that a process makes once and shares
     outbound/   what every call out passes: budget, gate, tenant, mailbox
     records/    what we know: SQL only, one writer per table
-    settings/   what can be configured
+    settings/   what can be configured, and structured logs without secrets and addresses
     decide/     facts in, decisions out (pure)
     due/        the queue: a ticket or chore that is due, not a job
-    log.py      structured logs, without secrets and addresses
     mail/       what strangers wrote, read safely (pure)
     db/         PostgreSQL: tables, schema, connections, an embedded server
     autotask/   Autotask's protocol, callouts, client and models

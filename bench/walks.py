@@ -23,7 +23,6 @@ from typing import Any
 import httpx
 
 import app
-from app import log
 from app.contacts.retire_chore import retire_due
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
@@ -32,6 +31,7 @@ from app.due import work
 from app.looks.look import look
 from app.ops.reconcile import reconcile
 from app.services import Services, open_services
+from app.settings import log
 from app.settings.environment import load_settings
 from app.web.app import create_app
 from sandbox.callouts import SIGNATURE_HEADER, encode_callout, sign

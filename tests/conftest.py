@@ -13,12 +13,12 @@ import httpx
 import pytest
 import structlog
 
-from app import log
 from app.autotask.client import Autotask, Credentials, http_client
 from app.db.database import Sessions, make_engine, make_sessions
 from app.db.embedded.server import EmbeddedPostgres
 from app.outbound.budget import Budget
 from app.services import Services, open_services
+from app.settings import log
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
 from app.worker.loop import Worker

@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from app import log
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres, default_data_dir
 from app.mail.text import clean
 from app.services import Services, open_services
+from app.settings import log
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
 

@@ -16,11 +16,11 @@ import uvicorn
 from rich.console import Console
 from rich.table import Table
 
-from app import log
 from app.cli.common import INTERRUPTED
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
 from app.services import Services, open_services
+from app.settings import log
 from app.settings.environment import load_settings
 from app.settings.settings import Settings
 from app.web.app import create_app

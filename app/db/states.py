@@ -140,7 +140,7 @@ class WaitsFor(StrEnum):
     """What a ticket waits for that was looked at in vain."""
 
     LIST = "list"  # its list, which may come later: it is read again as planned
-    RETRY = "retry"  # a person whom Autotask refused: it is tried again as planned
+    RETRY = "retry"  # a person that Autotask refused: it is tried again as planned
     GATE = "gate"  # Autotask may not be asked now
     PAUSED = "paused"  # an administrator has paused all writes
     RIGHT = "right"  # the API user lacks a right in its account

@@ -165,7 +165,7 @@ class Decision:
 
     @property
     def whose(self) -> Side:
-        """Whose lifetime a contact gets that is created, and among whom it counts."""
+        """Whose lifetime a contact gets that is created, and which people it counts among."""
         return "inside" if self.reason is Reason.INSIDE else "outside"
 
     @property

@@ -17,7 +17,7 @@ class Writers:
     _known: dict[int, Resource] = field(default_factory=dict)
 
     async def by_technicians(self, notes: Iterable[Note]) -> list[Note]:
-        """Return the notes of technicians; a writer whom Autotask does not show counts as one."""
+        """Return the notes of technicians; one that Autotask does not show counts as technician."""
         return [note for note, writer in await self._written(notes) if writer.is_technician]
 
     async def not_by_customers(self, notes: Iterable[Note]) -> list[Note]:

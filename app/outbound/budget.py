@@ -278,7 +278,7 @@ async def _learn(
 async def _learn_of_rights(
     session: AsyncSession, asked: _Asked, error: Forbidden
 ) -> tuple[gate.Change | None, RightMissing | None]:
-    """Store that a right is missing: where, and for whom."""
+    """Store that a right is missing: where, and for which call."""
     call = asked.call
     far = reach(error, call, await refusals.refused_elsewhere(session, call))
     wait = None

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.database import is_outage
-from app.log import Sparing
+from app.settings.log import Sparing
 from app.web import problems
 
 log = structlog.get_logger()

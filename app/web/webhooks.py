@@ -10,9 +10,9 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from app.autotask.callouts import BadCallout, Callout, parse_callout, signature_is_valid
-from app.log import Sparing
 from app.records import deliveries, webhook
 from app.services import Services
+from app.settings.log import Sparing
 from app.web.problems import Problem
 
 log = structlog.get_logger()

@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, get_args
 
-from app import log
 from app.autotask.protocol import REQUESTS_PER_HOUR
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
 from app.services import open_services
+from app.settings import log
 from app.settings.environment import load_settings
 from bench.chaos.child import CREATE_SETTLE
 from bench.chaos.lived import at_once

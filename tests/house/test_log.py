@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 
-from app import log
 from app.autotask.client import Credentials
+from app.settings import log
 
 PERSON = "nina.osei@radiology.example"
 FORMATS = ["json", "console"]
@@ -197,7 +197,7 @@ def test_what_strangers_make_a_library_say_is_spared(
 ) -> None:
     """Five lines of a kind a minute; the next one says how many were left out."""
     clock = [0.0]
-    monkeypatch.setattr("app.log.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.settings.log.time.monotonic", lambda: clock[0])
     read = configured("json")
     for n in range(100):
         logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from structlog.testing import CapturingLogger
 
-from app import log
 from app.services import Services
+from app.settings import log
 from app.web import connections, requests, webhooks
 from app.web.app import create_app
 from app.web.server import Server, listen

@@ -69,7 +69,7 @@ async def test_of_callouts_and_keys_every_line_is_written(
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock of the log."""
     clock = [0.0]
-    monkeypatch.setattr("app.log.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.settings.log.time.monotonic", lambda: clock[0])
     return clock
 
 

@@ -27,7 +27,7 @@ _OTHERS = "The problem beside this one has the cure; the tickets go on by themse
 REASONS: dict[WaitsFor | None, tuple[str, str]] = {
     None: ("a worker", "Start one more `autotask-cc worker`, and read the workers' log."),
     WaitsFor.LIST: ("their list", _SEE),
-    WaitsFor.RETRY: ("people whom Autotask refused", f"{_SEE} Cure what Autotask says there."),
+    WaitsFor.RETRY: ("people that Autotask refused", f"{_SEE} Cure what Autotask says there."),
     WaitsFor.GATE: ("Autotask, which may not be asked now", _OTHERS),
     WaitsFor.PAUSED: ("the end of the pause", 'PUT /admin/pause with {"paused": false}.'),
     WaitsFor.RIGHT: ("a right of the API user's in their account", _OTHERS),
