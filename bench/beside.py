@@ -19,7 +19,7 @@ import httpx
 
 from app.db import schema
 from app.db.embedded.server import EmbeddedPostgres
-from bench.receiving import post_all
+from bench.receiving import environ_of, post_all
 from sandbox.graph import HELP_DESK
 from sandbox.server import SandboxServer
 from sandbox.switches import Fault
@@ -165,12 +165,7 @@ def served(*, by_mail: bool) -> Iterator[World]:
     with EmbeddedPostgres() as database, ExitStack() as stack:
         schema.migrate(database.url)
         server = stack.enter_context(SandboxServer(tenant))
-        environ = {
-            "DATABASE_URL": database.url,
-            "AUTOTASK_API_URL": server.api_url,
-            "AUTOTASK_USERNAME": tenant.username,
-            "AUTOTASK_SECRET": tenant.secret,
-            "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
+        environ = environ_of(tenant, server, database.url, SECRET, port) | {
             "GRAPH_TENANT_ID": tenant.mail.tenant_id,
             "GRAPH_CLIENT_ID": tenant.mail.client_id,
             "GRAPH_CLIENT_SECRET": tenant.mail.client_secret,
@@ -178,13 +173,9 @@ def served(*, by_mail: bool) -> Iterator[World]:
             "GRAPH_URL": server.graph_url,
             "GRAPH_LOGIN_URL": server.login_url,
             "CC_SOURCES": "mailbox" if by_mail else "udf:CC",
-            "WEBHOOK_SECRETS": SECRET,
-            "OWN_DOMAINS": "northwind-msp.example",
             "MAX_NEW_PER_SENDER": "999",
             "MAX_NEW_PER_DAY": "9999",
             "SETTLE_SECONDS": "0",
-            "RUN_WORKER": "false",
-            "PORT": str(port),
         }
         stack.enter_context(process("serve", environ, impatient=False))
         stack.enter_context(process("worker", environ, impatient=False))

@@ -56,6 +56,23 @@ def measure(tenant: Tenant, url: str) -> float:
     return CALLOUTS / seconds
 
 
+def environ_of(
+    tenant: Tenant, server: SandboxServer, database_url: str, secret: str, port: int
+) -> dict[str, str]:
+    """Return the settings of processes that are wired to a sandbox."""
+    return {
+        "DATABASE_URL": database_url,
+        "AUTOTASK_API_URL": server.api_url,
+        "AUTOTASK_USERNAME": tenant.username,
+        "AUTOTASK_SECRET": tenant.secret,
+        "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
+        "WEBHOOK_SECRETS": secret,
+        "OWN_DOMAINS": "northwind-msp.example",
+        "RUN_WORKER": "false",
+        "PORT": str(port),
+    }
+
+
 def main() -> int:
     """Print the table; return 1 if an outage makes accepting slower."""
     tenant, port = Tenant(), free_port()
@@ -65,17 +82,7 @@ def main() -> int:
     with EmbeddedPostgres() as database, ExitStack() as stack:
         schema.migrate(database.url)
         server = stack.enter_context(SandboxServer(tenant))
-        environ = {
-            "DATABASE_URL": database.url,
-            "AUTOTASK_API_URL": server.api_url,
-            "AUTOTASK_USERNAME": tenant.username,
-            "AUTOTASK_SECRET": tenant.secret,
-            "AUTOTASK_INTEGRATION_CODE": tenant.integration_code,
-            "WEBHOOK_SECRETS": SECRET,
-            "OWN_DOMAINS": "northwind-msp.example",
-            "RUN_WORKER": "false",
-            "PORT": str(port),
-        }
+        environ = environ_of(tenant, server, database.url, SECRET, port)
         stack.enter_context(process("serve", environ))
         stack.enter_context(process("worker", environ))
         wait_until(lambda: _is_live(url))
